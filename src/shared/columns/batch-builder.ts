@@ -1,0 +1,143 @@
+import { assert } from "../assert.js";
+import type { ColumnType } from "../schema/column-type.js";
+import {
+  columnByName,
+  nameKey,
+  withColumn,
+  withDouble,
+  type TableColumn,
+  type TableSchema,
+} from "../schema/table-schema.js";
+import type { ColumnBatch } from "./column-batch.js";
+import { ColumnBuilder } from "./column-builder.js";
+import type { RowErrorCode } from "./row-account.js";
+
+/** What a table lets its rows do to its schema. */
+export interface ColumnRules {
+  readonly addColumns: boolean;
+  readonly columnsMax: number;
+  readonly longMeetsDouble: "widen" | "reject";
+  /** True when a file of the store may hold values under this field id. */
+  readonly isCommitted: (fieldId: number) => boolean;
+}
+
+/** Fills what a row may leave out. */
+export interface RowDefaults {
+  /** Receive time in µs since 1970, for rows without a timestamp. */
+  readonly receivedMicros: number;
+  /** A new id, where the table's id strategy makes them; null leaves the id null. */
+  readonly generateId: (() => string) | null;
+  /** Rows without an id are rejected (upsert tables, and POST /v1/data by compatibility). */
+  readonly idRequired: boolean;
+}
+
+/**
+ * The rows of one WAL record to be, of one table. Decoders write values through `columns`; a row counts from
+ * `endRow` on, and what an unfinished row left behind is undone by `abortRow`.
+ * The schema evolves here and nowhere else; `schema.version` tells decoders to renew what they derived from it.
+ */
+export class BatchBuilder {
+  schema: TableSchema;
+  rowCount = 0;
+  /** In the order of `schema.columns`: [0] is `timestamp`, [1] is `id`. */
+  readonly columns: ColumnBuilder[] = [];
+  readonly rules: ColumnRules;
+
+  constructor(schema: TableSchema, rules: ColumnRules) {
+    this.schema = schema;
+    this.rules = rules;
+    for (const column of schema.columns) this.columns.push(new ColumnBuilder(column.fieldId, column.type));
+  }
+
+  /** Position in `columns` of the column of this name (case-insensitive), or -1. */
+  indexOf(name: string): number {
+    const key = nameKey(name);
+    return this.schema.columns.findIndex((column) => nameKey(column.name) === key);
+  }
+
+  /** Adds a nullable column; returns its position, or why the table's rules refuse it. */
+  addColumn(name: string, type: ColumnType): number | RowErrorCode {
+    assert(columnByName(this.schema, name) === undefined, "a column is added once");
+    if (!this.rules.addColumns) return "UNKNOWN_COLUMN";
+    if (this.schema.columns.length >= this.rules.columnsMax) return "TOO_MANY_COLUMNS";
+    if (!isColumnName(name)) return "INVALID_COLUMN_NAME";
+    this.schema = withColumn(this.schema, name, type);
+    const column = this.#columnAt(this.schema.columns.length - 1);
+    this.columns.push(new ColumnBuilder(column.fieldId, column.type));
+    return this.columns.length - 1;
+  }
+
+  /** Turns a long column into double, its rows so far with it; returns undefined, or why the rules refuse it. */
+  widenToDouble(index: number): RowErrorCode | undefined {
+    if (this.rules.longMeetsDouble === "reject") return "TYPE_MISMATCH";
+    const before = this.columns[index];
+    assert(before !== undefined && before.type === "long", "only a long column widens");
+    const { fieldId } = before;
+    this.schema = withDouble(this.schema, fieldId, this.rules.isCommitted(fieldId));
+    const column = this.#columnAt(index);
+    const after = new ColumnBuilder(column.fieldId, "double");
+    for (let row = 0; row < before.length; row++) {
+      const present = before.validity === null || ((before.validity[row >> 3] as number) & (1 << (row & 7))) !== 0;
+      if (!present) after.setNull(row);
+      else after.setDouble(row, (before.ints[row * 2 + 1] as number) * 2 ** 32 + ((before.ints[row * 2] as number) >>> 0));
+    }
+    this.columns[index] = after;
+    return undefined;
+  }
+
+  /** Takes the row in hand; returns undefined, or the reason why it cannot stand (the row is then undone). */
+  endRow(defaults: RowDefaults): RowErrorCode | undefined {
+    const row = this.rowCount;
+    const timestamp = this.columns[0] as ColumnBuilder;
+    const id = this.columns[1] as ColumnBuilder;
+    if (timestamp.length === row) timestamp.setSafeInteger(row, defaults.receivedMicros);
+    if (id.length === row) {
+      if (defaults.generateId !== null) id.setString(row, defaults.generateId());
+      else if (defaults.idRequired) {
+        this.abortRow();
+        return "ID_REQUIRED";
+      }
+    }
+    this.rowCount = row + 1;
+    return undefined;
+  }
+
+  /** Undoes what the row in hand has set, except columns it added: they stay, and stay null. */
+  abortRow(): void {
+    for (const column of this.columns) column.truncate(this.rowCount);
+  }
+
+  /** Back to `rowCount` rows: a request whose body turned out to be malformed leaves nothing behind. */
+  rollback(rowCount: number): void {
+    assert(rowCount <= this.rowCount, "a rollback goes backwards");
+    this.rowCount = rowCount;
+    this.abortRow();
+  }
+
+  /** All rows as views on the builder's memory: valid until the next write. Columns without a value are left out. */
+  finish(): ColumnBatch {
+    const columns = this.columns
+      .filter((column) => column.length > column.nullCount || column.fieldId === this.schema.columns[0]?.fieldId)
+      .map((column) => column.finish(this.rowCount));
+    return { rowCount: this.rowCount, columns };
+  }
+
+  /** Empty again, schema and memory kept. */
+  reset(): void {
+    this.rowCount = 0;
+    for (const column of this.columns) column.reset();
+  }
+
+  #columnAt(index: number): TableColumn {
+    const column = this.schema.columns[index];
+    assert(column !== undefined, "columns and schema run in parallel");
+    return column;
+  }
+}
+
+const columnNameBytesMax = 255;
+
+/** Any text without control characters: SQL quotes it. */
+function isColumnName(name: string): boolean {
+  return name.length > 0 && name.length <= columnNameBytesMax && !/[\u0000-\u001f\u007f]/.test(name);
+}

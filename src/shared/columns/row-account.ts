@@ -1,0 +1,52 @@
+/** Why one row was not taken. The list is closed; the sentence beside it carries the particulars. */
+export const rowErrorCodes = {
+  INVALID_JSON: "the row is not valid JSON",
+  INVALID_ROW: "the row is not an object, or has another number of fields than the header",
+  INVALID_UTF8: "a text is not valid UTF-8",
+  TYPE_MISMATCH: "the value does not fit the column's type",
+  NUMBER_OUT_OF_RANGE: "an integer does not fit 64 bits, or a number is not finite",
+  INVALID_TIMESTAMP: "the timestamp is neither RFC 3339 text nor an epoch number",
+  TIMESTAMP_OUT_OF_RANGE: "the timestamp is outside years 1 to 9999",
+  INVALID_ID: "the id breaks the table's id rule",
+  ID_REQUIRED: "the row has no id, and the table does not generate one",
+  INVALID_COLUMN_NAME: "the key cannot be a column name",
+  UNKNOWN_COLUMN: "the table takes no new columns",
+  TOO_MANY_COLUMNS: "the table has as many columns as the limit allows",
+  VALUE_TOO_LARGE: "the value is longer than the limit",
+} as const;
+
+export type RowErrorCode = keyof typeof rowErrorCodes;
+
+export interface RowError {
+  /** Position of the row in the request, from 0. */
+  readonly row: number;
+  /** Null where the whole row is at fault. */
+  readonly column: string | null;
+  readonly code: RowErrorCode;
+  readonly message: string;
+}
+
+/** The full account of one request: every row is in exactly one of the two counts. */
+export class RowAccount {
+  accepted = 0;
+  rejected = 0;
+  /** The first errors only; `rejected` counts them all. */
+  readonly errors: RowError[] = [];
+  readonly #errorsMax: number;
+
+  constructor(errorsMax: number) {
+    this.#errorsMax = errorsMax;
+  }
+
+  /** Number of rows seen so far, which is the position of the next. */
+  get rows(): number {
+    return this.accepted + this.rejected;
+  }
+
+  reject(code: RowErrorCode, column: string | null, message?: string): void {
+    if (this.errors.length < this.#errorsMax) {
+      this.errors.push({ row: this.rows, column, code, message: message ?? rowErrorCodes[code] });
+    }
+    this.rejected++;
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * The synchronous disk calls that durability rests on, so that tests can put a failing or forgetting disk below the
+ * WAL and the local store. Errors are Node's, with `code` (ENOSPC, EIO, ...).
+ * Real: real-disk.ts. Tests: a faulty disk and one that loses at "power loss" what was not synced.
+ */
+export interface Disk {
+  open(path: string, flags: "r" | "r+" | "w" | "wx"): number;
+  close(fd: number): void;
+  /** May write fewer bytes than given, as write(2) may. */
+  writev(fd: number, buffers: readonly Uint8Array[], position: number): number;
+  /** Returns the bytes read, 0 at the end. */
+  read(fd: number, target: Uint8Array, position: number): number;
+  size(fd: number): number;
+  truncate(fd: number, bytes: number): void;
+  /** Data and what is needed to read it back; after it returns the bytes survive a power loss. */
+  fdatasync(fd: number): void;
+  /** Makes the folder's entries (created, renamed, removed names) survive a power loss. */
+  syncFolder(path: string): void;
+  rename(from: string, to: string): void;
+  /** Fails with EEXIST where `to` is there: the commit primitive of the local store. */
+  link(from: string, to: string): void;
+  unlink(path: string): void;
+  makeFolder(path: string): void;
+  list(path: string): string[];
+  stat(path: string): { readonly bytes: number; readonly modifiedMs: number } | undefined;
+}

@@ -1,0 +1,78 @@
+import type { ColumnType } from "./column-type.js";
+
+/**
+ * A table's columns at one version. Immutable: evolution makes a new value with `version + 1`.
+ * Field ids follow Iceberg: given once, never reused, and what files are read by.
+ */
+export interface TableSchema {
+  readonly version: number;
+  /** The highest field id ever given, dropped columns included. */
+  readonly lastFieldId: number;
+  readonly columns: readonly TableColumn[];
+}
+
+export interface TableColumn {
+  readonly fieldId: number;
+  /** As first written; identity is `name.toLowerCase()`. */
+  readonly name: string;
+  readonly type: ColumnType;
+  readonly required: boolean;
+  /**
+   * Set while files of the store still hold this column's earlier rows under another field id: a long column
+   * became double (Iceberg allows no such promotion), and the rewrite of those files has not been committed yet.
+   */
+  readonly replacesFieldId?: number;
+}
+
+export const timestampColumn = "timestamp";
+export const idColumn = "id";
+/** Every table starts with these two, in this order and with these field ids. */
+export const timestampFieldId = 1;
+export const idFieldId = 2;
+
+export const initialSchema: TableSchema = {
+  version: 0,
+  lastFieldId: 2,
+  columns: [
+    { fieldId: timestampFieldId, name: timestampColumn, type: "timestamp", required: true },
+    { fieldId: idFieldId, name: idColumn, type: "string", required: false },
+  ],
+};
+
+/** Table names, from the original API. */
+export const tableNamePattern = /^[a-zA-Z][a-zA-Z0-9_]{0,63}$/;
+
+/** One name, whatever its case: tables and columns are the same when their keys are. */
+export function nameKey(name: string): string {
+  return name.toLowerCase();
+}
+
+export function columnByFieldId(schema: TableSchema, fieldId: number): TableColumn | undefined {
+  return schema.columns.find((column) => column.fieldId === fieldId);
+}
+
+export function columnByName(schema: TableSchema, name: string): TableColumn | undefined {
+  const key = nameKey(name);
+  return schema.columns.find((column) => nameKey(column.name) === key);
+}
+
+/** The schema with one more nullable column, of the next field id. */
+export function withColumn(schema: TableSchema, name: string, type: ColumnType): TableSchema {
+  const fieldId = schema.lastFieldId + 1;
+  const column: TableColumn = { fieldId, name, type, required: false };
+  return { version: schema.version + 1, lastFieldId: fieldId, columns: [...schema.columns, column] };
+}
+
+/**
+ * A long column that met a fraction becomes double. While no file of the store holds it (`committed` false)
+ * the field id stays; else a new field id takes over and the old files are rewritten (see `replacesFieldId`).
+ */
+export function withDouble(schema: TableSchema, fieldId: number, committed: boolean): TableSchema {
+  const lastFieldId = committed ? schema.lastFieldId + 1 : schema.lastFieldId;
+  const columns = schema.columns.map((column): TableColumn => {
+    if (column.fieldId !== fieldId) return column;
+    if (!committed) return { ...column, type: "double" };
+    return { ...column, type: "double", fieldId: lastFieldId, replacesFieldId: fieldId };
+  });
+  return { version: schema.version + 1, lastFieldId, columns };
+}

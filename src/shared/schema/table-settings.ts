@@ -1,0 +1,33 @@
+/**
+ * What an operator may set per table; stored as table properties (`miniodb.<key>`, JSON values).
+ * Unset keys take the server's defaults at the time of use.
+ */
+export interface TableSettings {
+  /** Bytes of buffered columns that start a flush. */
+  readonly flushBytes?: number;
+  readonly flushRows?: number;
+  readonly flushIntervalMs?: number;
+  /** Column names, ascending; default ["timestamp"]. */
+  readonly sortOrder?: readonly string[];
+  readonly idStrategy?: IdStrategy;
+  readonly idPrefix?: string;
+  readonly autoGenerateId?: boolean;
+  readonly idValidation?: IdValidation;
+  readonly retentionDays?: number;
+  /** What a long column does when it meets a fraction: become double (default), or reject the row. */
+  readonly longMeetsDouble?: "widen" | "reject";
+  /** Unknown keys add columns (default) or reject their row. */
+  readonly addColumns?: boolean;
+  readonly backupEnabled?: boolean;
+  /** Free key-value pairs of the client, kept as they are. */
+  readonly properties?: Readonly<Record<string, string>>;
+}
+
+export const idStrategies = ["user_provided", "uuid", "snowflake", "custom"] as const;
+export type IdStrategy = (typeof idStrategies)[number];
+
+export interface IdValidation {
+  readonly maxLength?: number;
+  readonly pattern?: string;
+  readonly allowedChars?: string;
+}
