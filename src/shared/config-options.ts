@@ -1,0 +1,282 @@
+/**
+ * The one table of options: key (dotted, as in the YAML file), type, default, bounds and help. Everything else about
+ * an option derives from its row: the environment name and the flag from the key, the unit from the key's last word
+ * (`Bytes`, `Ms`), the type of `Config`, the validation, `--help` and the table in the README.
+ *
+ * ```
+ * key              wal.segmentBytes
+ * YAML             wal: { segmentBytes: 64 MiB }
+ * environment      MINIODB_WAL_SEGMENT_BYTES=64MiB
+ * flag             --wal-segment-bytes 67108864
+ * ```
+ */
+
+const kib = 1024;
+const mib = 1024 * kib;
+const gib = 1024 * mib;
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+interface OptionCommon {
+  readonly help: string;
+  /** Environment names of the original MinIODB that mean the same. */
+  readonly legacyEnv?: readonly string[];
+}
+
+export interface IntegerOption extends OptionCommon {
+  readonly type: "integer";
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  /** What 0 stands for, filled in by `loadConfig` from the machine that it runs on. */
+  readonly auto?: { readonly help: string; readonly resolve: (machine: Machine) => number };
+}
+
+export interface StringOption extends OptionCommon {
+  readonly type: "string";
+  readonly default: string;
+}
+
+export interface BooleanOption extends OptionCommon {
+  readonly type: "boolean";
+  readonly default: boolean;
+}
+
+export interface ChoiceOption<Choice extends string = string> extends OptionCommon {
+  readonly type: "choice";
+  readonly choices: readonly Choice[];
+  readonly default: Choice;
+}
+
+/** In YAML a sequence, elsewhere a text with commas. */
+export interface ListOption extends OptionCommon {
+  readonly type: "list";
+  readonly default: readonly string[];
+}
+
+export type Option = IntegerOption | StringOption | BooleanOption | ChoiceOption | ListOption;
+
+/** What the automatic defaults depend on. */
+export interface Machine {
+  readonly cores: number;
+  readonly memoryBytes: number;
+}
+
+function integer(option: Omit<IntegerOption, "type">): IntegerOption {
+  return { type: "integer", ...option };
+}
+
+function string(option: Omit<StringOption, "type">): StringOption {
+  return { type: "string", ...option };
+}
+
+function boolean(option: Omit<BooleanOption, "type">): BooleanOption {
+  return { type: "boolean", ...option };
+}
+
+function choice<const Choice extends string>(option: Omit<ChoiceOption<Choice>, "type">): ChoiceOption<Choice> {
+  return { type: "choice", ...option };
+}
+
+const ingestWorkersAuto = {
+  help: "one less than the cores, at least 1 and at most 4",
+  resolve: (machine: Machine) => Math.max(1, Math.min(4, machine.cores - 1)),
+};
+const queryMemoryAuto = {
+  help: "a quarter of the machine's memory",
+  resolve: (machine: Machine) => Math.max(64 * mib, Math.floor(machine.memoryBytes / 4)),
+};
+const queryThreadsAuto = { help: "one per core", resolve: (machine: Machine) => Math.max(1, machine.cores) };
+
+export const options = {
+  dataFolder: string({ default: "./data", help: "Folder of the log, the hot segments and the embedded warehouse." }),
+  nodeId: string({ default: "", help: "Name of this node in replies and logs; empty: the host name." }),
+
+  "http.host": string({ default: "127.0.0.1", help: "Address to listen on; 0.0.0.0 for every interface." }),
+  "http.port": integer({
+    default: 8081,
+    min: 0,
+    max: 65_535,
+    legacyEnv: ["REST_PORT"],
+    help: "Port of REST and WebSocket; 0 takes a free one.",
+  }),
+  "http.bodyBytesMax": integer({ default: 64 * mib, min: kib, max: gib, help: "Largest body as it is sent." }),
+  "http.inflatedBytesMax": integer({
+    default: 256 * mib,
+    min: kib,
+    max: 2 * gib - 1,
+    help: "Largest body after its Content-Encoding is undone.",
+  }),
+  "http.slowClientTimeoutMs": integer({
+    default: 30 * second,
+    min: 100,
+    max: hour,
+    help: "A body that has not arrived whole after this time is answered 408.",
+  }),
+  "http.idleTimeoutMs": integer({
+    default: 2 * minute,
+    min: second,
+    max: 16 * minute,
+    help: "A connection without traffic for this long is closed.",
+  }),
+  "http.connectionsMax": integer({ default: 10_000, min: 1, max: 1_000_000, help: "Open connections." }),
+  "http.inFlightPerConnectionMax": integer({
+    default: 64,
+    min: 1,
+    max: 65_535,
+    help: "Batches of one WebSocket that may wait for their acknowledgement.",
+  }),
+
+  "sockets.implementation": choice({
+    choices: ["auto", "uws", "node"],
+    default: "auto",
+    help: "uWebSockets.js, node:http with ws, or the first of the two that loads.",
+  }),
+
+  "ingest.workers": integer({
+    default: 0,
+    min: 0,
+    max: 64,
+    auto: ingestWorkersAuto,
+    help: "Threads that decode; each table is owned by one.",
+  }),
+  "ingest.ringBytes": integer({
+    default: 16 * mib,
+    min: 64 * kib,
+    max: gib,
+    help: "Ring of small bodies from the main thread to one ingest worker.",
+  }),
+  "ingest.slabBytes": integer({
+    default: 256 * mib,
+    min: mib,
+    max: 2 * gib - 1,
+    help: "Shared memory for bodies that arrive in more than one chunk.",
+  }),
+  "ingest.bufferedBytesMax": integer({
+    default: gib,
+    min: mib,
+    max: 64 * gib,
+    help: "Rows of all tables that are not flushed yet; above it writes are answered 503.",
+  }),
+  "ingest.walPendingBytesMax": integer({
+    default: 64 * mib,
+    min: mib,
+    max: 4 * gib,
+    help: "Records of one ingest worker that wait for the log; above it the worker stops reading its ring.",
+  }),
+
+  "wal.segmentBytes": integer({ default: 64 * mib, min: mib, max: gib, help: "Size of one log segment." }),
+  "wal.bytesMax": integer({
+    default: 4 * gib,
+    min: 2 * mib,
+    max: 1024 * gib,
+    help: "All log segments; above it writes are answered 503 until a flush trims the log.",
+  }),
+  "wal.batchIdWindowMs": integer({ default: day, min: 0, max: 30 * day, help: "How long a batch id is remembered." }),
+  "wal.batchIdsMax": integer({
+    default: 1_000_000,
+    min: 0,
+    max: 100_000_000,
+    help: "How many batch ids are remembered.",
+  }),
+
+  "flush.bytes": integer({
+    default: 64 * mib,
+    min: 64 * kib,
+    max: 4 * gib,
+    help: "Buffered bytes that start a flush of a table.",
+  }),
+  "flush.rows": integer({
+    default: 1_000_000,
+    min: 1,
+    max: 100_000_000,
+    help: "Buffered rows that start a flush of a table.",
+  }),
+  "flush.intervalMs": integer({
+    default: minute,
+    min: 100,
+    max: day,
+    help: "Age of the oldest buffered row that starts a flush.",
+  }),
+  "flush.partitionsMax": integer({ default: 100, min: 1, max: 10_000, help: "Day partitions that one flush writes." }),
+  "flush.workers": integer({ default: 1, min: 1, max: 16, help: "Threads that encode Parquet and commit." }),
+
+  "seal.tailRowsMax": integer({
+    default: 8_000,
+    min: 1,
+    max: 1_000_000,
+    help: "Rows that a hot segment may have to be encoded again with newer ones; larger ones are left as they are.",
+  }),
+  "seal.hotSegmentsMax": integer({
+    default: 8,
+    min: 1,
+    max: 1_000,
+    help: "Hot segments of a table before they are merged.",
+  }),
+
+  "query.workers": integer({ default: 1, min: 1, max: 16, help: "Threads that drive DuckDB and encode results." }),
+  "query.concurrency": integer({ default: 4, min: 1, max: 64, help: "Queries that run at once on one query worker." }),
+  "query.queueMax": integer({
+    default: 128,
+    min: 0,
+    max: 100_000,
+    help: "Queries that wait; above it the answer is 503.",
+  }),
+  "query.timeoutMs": integer({
+    default: minute,
+    min: 1,
+    max: day,
+    help: "Longest run of one query, its wait included.",
+  }),
+  "query.memoryBytes": integer({
+    default: 0,
+    min: 0,
+    max: 1024 * gib,
+    auto: queryMemoryAuto,
+    help: "Memory of DuckDB; above it DuckDB spills to the data folder.",
+  }),
+  "query.threads": integer({ default: 0, min: 0, max: 256, auto: queryThreadsAuto, help: "Threads of DuckDB." }),
+  "query.rowsMax": integer({ default: 1_000_000, min: 1, max: 100_000_000, help: "Most rows of one result." }),
+  "query.resultBytesMax": integer({ default: 256 * mib, min: kib, max: 2 * gib - 1, help: "Largest result as sent." }),
+
+  "snapshots.keep": integer({ default: 20, min: 1, max: 10_000, help: "Snapshots of a table that are kept at least." }),
+  "snapshots.maxAgeMs": integer({
+    default: 5 * day,
+    min: 0,
+    max: 3650 * day,
+    help: "Age after which further snapshots expire.",
+  }),
+  "garbage.graceMs": integer({
+    default: hour,
+    min: 0,
+    max: 365 * day,
+    help: "Age before a file that no snapshot names is removed; longer than any query or commit.",
+  }),
+  "garbage.intervalMs": integer({
+    default: 10 * minute,
+    min: second,
+    max: 30 * day,
+    help: "Time between two collections.",
+  }),
+
+  "tables.autoCreate": boolean({ default: true, help: "The first write to an unknown table creates it." }),
+  "tables.max": integer({ default: 1_000, min: 1, max: 100_000, help: "Tables of this warehouse." }),
+
+  "shutdown.drainMs": integer({
+    default: 10 * second,
+    min: 0,
+    max: hour,
+    help: "Time that SIGTERM gives requests under way before the process ends.",
+  }),
+
+  "log.level": choice({
+    choices: ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
+    default: "info",
+    help: "Least severe level that is logged.",
+  }),
+  "log.format": choice({ choices: ["json", "text"], default: "json", help: "JSON lines, or text for people." }),
+} as const satisfies Record<string, Option>;
+
+export type OptionKey = keyof typeof options;
