@@ -47,7 +47,12 @@ function formatLine(line: string): string {
   const rest = Object.entries(facts).map(
     ([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
   );
-  const head = [String(time), String(level).toUpperCase().padEnd(5), String(thread), String(msg ?? "")].join(" ");
+  const head = [
+    String(time),
+    String(level).toUpperCase().padEnd(5),
+    String(thread),
+    typeof msg === "string" ? msg : "",
+  ].join(" ");
   const stack = isStack(err) ? `\n${err.stack}` : "";
   return [head, ...rest].join(" ") + stack;
 }

