@@ -21,6 +21,14 @@ export interface Disk {
   link(from: string, to: string): void;
   unlink(path: string): void;
   makeFolder(path: string): void;
+  /** Fails with ENOTEMPTY where something is in it. */
+  removeFolder(path: string): void;
   list(path: string): string[];
-  stat(path: string): { readonly bytes: number; readonly modifiedMs: number } | undefined;
+  stat(path: string): DiskEntry | undefined;
+}
+
+export interface DiskEntry {
+  readonly bytes: number;
+  readonly modifiedMs: number;
+  readonly isFolder: boolean;
 }
