@@ -125,6 +125,12 @@ export class ColumnBuilder {
     if (rows > this.#rowCapacity) this.#growRows(rows);
   }
 
+  /** The validity bitmap of all rows there is room for, for bulk appends that are about to clear bits of it. */
+  ensureValidity(): Uint8Array {
+    this.validity ??= new Uint8Array((this.#rowCapacity + 7) >> 3).fill(0xff);
+    return this.validity;
+  }
+
   /** The column over `rowCount` rows, as views on this builder's memory: valid until the next `set` or `reset`. */
   finish(rowCount: number): ColumnData {
     assert(this.length <= rowCount, "a column holds no more rows than its batch");
