@@ -1,7 +1,8 @@
 /**
  * The synchronous disk calls that durability rests on, so that tests can put a failing or forgetting disk below the
  * WAL and the local store. Errors are Node's, with `code` (ENOSPC, EIO, ...).
- * Real: real-disk.ts. Tests: a faulty disk and one that loses at "power loss" what was not synced.
+ * Real: real-disk.ts. Tests: faulty-disk.ts, and forgetful-disk.ts that loses at "power loss" what was not synced.
+ * open-disk.ts chooses.
  */
 export interface Disk {
   open(path: string, flags: "r" | "r+" | "w" | "wx"): number;
@@ -20,6 +21,7 @@ export interface Disk {
   /** Fails with EEXIST where `to` is there: the commit primitive of the local store. */
   link(from: string, to: string): void;
   unlink(path: string): void;
+  /** One level; fails with EEXIST where it is there. Like any name, the folder survives once its parent is synced. */
   makeFolder(path: string): void;
   /** Fails with ENOTEMPTY where something is in it. */
   removeFolder(path: string): void;
