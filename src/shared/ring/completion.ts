@@ -2,7 +2,7 @@ import { assert } from "../assert.js";
 import type { EntryRingConsumer, EntryRingProducer } from "./entry-ring.js";
 
 /**
- * The completion of one request, ingest worker -> main: an entry of 32 bytes, little-endian.
+ * The completion of one request, ingest worker -> main: an entry of 96 bytes, little-endian.
  *
  * ```
  *  0  u32  requestId
@@ -14,11 +14,15 @@ import type { EntryRingConsumer, EntryRingProducer } from "./entry-ring.js";
  * 16  f64  sequence     last sequence of the request's rows in their table; 0 when it has none
  * 24  u32  tableSlot    main's number of the table, for the sequence token
  * 28  u32  check        requestId ^ completionCheck; 0 once it was read
+ * 32  u8   idBytes      length of the id that the original API's reply names; 0: none, or longer than fits here
+ * 33       id           ASCII, up to 63 bytes
  * ```
  * Worker and main have two such rings: one that is gated by the WAL thread (replies that promise "on disk"), and an
  * immediate one (durability memory, failures, repeats).
  */
-export const completionBytes = 32;
+export const completionBytes = 96;
+
+const idBytesMax = 63;
 
 const completionCheck = 0x43_4d_50_31;
 
@@ -47,10 +51,22 @@ export interface Completion {
   rejected: number;
   sequence: number;
   tableSlot: number;
+  /** Empty when the entry carries none. */
+  id: string;
 }
 
 export function newCompletion(): Completion {
-  return { requestId: 0, status: 0, durability: 0, flags: 0, accepted: 0, rejected: 0, sequence: 0, tableSlot: 0 };
+  return {
+    requestId: 0,
+    status: 0,
+    durability: 0,
+    flags: 0,
+    accepted: 0,
+    rejected: 0,
+    sequence: 0,
+    tableSlot: 0,
+    id: "",
+  };
 }
 
 /** Stages a completion; false when the ring is full. The caller publishes, once per batch. */
@@ -68,8 +84,31 @@ export function stageCompletion(ring: EntryRingProducer, completion: Completion)
   view.setFloat64(at + 16, completion.sequence, true);
   view.setUint32(at + 24, completion.tableSlot, true);
   view.setUint32(at + 28, (completion.requestId ^ completionCheck) >>> 0, true);
+  writeId(view, at + 32, completion.id);
   ring.stage();
   return true;
+}
+
+/** Whether an id of so many ASCII characters travels in the entry; any other goes with a request-detail message. */
+export function fitsCompletion(idBytes: number): boolean {
+  return idBytes <= idBytesMax;
+}
+
+function writeId(view: DataView, at: number, id: string): void {
+  assert(fitsCompletion(id.length), "an id in a completion fits");
+  view.setUint8(at, id.length);
+  for (let index = 0; index < id.length; index++) {
+    const code = id.charCodeAt(index);
+    assert(code <= 0x7f, "an id in a completion is ASCII");
+    view.setUint8(at + 1 + index, code);
+  }
+}
+
+function readId(view: DataView, at: number): string {
+  const length = view.getUint8(at);
+  let id = "";
+  for (let index = 0; index < length; index++) id += String.fromCharCode(view.getUint8(at + 1 + index));
+  return id;
 }
 
 /** Reads the next completion into `into` and steps over it; false when there is none. The caller releases the ring. */
@@ -87,6 +126,7 @@ export function takeCompletion(ring: EntryRingConsumer, into: Completion): boole
   into.rejected = view.getUint32(at + 12, true);
   into.sequence = view.getFloat64(at + 16, true);
   into.tableSlot = view.getUint32(at + 24, true);
+  into.id = readId(view, at + 32);
   view.setUint32(at + 28, 0, true);
   ring.advance();
   return true;

@@ -2,7 +2,7 @@ import { assert } from "../assert.js";
 import { isPowerOfTwo, ringBytesMax, ringHeaderBytes, ringMagic, ringWords } from "./ring-layout.js";
 
 /**
- * A bounded ring of entries of one size, for one producer thread and one consumer thread: completions (32 bytes,
+ * A bounded ring of entries of one size, for one producer thread and one consumer thread: completions (96 bytes,
  * completion.ts) and WAL descriptors (16 bytes, wal-descriptor.ts).
  *
  * A ring may have a gate: a count that a third thread moves. A gated consumer reads an entry only when producer and

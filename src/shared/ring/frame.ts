@@ -24,7 +24,14 @@ import { TextCache } from "./text-cache.js";
  */
 const fixedBytes = 32;
 
-export const frameFormats = { json: 1, ndjson: 2, csv: 3, messagePack: 4, messagePackColumns: 5, arrowStream: 6 } as const;
+export const frameFormats = {
+  json: 1,
+  ndjson: 2,
+  csv: 3,
+  messagePack: 4,
+  messagePackColumns: 5,
+  arrowStream: 6,
+} as const;
 export type FrameFormat = (typeof frameFormats)[keyof typeof frameFormats];
 
 export const frameDurabilities = { memory: 0, fsync: 1, stored: 2 } as const;
