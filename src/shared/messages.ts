@@ -9,8 +9,10 @@
  * main ──QueryTask────▶ query pool ────its result────▶ main
  * ```
  */
+import type { MessagePort } from "node:worker_threads";
 import type { RowError } from "./columns/row-account.js";
 import type { ErrorMessage } from "./errors.js";
+import type { MainDoorbellHandle } from "./ring/doorbell.js";
 import type { TableSchema } from "./schema/table-schema.js";
 import type { TableSettings } from "./schema/table-settings.js";
 
@@ -79,10 +81,36 @@ export type MainToIngest =
   | { readonly kind: "drop-table"; readonly uuid: string }
   | { readonly kind: "change-settings"; readonly uuid: string; readonly settings: TableSettings }
   /** Hand over the visible records after `afterSequence`; answered by `records` with the same ticket. */
-  | { readonly kind: "take-records"; readonly ticket: number; readonly uuid: string; readonly afterSequence: number; readonly purpose: "seal" | "flush" }
+  | { readonly kind: "take-records"; readonly ticket: number; readonly uuid: string; readonly afterSequence: number; /** Where the slice ends at the latest; null: at the last visible row. */ readonly throughSequence: number | null; readonly purpose: "seal" | "flush" }
   /** A commit covers everything up to here: forget it. `committedFieldIds` may be in files from now on. */
   | { readonly kind: "flushed"; readonly uuid: string; readonly sequence: number; readonly schema: TableSchema }
   | { readonly kind: "stop" };
+
+/** All that one ingest worker is started with; ring/README.md draws who shares what. */
+export interface IngestOptions {
+  readonly worker: number;
+  readonly workers: number;
+  readonly requestRing: SharedArrayBuffer;
+  readonly gatedRing: SharedArrayBuffer;
+  readonly immediateRing: SharedArrayBuffer;
+  readonly walRing: SharedArrayBuffer;
+  readonly doorbell: SharedArrayBuffer;
+  readonly walDoorbell: SharedArrayBuffer;
+  readonly mainDoorbell: MainDoorbellHandle;
+  readonly slab: SharedArrayBuffer;
+  /** MainToIngest and IngestToMain. */
+  readonly mainPort: MessagePort;
+  /** WalBlock messages to the WAL thread. */
+  readonly walPort: MessagePort;
+  readonly walFolder: string;
+  readonly tables: readonly OpenTable[];
+  readonly batchIdWindowMs: number;
+  readonly batchIdsMax: number;
+  readonly inflatedBytesMax: number;
+  readonly walPendingBytesMax: number;
+  readonly flushBytes: number;
+  readonly flushRows: number;
+}
 
 export interface OpenTable {
   readonly identity: TableIdentity;
@@ -90,18 +118,23 @@ export interface OpenTable {
   readonly settings: TableSettings;
   /** Everything up to this sequence of this node's stream is in the store. */
   readonly flushedSequence: number;
+  /** False while no commit of any node has brought files: its column types may then still change freely. */
+  readonly hasFiles: boolean;
+  /** The table's small number on this node, which completions carry. */
+  readonly slot: number;
 }
 
 export type IngestToMain =
   /** All replayed rows are in the buffers. */
   | { readonly kind: "ready"; readonly replayedRows: number; readonly lastSequences: Readonly<Record<string, number>> }
   /** A request names a table that this worker does not hold: answer open-table (creating it) or refuse-table. */
-  | { readonly kind: "need-table"; readonly name: string; readonly mayCreate: boolean }
+  | { readonly kind: "need-table"; readonly worker: number; readonly name: string; readonly mayCreate: boolean }
   /** The table belongs to another worker (main could not see the name): main sends the body there. */
   | { readonly kind: "reroute"; readonly requestId: number; readonly table: string; readonly body: Uint8Array }
   /** Sent before the completion of a request that has row errors or failed. */
-  | { readonly kind: "request-detail"; readonly requestId: number; readonly errors: readonly RowError[]; readonly error: ErrorMessage | null; readonly generatedId: string | null }
-  | { readonly kind: "records"; readonly ticket: number; readonly uuid: string; readonly slice: RecordSlice; readonly lastSequence: number; readonly schema: TableSchema; readonly durable: boolean }
+  | { readonly kind: "request-detail"; readonly requestId: number; readonly errors: readonly RowError[]; readonly error: ErrorMessage | null; readonly id: string | null }
+  /** `lastSequence` is the last row of the slice; the sequence asked after when there was nothing to hand over. */
+  | { readonly kind: "records"; readonly ticket: number; readonly uuid: string; readonly slice: RecordSlice; readonly lastSequence: number; /** Null when the table is gone. */ readonly schema: TableSchema | null }
   /** Buffer sizes, when a table crosses its flush size and about every second while it holds rows. */
   | { readonly kind: "table-load"; readonly uuid: string; readonly rows: number; readonly bytes: number; readonly oldestMs: number; readonly lastSequence: number }
   | { readonly kind: "stopped" };

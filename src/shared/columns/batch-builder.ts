@@ -41,11 +41,20 @@ export class BatchBuilder {
   rowCount = 0;
   /** In the order of `schema.columns`: [0] is `timestamp`, [1] is `id`. */
   readonly columns: ColumnBuilder[] = [];
-  readonly rules: ColumnRules;
+  /** May be replaced between rows when the table's settings change. */
+  rules: ColumnRules;
 
   constructor(schema: TableSchema, rules: ColumnRules) {
     this.schema = schema;
     this.rules = rules;
+    for (const column of schema.columns) this.columns.push(new ColumnBuilder(column.fieldId, column.type));
+  }
+
+  /** Takes a schema that came from elsewhere (replay, a commit). Only while there are no rows. */
+  replaceSchema(schema: TableSchema): void {
+    assert(this.rowCount === 0, "a schema is replaced between batches");
+    this.schema = schema;
+    this.columns.length = 0;
     for (const column of schema.columns) this.columns.push(new ColumnBuilder(column.fieldId, column.type));
   }
 
@@ -100,6 +109,12 @@ export class BatchBuilder {
     }
     this.rowCount = row + 1;
     return undefined;
+  }
+
+  /** Takes `count` rows at once: bulk appends have given every one of them its timestamp, and its id by the rules. */
+  endRows(count: number): void {
+    assert(this.columns[0]?.length === this.rowCount + count, "every row has a timestamp");
+    this.rowCount += count;
   }
 
   /** Undoes what the row in hand has set, except columns it added: they stay, and stay null. */

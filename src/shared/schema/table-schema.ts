@@ -76,3 +76,25 @@ export function withDouble(schema: TableSchema, fieldId: number, committed: bool
   });
   return { version: schema.version + 1, lastFieldId, columns };
 }
+
+/**
+ * The schema once a commit has rewritten what a widened column left in files: `committed` no longer says
+ * `replacesFieldId`, so ours need not either. Our own newer columns stay. Same value when nothing changes.
+ */
+export function withoutReplaced(schema: TableSchema, committed: TableSchema): TableSchema {
+  let changed = false;
+  const columns = schema.columns.map((column): TableColumn => {
+    if (column.replacesFieldId === undefined) return column;
+    const stored = columnByFieldId(committed, column.fieldId);
+    if (stored === undefined || stored.replacesFieldId !== undefined) return column;
+    changed = true;
+    const { fieldId, name, type, required } = column;
+    return { fieldId, name, type, required };
+  });
+  return changed ? { ...schema, version: schema.version + 1, columns } : schema;
+}
+
+/** True when rows sealed under `older` read right under `newer`: same field ids, same types, maybe more columns. */
+export function readsUnchanged(older: TableSchema, newer: TableSchema): boolean {
+  return older.columns.every((column) => columnByFieldId(newer, column.fieldId)?.type === column.type);
+}

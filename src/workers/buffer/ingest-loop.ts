@@ -1,0 +1,274 @@
+import { receiveMessageOnPort } from "node:worker_threads";
+import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
+import type { IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
+import { ByteRingConsumer } from "../../shared/ring/byte-ring.js";
+import { DoorbellRinger, DoorbellSleeper, MainDoorbellRinger } from "../../shared/ring/doorbell.js";
+import { EntryRingGate, EntryRingProducer } from "../../shared/ring/entry-ring.js";
+import { frameDurabilities, FrameReader } from "../../shared/ring/frame.js";
+import { nameKey } from "../../shared/schema/table-schema.js";
+import type { Block } from "./block-arena.js";
+import { replayTables } from "./replay-tables.js";
+import { Replies } from "./replies.js";
+import { RequestIntake } from "./request-intake.js";
+import { RoundEmitter } from "./round-emitter.js";
+import { TableOwner } from "./table-owner.js";
+
+/** A round ends after this much of the ring: small enough for latency, large enough to share a record's overhead. */
+const roundFramesMax = 1024;
+const roundBytesMax = 1024 * 1024;
+/** A round adds at most two records (schema, rows) per touched table and frame; below this the log has to catch up. */
+const walRoomMin = 2 * roundFramesMax + 16;
+const idleWaitMs = 250;
+const reportIntervalMs = 1000;
+/** A name for each block across all workers: the low bits count, the high bits are the worker. */
+const blocksPerWorker = 2 ** 26;
+
+/**
+ * The life of one ingest worker: a synchronous loop over its rings. It never waits for disk or network; it sleeps on its
+ * doorbell, and what main tells it by message is polled once per round.
+ *
+ * ```
+ * round:  messages ─▶ frames into builders ─▶ slices of large bodies ─▶ one record per touched table ─▶ publish
+ * ```
+ */
+export class IngestLoop {
+  readonly #options: IngestOptions;
+  readonly #owners = new Map<string, TableOwner>();
+  readonly #ownersByUuid = new Map<string, TableOwner>();
+  readonly #requests: ByteRingConsumer;
+  readonly #slab: Uint8Array;
+  readonly #frame = new FrameReader();
+  readonly #bell: DoorbellSleeper;
+  readonly #walBell: DoorbellRinger;
+  readonly #mainBell: MainDoorbellRinger;
+  readonly #gate: EntryRingGate;
+  readonly #replies: Replies;
+  readonly #emitter: RoundEmitter;
+  readonly #intake: RequestIntake;
+  #lastBlockId = 0;
+  #reportedMs = 0;
+  #stopped = false;
+
+  constructor(options: IngestOptions) {
+    this.#options = options;
+    this.#requests = new ByteRingConsumer(options.requestRing);
+    this.#slab = new Uint8Array(options.slab);
+    this.#bell = new DoorbellSleeper(options.doorbell);
+    this.#walBell = new DoorbellRinger(options.walDoorbell);
+    this.#mainBell = new MainDoorbellRinger(options.mainDoorbell);
+    this.#gate = new EntryRingGate(options.gatedRing);
+    const gated = new EntryRingProducer(options.gatedRing);
+    this.#replies = new Replies(gated, new EntryRingProducer(options.immediateRing), (message) => this.#post(message));
+    this.#emitter = new RoundEmitter(new EntryRingProducer(options.walRing), this.#replies);
+    const { worker, workers, inflatedBytesMax } = options;
+    this.#intake = new RequestIntake({
+      worker,
+      workers,
+      inflatedBytesMax,
+      owners: this.#owners,
+      replies: this.#replies,
+      isDurable: (position) => this.#isDurable(position),
+      needTable: (name, mayCreate) => this.#post({ kind: "need-table", worker, name, mayCreate }),
+      reroute: (requestId, table, body) => this.#post({ kind: "reroute", requestId, table, body }),
+      emitTable: (owner) => this.#emitter.emit(owner),
+    });
+  }
+
+  /** Replays the log, then serves until main says stop. */
+  run(): void {
+    const { tables, walFolder } = this.#options;
+    for (const table of tables) this.#open(table);
+    const replayedRows = replayTables(walFolder, this.#ownersByUuid, tables);
+    const lastSequences: Record<string, number> = {};
+    for (const [uuid, owner] of this.#ownersByUuid) lastSequences[uuid] = owner.buffer.lastSequence;
+    this.#post({ kind: "ready", replayedRows, lastSequences });
+    while (!this.#stopped) {
+      this.#bell.mark();
+      if (!this.#round() && !this.#stopped) this.#bell.wait(idleWaitMs);
+    }
+    this.#post({ kind: "stopped" });
+  }
+
+  /** One round; false when there was nothing to do. */
+  #round(): boolean {
+    let worked = this.#readMessages();
+    this.#intake.answerJoiners();
+    if (this.#hasLogRoom()) {
+      if (this.#readFrames()) worked = true;
+      if (this.#intake.hasLarge) {
+        this.#intake.stepLarge();
+        worked = true;
+      }
+      for (const owner of this.#intake.touched) {
+        this.#emitter.emit(owner);
+        this.#reportCrossing(owner);
+      }
+      this.#intake.touched.clear();
+    }
+    const mainHasNews = this.#replies.publish();
+    if (this.#emitter.publish()) this.#walBell.ring();
+    if (mainHasNews) this.#mainBell.ring();
+    this.#report();
+    return worked;
+  }
+
+  #hasLogRoom(): boolean {
+    if (this.#emitter.free < walRoomMin) return false;
+    return this.#emitter.pendingBytes((position) => this.#isDurable(position)) < this.#options.walPendingBytesMax;
+  }
+
+  #isDurable(logPosition: number): boolean {
+    return ((this.#gate.count - logPosition) | 0) >= 0;
+  }
+
+  #readFrames(): boolean {
+    const ring = this.#requests;
+    const frame = this.#frame;
+    let frames = 0;
+    let bytes = 0;
+    while (frames < roundFramesMax && bytes < roundBytesMax) {
+      const start = ring.peek();
+      if (start < 0) break;
+      frame.read(ring, start);
+      this.#intake.take({
+        requestId: frame.requestId,
+        format: frame.format,
+        encoding: frame.contentEncoding,
+        memory: frame.durability === frameDurabilities.memory,
+        flags: frame.flags,
+        receivedMicros: frame.receivedMicros,
+        table: frame.table,
+        batchId: frame.batchId,
+        principal: frame.principal,
+        body: frame.body(ring, this.#slab),
+      });
+      frames++;
+      bytes += frame.bodyBytes;
+      ring.release();
+    }
+    return frames > 0;
+  }
+
+  #readMessages(): boolean {
+    let count = 0;
+    for (;;) {
+      const received = receiveMessageOnPort(this.#options.mainPort) as { message: MainToIngest } | undefined;
+      if (received === undefined) return count > 0;
+      this.#obey(received.message);
+      count++;
+    }
+  }
+
+  #obey(message: MainToIngest): void {
+    switch (message.kind) {
+      case "open-table":
+        this.#open(message.table);
+        this.#intake.resume(message.table.identity.name, null);
+        return;
+      case "refuse-table":
+        this.#intake.resume(message.name, fromErrorMessage(message.error));
+        return;
+      case "drop-table":
+        this.#drop(message.uuid);
+        return;
+      case "change-settings":
+        this.#ownersByUuid.get(message.uuid)?.changeSettings(message.settings);
+        return;
+      case "take-records":
+        this.#handOver(message);
+        return;
+      case "flushed": {
+        const freed = this.#ownersByUuid.get(message.uuid)?.flushed(message.sequence, message.schema) ?? [];
+        for (const block of freed) this.#forgetBlock(block);
+        return;
+      }
+      case "stop":
+        this.#stopped = true;
+        return;
+    }
+  }
+
+  #open(table: OpenTable): void {
+    const key = nameKey(table.identity.name);
+    if (this.#ownersByUuid.has(table.identity.uuid)) return;
+    const { worker, batchIdWindowMs, batchIdsMax } = this.#options;
+    const owner = new TableOwner(table, {
+      worker,
+      batchIds: { windowMs: batchIdWindowMs, countMax: batchIdsMax },
+      nextBlockId: () => worker * blocksPerWorker + this.#lastBlockId++,
+      onBlock: (block) => this.#announceBlock(block),
+    });
+    this.#owners.set(key, owner);
+    this.#ownersByUuid.set(table.identity.uuid, owner);
+  }
+
+  #drop(uuid: string): void {
+    const owner = this.#ownersByUuid.get(uuid);
+    if (owner === undefined) return;
+    this.#intake.abandon(owner, new MiniodbError("TABLE_NOT_FOUND", `Table ${owner.identity.name} was dropped`));
+    this.#ownersByUuid.delete(uuid);
+    this.#owners.delete(nameKey(owner.identity.name));
+    for (const block of owner.blocks()) this.#forgetBlock(block);
+  }
+
+  #handOver(message: Extract<MainToIngest, { kind: "take-records" }>): void {
+    const { ticket, uuid, afterSequence, throughSequence, purpose } = message;
+    const owner = this.#ownersByUuid.get(uuid);
+    if (owner === undefined) {
+      const slice = { blocks: [], spans: new Int32Array(0) };
+      this.#post({ kind: "records", ticket, uuid, slice, lastSequence: afterSequence, schema: null });
+      return;
+    }
+    const isDurable = (position: number): boolean => this.#isDurable(position);
+    const { buffer } = owner;
+    let lastSequence =
+      purpose === "seal"
+        ? buffer.visibleSequence((record) => owner.isVisible(record, isDurable))
+        : buffer.visibleSequence((record) => isDurable(record.logPosition));
+    if (purpose === "flush" && lastSequence < owner.wideningSequence) lastSequence = afterSequence;
+    lastSequence = Math.max(Math.min(lastSequence, throughSequence ?? lastSequence), afterSequence);
+    const schema = purpose === "flush" ? owner.beginFlush() : owner.schema;
+    const slice = buffer.slice(afterSequence, lastSequence);
+    this.#post({ kind: "records", ticket, uuid, slice, lastSequence, schema });
+  }
+
+  #announceBlock(block: Block): void {
+    const { worker, walPort } = this.#options;
+    walPort.postMessage({ kind: "block", worker, blockId: block.id, buffer: block.buffer });
+  }
+
+  #forgetBlock(block: Block): void {
+    const { worker, walPort } = this.#options;
+    walPort.postMessage({ kind: "block", worker, blockId: block.id, buffer: null });
+  }
+
+  /** Tells main at once when a table crosses its flush size. */
+  #reportCrossing(owner: TableOwner): void {
+    const { rows, bytes } = owner.buffer;
+    const flushBytes = owner.settings.flushBytes ?? this.#options.flushBytes;
+    const flushRows = owner.settings.flushRows ?? this.#options.flushRows;
+    const isFull = bytes >= flushBytes || rows >= flushRows;
+    if (isFull && !owner.reportedFull) this.#reportLoad(owner);
+    owner.reportedFull = isFull;
+  }
+
+  /** Tells main every second how full the tables are that hold rows, or did when last reported. */
+  #report(): void {
+    const nowMs = Date.now();
+    if (nowMs - this.#reportedMs < reportIntervalMs) return;
+    this.#reportedMs = nowMs;
+    for (const owner of this.#owners.values()) {
+      if (owner.buffer.rows > 0 || owner.reportedRows > 0) this.#reportLoad(owner);
+    }
+  }
+
+  #reportLoad(owner: TableOwner): void {
+    const { rows, bytes, oldestMs, lastSequence } = owner.buffer;
+    owner.reportedRows = rows;
+    this.#post({ kind: "table-load", uuid: owner.identity.uuid, rows, bytes, oldestMs, lastSequence });
+  }
+
+  #post(message: IngestToMain): void {
+    this.#options.mainPort.postMessage(message);
+  }
+}

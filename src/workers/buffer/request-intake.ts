@@ -1,0 +1,288 @@
+import { createHash } from "node:crypto";
+import { assert } from "../../shared/assert.js";
+import { RowAccount } from "../../shared/columns/row-account.js";
+import { MiniodbError } from "../../shared/errors.js";
+import { limits } from "../../shared/limits.js";
+import { frameEncodings, frameFlags } from "../../shared/ring/frame.js";
+import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
+import { ownerOf } from "../../shared/table-placement.js";
+import type { Decoding } from "../decode/decoder.js";
+import { openDecode } from "../decode/formats.js";
+import { inflate } from "../decode/inflate.js";
+import { readTableName } from "../decode/read-table-name.js";
+import type { RememberedBatch } from "./batch-ids.js";
+import type { Replies } from "./replies.js";
+import type { TableOwner } from "./table-owner.js";
+
+/** Bodies above this size are decoded in slices, other tables' requests in between. */
+const sliceBytes = 1024 * 1024;
+/** Copies of inline bodies that wait for their table; above it the request is refused. */
+const parkedBytesMax = 32 * 1024 * 1024;
+
+/** One request as a frame brought it. */
+export interface IngestRequest {
+  readonly requestId: number;
+  readonly format: number;
+  readonly encoding: number;
+  /** Answered without waiting for the log. */
+  readonly memory: boolean;
+  readonly flags: number;
+  readonly receivedMicros: number;
+  /** Empty while only the body knows it. */
+  readonly table: string;
+  readonly batchId: string;
+  readonly principal: string;
+  /** As sent; in the ring until the frame is released, in the slab until the reply. */
+  readonly body: Uint8Array;
+}
+
+interface LargeDecode {
+  readonly owner: TableOwner;
+  readonly request: IngestRequest;
+  readonly account: RowAccount;
+  readonly decoding: Decoding;
+  readonly batch: TableBatch | null;
+}
+
+interface TableBatch {
+  readonly key: string;
+  readonly bodyHash: Uint8Array;
+}
+
+/** A repeat of a batch that is in the log's queue: answered when that record is durable. */
+interface Joiner {
+  readonly requestId: number;
+  readonly batch: RememberedBatch;
+  readonly tableSlot: number;
+}
+
+export interface IntakeOptions {
+  readonly worker: number;
+  readonly workers: number;
+  readonly inflatedBytesMax: number;
+  readonly owners: ReadonlyMap<string, TableOwner>;
+  readonly replies: Replies;
+  readonly isDurable: (logPosition: number) => boolean;
+  /** Asks main for a table that no owner of this worker holds. */
+  readonly needTable: (name: string, mayCreate: boolean) => void;
+  /** Sends a request back to main, whose table turned out to be another worker's. */
+  readonly reroute: (requestId: number, table: string, body: Uint8Array) => void;
+  /** Ends the table's round with a record, so that a batch id of it becomes an entry. */
+  readonly emitTable: (owner: TableOwner) => void;
+}
+
+/**
+ * From frame to rows in a table's builder. What cannot go on at once waits in order: for its table to be opened, for
+ * a large body of the same table, or (repeats of a batch id) for the log.
+ */
+export class RequestIntake {
+  /** Owners whose builder holds rows of this round. */
+  readonly touched = new Set<TableOwner>();
+  readonly #options: IntakeOptions;
+  readonly #waiting = new Map<string, IngestRequest[]>();
+  readonly #large: LargeDecode[] = [];
+  #joiners: Joiner[] = [];
+  #parkedBytes = 0;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** True while large bodies wait for their next slice. */
+  get hasLarge(): boolean {
+    return this.#large.length > 0;
+  }
+
+  /** Takes one request; its body need not outlive the call unless it is in the slab. */
+  take(request: IngestRequest): void {
+    try {
+      const named = request.table === "" ? this.#nameTable(request) : request;
+      if (named !== null) this.#route(named);
+    } catch (error) {
+      this.#options.replies.fail(request.requestId, error);
+    }
+  }
+
+  /** Main has opened (or refused) this table: the requests that waited for it go on, in order. */
+  resume(name: string, refusal: MiniodbError | null): void {
+    const key = nameKey(name);
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) return;
+    this.#waiting.delete(key);
+    for (const request of waiting) {
+      this.#unpark(request);
+      if (refusal === null) this.take(request);
+      else this.#options.replies.fail(request.requestId, refusal);
+    }
+  }
+
+  /** The table is gone: what it still decodes, or let wait, is refused. */
+  abandon(owner: TableOwner, error: MiniodbError): void {
+    for (let index = this.#large.length - 1; index >= 0; index--) {
+      const large = this.#large[index];
+      if (large?.owner !== owner) continue;
+      this.#large.splice(index, 1);
+      this.#options.replies.fail(large.request.requestId, error);
+    }
+    this.resume(owner.identity.name, error);
+  }
+
+  /** One more slice of each large body. */
+  stepLarge(): void {
+    for (let index = 0; index < this.#large.length; index++) {
+      const large = this.#large[index];
+      assert(large !== undefined, "the index is within the list");
+      const isDone = this.#step(large);
+      if (!isDone) continue;
+      this.#large.splice(index--, 1);
+      large.owner.busy = false;
+      // Its rows become a record of their own before the requests that waited behind it are decoded.
+      this.#options.emitTable(large.owner);
+      this.resume(large.owner.identity.name, null);
+    }
+  }
+
+  /** Answers repeats whose first is durable now. */
+  answerJoiners(): void {
+    if (this.#joiners.length === 0) return;
+    const { isDurable, replies } = this.#options;
+    this.#joiners = this.#joiners.filter(({ requestId, batch, tableSlot }) => {
+      if (!isDurable(batch.logPosition)) return true;
+      replies.repeated(requestId, batch, tableSlot);
+      return false;
+    });
+  }
+
+  /** The body names its table; null when that table is another worker's. */
+  #nameTable(request: IngestRequest): IngestRequest | null {
+    const { worker, workers, inflatedBytesMax } = this.#options;
+    const plain = inflate(request.body, request.encoding, inflatedBytesMax);
+    const table = readTableName(plain);
+    if (table === null || !tableNamePattern.test(table)) {
+      throw new MiniodbError("INVALID_REQUEST", "table must be a name of letters, digits and _ (at most 64)", {
+        field: "table",
+        table,
+      });
+    }
+    if (ownerOf(table, workers) === worker) return { ...request, table };
+    this.#options.reroute(request.requestId, table, request.body.slice());
+    return null;
+  }
+
+  #route(request: IngestRequest): void {
+    const key = nameKey(request.table);
+    const owner = this.#options.owners.get(key);
+    if (owner !== undefined && !owner.busy) {
+      this.#begin(owner, request);
+      return;
+    }
+    const waiting = this.#waiting.get(key);
+    const parked = this.#park(request);
+    if (waiting !== undefined) {
+      waiting.push(parked);
+      return;
+    }
+    this.#waiting.set(key, [parked]);
+    if (owner === undefined) this.#options.needTable(request.table, (request.flags & frameFlags.mayCreateTable) !== 0);
+  }
+
+  #park(request: IngestRequest): IngestRequest {
+    if ((request.flags & frameFlags.slab) !== 0) return request;
+    if (this.#parkedBytes + request.body.length > parkedBytesMax) {
+      throw new MiniodbError("SERVER_BUSY", "Too many writes wait for this table", { table: request.table });
+    }
+    this.#parkedBytes += request.body.length;
+    return { ...request, body: request.body.slice() };
+  }
+
+  #unpark(request: IngestRequest): void {
+    if ((request.flags & frameFlags.slab) === 0) this.#parkedBytes -= request.body.length;
+  }
+
+  #begin(owner: TableOwner, request: IngestRequest): void {
+    const batch = request.batchId === "" ? null : batchOf(request);
+    if (batch !== null && this.#isRepeat(owner, request, batch)) return;
+    const { inflatedBytesMax } = this.#options;
+    const body =
+      request.encoding === frameEncodings.identity
+        ? request.body
+        : inflate(request.body, request.encoding, inflatedBytesMax);
+    const account = new RowAccount(limits.rowErrorsMax);
+    const idRequired = (request.flags & frameFlags.idRequired) !== 0;
+    const isLarge = body.length > sliceBytes;
+    // A large body starts a round of its own, so that undoing it undoes nobody else's rows.
+    if (isLarge) this.#options.emitTable(owner);
+    const target = owner.decodeTarget(account, request.receivedMicros, idRequired);
+    const rowStart = owner.builder.rowCount;
+    try {
+      const originalShape = (request.flags & frameFlags.originalShape) !== 0;
+      const decoding = openDecode(request.format, originalShape, body, target);
+      if (isLarge) {
+        owner.busy = true;
+        this.#large.push({ owner, request, account, decoding, batch });
+        return;
+      }
+      while (!decoding.step(body.length + 1));
+    } catch (error) {
+      owner.builder.rollback(rowStart);
+      throw error;
+    }
+    this.#finish(owner, request, { account, batch, rowStart });
+  }
+
+  /** True when the body is done, well or not. */
+  #step(large: LargeDecode): boolean {
+    const { owner, request, account, decoding, batch } = large;
+    try {
+      if (!decoding.step(sliceBytes)) return false;
+      this.#finish(owner, request, { account, batch, rowStart: 0 });
+    } catch (error) {
+      owner.builder.rollback(0);
+      this.#options.replies.fail(request.requestId, error);
+    }
+    return true;
+  }
+
+  #finish(
+    owner: TableOwner,
+    request: IngestRequest,
+    decoded: { readonly account: RowAccount; readonly batch: TableBatch | null; readonly rowStart: number },
+  ): void {
+    const { account, batch, rowStart } = decoded;
+    const rowEnd = owner.builder.rowCount;
+    assert(rowEnd - rowStart === account.accepted, "every accepted row is in the builder");
+    if (account.accepted === 0) {
+      this.#options.replies.rejected(request.requestId, account, owner.slot);
+      return;
+    }
+    if (batch !== null) owner.roundBatches.add(batch.key);
+    const wantsId = (request.flags & frameFlags.originalShape) !== 0;
+    owner.round.push({ requestId: request.requestId, account, memory: request.memory, batch, rowStart, rowEnd, wantsId });
+    this.touched.add(owner);
+  }
+
+  /** Answers a batch id that was there before: with its account, or BATCH_ID_CONFLICT when the body differs. */
+  #isRepeat(owner: TableOwner, request: IngestRequest, batch: TableBatch): boolean {
+    if (owner.roundBatches.has(batch.key)) this.#options.emitTable(owner);
+    const first = owner.batchIds.find(batch.key, Date.now());
+    if (first === undefined) return false;
+    if (Buffer.compare(first.entry.bodyHash, batch.bodyHash) !== 0) {
+      throw new MiniodbError("BATCH_ID_CONFLICT", "This batch id was used before with another body", {
+        batch_id: request.batchId,
+      });
+    }
+    if (this.#options.isDurable(first.logPosition)) {
+      this.#options.replies.repeated(request.requestId, first, owner.slot);
+    } else {
+      this.#joiners.push({ requestId: request.requestId, batch: first, tableSlot: owner.slot });
+    }
+    return true;
+  }
+}
+
+const bodyHashBytes = 16;
+
+function batchOf(request: IngestRequest): TableBatch {
+  const bodyHash = createHash("sha256").update(request.body).digest().subarray(0, bodyHashBytes);
+  return { key: `${request.principal}\0${request.batchId}`, bodyHash };
+}

@@ -1,0 +1,128 @@
+import { assert } from "../../shared/assert.js";
+import type { RecordSlice } from "../../shared/messages.js";
+import type { Block } from "./block-arena.js";
+
+/** Where one rows record lies and which rows it holds. */
+export interface BufferedRecord {
+  readonly block: Block;
+  readonly offset: number;
+  readonly length: number;
+  readonly firstSequence: number;
+  readonly rowCount: number;
+  /** Position in this worker's log: durable once the WAL thread has published a number at or above it. */
+  readonly logPosition: number;
+  readonly createdMs: number;
+}
+
+/**
+ * The rows of one table that no commit covers yet, as the records they were logged in, in sequence order:
+ *
+ * ```
+ *   flushed │ record │ record │ record │ record │  next sequence
+ *           └ durable ───────────────▶ └ in the log's queue
+ * ```
+ */
+export class TableBuffer {
+  readonly #records: BufferedRecord[] = [];
+  #flushedSequence: number;
+  #lastSequence: number;
+  #bytes = 0;
+
+  constructor(flushedSequence: number) {
+    this.#flushedSequence = flushedSequence;
+    this.#lastSequence = flushedSequence;
+  }
+
+  get rows(): number {
+    return this.#lastSequence - this.#flushedSequence;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get lastSequence(): number {
+    return this.#lastSequence;
+  }
+
+  get flushedSequence(): number {
+    return this.#flushedSequence;
+  }
+
+  /** When the oldest row that is still here arrived; 0 when there is none. */
+  get oldestMs(): number {
+    return this.#records[0]?.createdMs ?? 0;
+  }
+
+  append(record: BufferedRecord): void {
+    assert(record.firstSequence === this.#lastSequence + 1, "records continue the sequence");
+    assert(record.rowCount > 0, "a rows record has rows");
+    this.#records.push(record);
+    this.#lastSequence += record.rowCount;
+    this.#bytes += record.length;
+  }
+
+  /** The last sequence in a record that `isVisible` takes, counted from the front: visibility has no gaps. */
+  visibleSequence(isVisible: (record: BufferedRecord) => boolean): number {
+    for (let index = this.#records.length - 1; index >= 0; index--) {
+      const record = this.#records[index];
+      if (record !== undefined && isVisible(record)) return record.firstSequence + record.rowCount - 1;
+    }
+    return this.#flushedSequence;
+  }
+
+  /** The records that hold any of the sequences in (after, last]; blocks are named once. */
+  slice(afterSequence: number, lastSequence: number): RecordSlice {
+    const blocks: SharedArrayBuffer[] = [];
+    const blockIndex = new Map<Block, number>();
+    const spans: number[] = [];
+    for (let index = this.#firstAfter(afterSequence); index < this.#records.length; index++) {
+      const record = this.#records[index];
+      if (record === undefined || record.firstSequence > lastSequence) break;
+      let at = blockIndex.get(record.block);
+      if (at === undefined) {
+        at = blocks.push(record.block.buffer) - 1;
+        blockIndex.set(record.block, at);
+      }
+      spans.push(at, record.offset, record.length);
+    }
+    return { blocks, spans: Int32Array.from(spans) };
+  }
+
+  /**
+   * A commit covers everything up to `sequence`: those records go. Returns the blocks that no record needs any more;
+   * the last block stays while records may still be written to it.
+   */
+  forget(sequence: number): Block[] {
+    assert(sequence <= this.#lastSequence, "only what was logged is flushed");
+    if (sequence <= this.#flushedSequence) return [];
+    const count = this.#firstAfter(sequence);
+    const gone = this.#records.splice(0, count);
+    this.#flushedSequence = sequence;
+    const kept = this.#records[0]?.block;
+    const freed = new Set<Block>();
+    for (const record of gone) {
+      this.#bytes -= record.length;
+      if (record.block !== kept) freed.add(record.block);
+    }
+    return [...freed];
+  }
+
+  blocks(): Set<Block> {
+    return new Set(this.#records.map((record) => record.block));
+  }
+
+  /** Position of the first record whose last row is after `sequence`. */
+  #firstAfter(sequence: number): number {
+    let low = 0;
+    let high = this.#records.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const record = this.#records[middle];
+      assert(record !== undefined, "the search stays inside the records");
+      if (record.firstSequence + record.rowCount - 1 <= sequence) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

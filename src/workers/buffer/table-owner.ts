@@ -1,0 +1,153 @@
+import { BatchBuilder, type ColumnRules, type RowDefaults } from "../../shared/columns/batch-builder.js";
+import type { RowAccount } from "../../shared/columns/row-account.js";
+import { limits } from "../../shared/limits.js";
+import type { OpenTable, TableIdentity } from "../../shared/messages.js";
+import { withoutReplaced, type TableSchema } from "../../shared/schema/table-schema.js";
+import type { TableSettings } from "../../shared/schema/table-settings.js";
+import type { DecodeTarget } from "../decode/decoder.js";
+import { BatchIds, type BatchIdLimits } from "./batch-ids.js";
+import { BlockArena, type Block } from "./block-arena.js";
+import { idGenerator, idRule, type AcceptsId } from "./id-rule.js";
+import { TableBuffer, type BufferedRecord } from "./table-buffer.js";
+
+/** A request whose rows are in the builder and wait for the round's record. */
+export interface RoundRequest {
+  readonly requestId: number;
+  readonly account: RowAccount;
+  /** True for durability `memory`: answered without waiting for the log. */
+  readonly memory: boolean;
+  readonly batch: { readonly key: string; readonly bodyHash: Uint8Array } | null;
+  /** Rows [rowStart, rowEnd) of the builder are this request's. */
+  readonly rowStart: number;
+  readonly rowEnd: number;
+  /** The original API's reply names the row's id. */
+  readonly wantsId: boolean;
+}
+
+export interface OwnerOptions {
+  readonly worker: number;
+  readonly batchIds: BatchIdLimits;
+  readonly nextBlockId: () => number;
+  readonly onBlock: (block: Block) => void;
+}
+
+/**
+ * All that a node knows of one table's unflushed life: its schema, sequences, rows and batch ids. It lives in exactly
+ * one ingest worker, the only place where sequences are given and the schema changes.
+ */
+export class TableOwner {
+  readonly identity: TableIdentity;
+  readonly slot: number;
+  readonly arena: BlockArena;
+  readonly buffer: TableBuffer;
+  readonly batchIds: BatchIds;
+  readonly builder: BatchBuilder;
+  /** Requests of the round in hand, in row order. */
+  round: RoundRequest[] = [];
+  /** Batch ids of the round in hand: a repeat in the same round joins the first. */
+  readonly roundBatches = new Set<string>();
+  /** The schema that the log already holds. */
+  loggedSchemaVersion: number;
+  /** The highest sequence answered with durability `memory`: visible though not durable. */
+  memorySequence = 0;
+  /** No flush may be taken before the log holds this: its commit retires a widened column's old field id. */
+  wideningSequence = 0;
+  /** A large body is being decoded into the builder: other requests of this table wait their turn. */
+  busy = false;
+  /** What main was last told of this table's size. */
+  reportedRows = 0;
+  reportedFull = false;
+  settings: TableSettings;
+  readonly #worker: number;
+  #acceptsId: AcceptsId;
+  #generateId: (() => string) | null;
+  /** Field ids that may be in files of the store: from the moment a flush takes records. */
+  readonly #committedFieldIds = new Set<number>();
+
+  constructor(table: OpenTable, options: OwnerOptions) {
+    this.identity = table.identity;
+    this.slot = table.slot;
+    this.settings = table.settings;
+    this.#worker = options.worker;
+    this.arena = new BlockArena(options.nextBlockId, options.onBlock);
+    this.buffer = new TableBuffer(table.flushedSequence);
+    this.batchIds = new BatchIds(options.batchIds);
+    this.loggedSchemaVersion = table.schema.version;
+    this.#acceptsId = idRule(table.settings);
+    this.#generateId = idGenerator(table.settings, options.worker);
+    if (table.hasFiles) this.#commitFieldIds(table.schema);
+    this.builder = new BatchBuilder(table.schema, this.#rules());
+  }
+
+  get schema(): TableSchema {
+    return this.builder.schema;
+  }
+
+  changeSettings(settings: TableSettings): void {
+    this.settings = settings;
+    this.#acceptsId = idRule(settings);
+    this.#generateId = idGenerator(settings, this.#worker);
+    this.builder.rules = this.#rules();
+  }
+
+  decodeTarget(account: RowAccount, receivedMicros: number, idRequired: boolean): DecodeTarget {
+    const defaults: RowDefaults = { receivedMicros, generateId: this.#generateId, idRequired };
+    return {
+      builder: this.builder,
+      account,
+      defaults,
+      acceptsId: this.#acceptsId,
+      valueBytesMax: limits.valueBytesMax,
+      depthMax: limits.valueDepthMax,
+    };
+  }
+
+  /** Takes a replayed schema, where it is newer than what the catalog said. */
+  replaySchema(schema: TableSchema, catalogSchema: TableSchema): void {
+    if (schema.version <= this.builder.schema.version) return;
+    this.builder.replaceSchema(withoutReplaced(schema, catalogSchema));
+    this.loggedSchemaVersion = schema.version;
+  }
+
+  /** The records from here on belong to a flush: its files may hold every column of the schema. */
+  beginFlush(): TableSchema {
+    this.#commitFieldIds(this.builder.schema);
+    return this.builder.schema;
+  }
+
+  /** A commit covers everything up to `sequence`. Returns the blocks that nothing needs any more. */
+  flushed(sequence: number, committed: TableSchema): Block[] {
+    const freed = this.buffer.forget(sequence);
+    if (this.builder.rowCount === 0) this.#adopt(committed);
+    for (const block of freed) this.arena.retire(block);
+    return freed;
+  }
+
+  /** All blocks of this table, for its end. */
+  blocks(): Iterable<Block> {
+    return this.buffer.blocks();
+  }
+
+  /** Visible are durable rows, and what was answered with durability `memory`. */
+  isVisible(record: BufferedRecord, isDurable: (position: number) => boolean): boolean {
+    return record.firstSequence + record.rowCount - 1 <= this.memorySequence || isDurable(record.logPosition);
+  }
+
+  #adopt(committed: TableSchema): void {
+    const schema = withoutReplaced(this.builder.schema, committed);
+    if (schema !== this.builder.schema) this.builder.replaceSchema(schema);
+  }
+
+  #commitFieldIds(schema: TableSchema): void {
+    for (const column of schema.columns) this.#committedFieldIds.add(column.fieldId);
+  }
+
+  #rules(): ColumnRules {
+    return {
+      addColumns: this.settings.addColumns ?? true,
+      columnsMax: limits.columnsMax,
+      longMeetsDouble: this.settings.longMeetsDouble ?? "widen",
+      isCommitted: (fieldId) => this.#committedFieldIds.has(fieldId),
+    };
+  }
+}
