@@ -52,7 +52,7 @@ export interface RingJobResult {
 }
 
 /** Does nothing for some iterations, so that two threads meet at ever other moments. */
-function spin(iterations: number): number {
+export function spin(iterations: number): number {
   let sum = 0;
   for (let index = 0; index < iterations; index++) sum = (sum + index) | 0;
   return sum;
@@ -195,16 +195,18 @@ function ringMain(job: Extract<RingJob, { readonly kind: "ring-main" }>): void {
   const ring = new ByteRingProducer(job.ring);
   const bell = new MainDoorbellRinger(job.bell);
   const random = new SeededRandom(job.seed);
-  const deadline = Date.now() + waitMsMax * 4;
   for (let sent = 0; sent < job.frames; sent++) {
-    let offset = ring.reserve(4);
-    for (; offset < 0; offset = ring.reserve(4)) {
-      if (Date.now() > deadline) throw new Error("main does not drain");
-    }
+    const offset = ring.reserve(4);
     ring.view.setUint32(offset, sent, true);
     ring.commit();
     bell.ring();
     spin(random.below(3_000));
+    // Most of the time wait for main to have seen it all: nobody else's ring then hides a lost one.
+    if (random.below(4) === 0 && ring.usedBytes < ring.capacityBytes / 2) continue;
+    const deadline = Date.now() + waitMsMax;
+    while (ring.usedBytes > 0) {
+      if (Date.now() > deadline) throw new Error(`main sleeps on frame ${sent}: a wake-up was lost`);
+    }
   }
 }
 
