@@ -181,6 +181,8 @@ function pingPong(job: Extract<RingJob, { readonly kind: "ping-pong" }>): number
   let timeouts = 0;
   for (let round = 0; round < job.rounds; round++) {
     while (Atomics.load(words, 0) % 2 !== job.mine) {
+      // What is rung between the look above and the sleep below is what can be lost.
+      spin(random.below(400));
       if (!sleeper.wait(waitMsMax)) timeouts++;
     }
     spin(random.below(400));
