@@ -76,26 +76,35 @@ export function encodeBatches(target: Uint8Array, at: number, batches: readonly 
 /** Reads `count` entries from `at` on, copying what it returns. */
 export function parseBatches(bytes: Uint8Array, at: number, count: number): BatchEntry[] {
   const batches: BatchEntry[] = [];
-  if (count === 0) return batches;
-  const view = viewOf(bytes);
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let offset = at;
   for (let i = 0; i < count; i++) {
-    const size = view.getUint32(offset, true);
-    const keyStart = offset + entryHeaderBytes;
-    const errorsStart = keyStart + view.getUint16(offset + 4, true);
-    const end = errorsStart + view.getUint32(offset + 44, true);
-    assert(end <= offset + size && offset + size <= bytes.length, "a batch entry lies within its record");
-    batches.push({
-      key: buffer.toString("utf8", keyStart, errorsStart),
-      bodyHash: new Uint8Array(bytes.slice(offset + 24, offset + 24 + bodyHashBytes)),
-      accepted: view.getUint32(offset + 8, true),
-      rejected: view.getUint32(offset + 12, true),
-      firstRow: view.getUint32(offset + 40, true),
-      createdMs: view.getFloat64(offset + 16, true),
-      errorsJson: buffer.toString("utf8", errorsStart, end),
-    });
-    offset += size;
+    batches.push(batchEntryAt(bytes, offset));
+    offset += batchEntryBytesAt(viewOf(bytes), offset).entryBytes;
   }
   return batches;
+}
+
+/** Size and age of the entry at `at`, for those who only copy it. */
+export function batchEntryBytesAt(view: DataView, at: number): { readonly entryBytes: number; readonly createdMs: number } {
+  return { entryBytes: view.getUint32(at, true), createdMs: view.getFloat64(at + 16, true) };
+}
+
+/** The entry at `at`, copied. */
+export function batchEntryAt(bytes: Uint8Array, at: number): BatchEntry {
+  const view = viewOf(bytes);
+  const size = view.getUint32(at, true);
+  const keyStart = at + entryHeaderBytes;
+  const errorsStart = keyStart + view.getUint16(at + 4, true);
+  const end = errorsStart + view.getUint32(at + 44, true);
+  assert(end <= at + size && at + size <= bytes.length, "a batch entry lies within its record");
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return {
+    key: buffer.toString("utf8", keyStart, errorsStart),
+    bodyHash: new Uint8Array(bytes.slice(at + 24, at + 24 + bodyHashBytes)),
+    accepted: view.getUint32(at + 8, true),
+    rejected: view.getUint32(at + 12, true),
+    firstRow: view.getUint32(at + 40, true),
+    createdMs: view.getFloat64(at + 16, true),
+    errorsJson: buffer.toString("utf8", errorsStart, end),
+  };
 }
