@@ -1,7 +1,6 @@
 import { assert } from "../assert.js";
 import type { ColumnType } from "../schema/column-type.js";
 import {
-  columnByName,
   nameKey,
   withColumn,
   withDouble,
@@ -34,7 +33,8 @@ export interface RowDefaults {
 /**
  * The rows of one WAL record to be, of one table. Decoders write values through `columns`; a row counts from
  * `endRow` on, and what an unfinished row left behind is undone by `abortRow`.
- * The schema evolves here and nowhere else; `schema.version` tells decoders to renew what they derived from it.
+ * The schema evolves here and nowhere else; the identity of `schema` tells decoders to renew what they derived from it
+ * (its version number may come back with another content, after a row that added a column was undone).
  */
 export class BatchBuilder {
   schema: TableSchema;
@@ -43,6 +43,11 @@ export class BatchBuilder {
   readonly columns: ColumnBuilder[] = [];
   /** May be replaced between rows when the table's settings change. */
   rules: ColumnRules;
+  /** What the row in hand did to the schema, for `abortRow`. */
+  readonly #changes: SchemaChange[] = [];
+  /** Position by name key, of `#positionsOf`. */
+  #positions = new Map<string, number>();
+  #positionsOf: TableSchema | null = null;
 
   constructor(schema: TableSchema, rules: ColumnRules) {
     this.schema = schema;
@@ -54,26 +59,32 @@ export class BatchBuilder {
   replaceSchema(schema: TableSchema): void {
     assert(this.rowCount === 0, "a schema is replaced between batches");
     this.schema = schema;
+    this.#changes.length = 0;
     this.columns.length = 0;
     for (const column of schema.columns) this.columns.push(new ColumnBuilder(column.fieldId, column.type));
   }
 
   /** Position in `columns` of the column of this name (case-insensitive), or -1. */
   indexOf(name: string): number {
-    const key = nameKey(name);
-    return this.schema.columns.findIndex((column) => nameKey(column.name) === key);
+    if (this.#positionsOf !== this.schema) {
+      this.#positionsOf = this.schema;
+      this.#positions = new Map(this.schema.columns.map((column, index) => [nameKey(column.name), index]));
+    }
+    return this.#positions.get(nameKey(name)) ?? -1;
   }
 
   /** Adds a nullable column; returns its position, or why the table's rules refuse it. */
   addColumn(name: string, type: ColumnType): number | RowErrorCode {
-    assert(columnByName(this.schema, name) === undefined, "a column is added once");
+    const index = this.columns.length;
+    assert(this.indexOf(name) < 0, "a column is added once");
     if (!this.rules.addColumns) return "UNKNOWN_COLUMN";
-    if (this.schema.columns.length >= this.rules.columnsMax) return "TOO_MANY_COLUMNS";
+    if (index >= this.rules.columnsMax) return "TOO_MANY_COLUMNS";
     if (!isColumnName(name)) return "INVALID_COLUMN_NAME";
-    this.schema = withColumn(this.schema, name, type);
-    const column = this.#columnAt(this.schema.columns.length - 1);
-    this.columns.push(new ColumnBuilder(column.fieldId, column.type));
-    return this.columns.length - 1;
+    this.#change(withColumn(this.schema, name, type), index);
+    this.#positions.set(nameKey(name), index);
+    this.#positionsOf = this.schema;
+    this.columns.push(new ColumnBuilder(this.#columnAt(index).fieldId, type));
+    return index;
   }
 
   /** Turns a long column into double, its rows so far with it; returns undefined, or why the rules refuse it. */
@@ -82,7 +93,7 @@ export class BatchBuilder {
     const before = this.columns[index];
     assert(before !== undefined && before.type === "long", "only a long column widens");
     const { fieldId } = before;
-    this.schema = withDouble(this.schema, fieldId, this.rules.isCommitted(fieldId));
+    this.#change(withDouble(this.schema, fieldId, this.rules.isCommitted(fieldId)), index);
     const column = this.#columnAt(index);
     const after = new ColumnBuilder(column.fieldId, "double");
     for (let row = 0; row < before.length; row++) {
@@ -119,18 +130,25 @@ export class BatchBuilder {
 
   /** Undoes what the row in hand has set, except columns it added: they stay, and stay null. */
   abortRow(): void {
-    for (const column of this.columns) column.truncate(this.rowCount);
+    this.#truncate();
   }
 
-  /** Back to `rowCount` rows: a request whose body turned out to be malformed leaves nothing behind. */
+  /**
+   * Back to `rowCount` rows: a request whose body turned out to be malformed leaves no row behind. Columns that its
+   * finished rows added stay, since a flush may have seen them.
+   */
   rollback(rowCount: number): void {
     assert(rowCount <= this.rowCount, "a rollback goes backwards");
-    this.rowCount = rowCount;
     this.abortRow();
+    this.#changes.length = 0;
+    this.rowCount = rowCount;
+    this.#truncate();
   }
 
   /** All rows as views on the builder's memory: valid until the next write. Columns without a value are left out. */
   finish(): ColumnBatch {
+    // The id is read back by row for replies, so even an empty one has its offsets.
+    (this.columns[1] as ColumnBuilder).finish(this.rowCount);
     const columns = this.columns
       .filter((column) => column.length > column.nullCount || column.fieldId === this.schema.columns[0]?.fieldId)
       .map((column) => column.finish(this.rowCount));
@@ -140,7 +158,18 @@ export class BatchBuilder {
   /** Empty again, schema and memory kept. */
   reset(): void {
     this.rowCount = 0;
+    this.#changes.length = 0;
     for (const column of this.columns) column.reset();
+  }
+
+  /** Puts `schema` in place, and notes what `abortRow` needs to take the change at `index` back. */
+  #change(schema: TableSchema, index: number): void {
+    this.#changes.push({ row: this.rowCount, schema: this.schema, index, replaced: this.columns[index] ?? null });
+    this.schema = schema;
+  }
+
+  #truncate(): void {
+    for (const column of this.columns) column.truncate(this.rowCount);
   }
 
   #columnAt(index: number): TableColumn {
@@ -148,6 +177,14 @@ export class BatchBuilder {
     assert(column !== undefined, "columns and schema run in parallel");
     return column;
   }
+}
+
+/** One step of the schema, with what was there before it; `replaced` is null where the step added a column. */
+interface SchemaChange {
+  readonly row: number;
+  readonly schema: TableSchema;
+  readonly index: number;
+  readonly replaced: ColumnBuilder | null;
 }
 
 const columnNameBytesMax = 255;

@@ -6,11 +6,21 @@ const initialRows = 64;
 const noBytes = new Uint8Array(0);
 const noInts = new Int32Array(0);
 const noDoubles = new Float64Array(0);
+const noView = new DataView(new ArrayBuffer(0));
+const initialTextBytes = 1024;
+/** Memory above this is given back after `idleResetsMax` batches that used less than 1/idleFactor of it. */
+const keptRows = 16 * 1024;
+const keptTextBytes = 256 * 1024;
+const idleFactor = 8;
+const idleResetsMax = 64;
 const textEncoder = new TextEncoder();
 
 /**
  * One growing column. One class for all types keeps the decoders' call sites monomorphic; arrays that a type does
  * not use stay empty.
+ *
+ * The fast readers of the decoders write into the arrays themselves: `prepare(row)` unless the column stands at `row`
+ * and has room, then the value, then `length = row + 1`. A reader that gives up leaves `length` alone.
  *
  * Every `set` names its row. Rows skipped since the last `set` become null; a `set` of the last row again replaces
  * it (duplicate keys: the last one wins, as in JSON.parse). `length` is the number of rows that have been decided.
@@ -33,8 +43,14 @@ export class ColumnBuilder {
   bits: Uint8Array = noBytes;
   offsets: Int32Array = noInts;
   text: Uint8Array = noBytes;
+  /** The memory of `text`, for unaligned writes of whole words. */
+  textView: DataView = noView;
   validity: Uint8Array | null = null;
-  #rowCapacity = 0;
+  /** Rows that the arrays have room for. */
+  rowCapacity = 0;
+  /** The bitmap of the batch before, kept for the next null. */
+  #spareValidity: Uint8Array | null = null;
+  #idleResets = 0;
 
   constructor(fieldId: number, type: ColumnType) {
     this.fieldId = fieldId;
@@ -43,7 +59,7 @@ export class ColumnBuilder {
   }
 
   setLong(row: number, lo: number, hi: number): void {
-    this.#prepare(row);
+    this.prepare(row);
     this.ints[row * 2] = lo;
     this.ints[row * 2 + 1] = hi;
     this.length = row + 1;
@@ -56,13 +72,13 @@ export class ColumnBuilder {
   }
 
   setDouble(row: number, value: number): void {
-    this.#prepare(row);
+    this.prepare(row);
     this.doubles[row] = value;
     this.length = row + 1;
   }
 
   setBoolean(row: number, value: boolean): void {
-    this.#prepare(row);
+    this.prepare(row);
     const index = row >> 3;
     const mask = 1 << (row & 7);
     const byte = this.bits[index] as number;
@@ -72,7 +88,7 @@ export class ColumnBuilder {
 
   /** UTF-8 bytes [start, end) of `source`, which the caller has validated. */
   setText(row: number, source: Uint8Array, start: number, end: number): void {
-    this.#prepare(row);
+    this.prepare(row);
     const at = this.reserveText(row, end - start);
     const text = this.text;
     if (end - start < 32) {
@@ -85,7 +101,7 @@ export class ColumnBuilder {
   }
 
   setString(row: number, value: string): void {
-    this.#prepare(row);
+    this.prepare(row);
     const at = this.reserveText(row, value.length * 3);
     const { written } = textEncoder.encodeInto(value, this.text.subarray(at));
     this.offsets[row + 1] = at + written;
@@ -93,7 +109,7 @@ export class ColumnBuilder {
   }
 
   setNull(row: number): void {
-    this.#prepare(row);
+    this.prepare(row);
     this.#padNulls(row + 1);
   }
 
@@ -122,12 +138,12 @@ export class ColumnBuilder {
 
   /** Makes room for rows up to `rows` in one step, for bulk appends. */
   ensureRows(rows: number): void {
-    if (rows > this.#rowCapacity) this.#growRows(rows);
+    if (rows > this.rowCapacity) this.#growRows(rows);
   }
 
   /** The validity bitmap of all rows there is room for, for bulk appends that are about to clear bits of it. */
   ensureValidity(): Uint8Array {
-    this.validity ??= new Uint8Array((this.#rowCapacity + 7) >> 3).fill(0xff);
+    this.validity ??= this.#newValidity();
     return this.validity;
   }
 
@@ -150,15 +166,34 @@ export class ColumnBuilder {
     return { fieldId, type, nullCount, validity, values, offsets: null };
   }
 
-  /** Empty again, keeping its memory. */
+  /** Empty again, keeping its memory, unless many batches in a row had no use for most of it. */
   reset(): void {
+    const rowsIdle = this.rowCapacity > keptRows && this.length * idleFactor < this.rowCapacity;
+    const textIdle = this.text.length > keptTextBytes && this.#textBytes() * idleFactor < this.text.length;
+    this.#idleResets = rowsIdle || textIdle ? this.#idleResets + 1 : 0;
     this.length = 0;
     this.nullCount = 0;
+    this.#spareValidity = this.validity ?? this.#spareValidity;
     this.validity = null;
+    if (this.#idleResets >= idleResetsMax) this.#release();
   }
 
-  #prepare(row: number): void {
-    if (row >= this.#rowCapacity) this.#growRows(row + 1);
+  #textBytes(): number {
+    return this.length === 0 ? 0 : (this.offsets[this.length] as number);
+  }
+
+  #release(): void {
+    this.#idleResets = 0;
+    this.#spareValidity = null;
+    this.rowCapacity = 0;
+    this.text = noBytes;
+    this.textView = noView;
+    this.#growRows(initialRows);
+  }
+
+  /** Makes room for `row` and makes it the next one: skipped rows become null, later ones are forgotten. */
+  prepare(row: number): void {
+    if (row >= this.rowCapacity) this.#growRows(row + 1);
     if (this.length !== row) {
       if (this.length > row) this.truncate(row);
       else this.#padNulls(row);
@@ -167,7 +202,7 @@ export class ColumnBuilder {
 
   #padNulls(rowCount: number): void {
     if (this.length >= rowCount) return;
-    this.validity ??= new Uint8Array((this.#rowCapacity + 7) >> 3).fill(0xff);
+    this.validity ??= this.#newValidity();
     const isText = columnTypeTable[this.type].width === -1;
     for (let row = this.length; row < rowCount; row++) {
       const index = row >> 3;
@@ -183,8 +218,9 @@ export class ColumnBuilder {
   }
 
   #growRows(rows: number): void {
-    const capacity = Math.max(rows, this.#rowCapacity * 2, initialRows);
+    const capacity = Math.max(rows, this.rowCapacity * 2, initialRows);
     const width = columnTypeTable[this.type].width;
+    // Only decided rows are kept: with none, this also shrinks.
     if (width === 8) {
       const grown = new Int32Array(capacity * 2);
       grown.set(this.ints.subarray(0, this.length * 2));
@@ -192,7 +228,7 @@ export class ColumnBuilder {
       this.doubles = new Float64Array(grown.buffer);
     } else if (width === 0) {
       const grown = new Uint8Array((capacity + 7) >> 3);
-      grown.set(this.bits);
+      grown.set(this.bits.subarray(0, (this.length + 7) >> 3));
       this.bits = grown;
     } else {
       const grown = new Int32Array(capacity + 1);
@@ -204,12 +240,22 @@ export class ColumnBuilder {
       grown.set(this.validity);
       this.validity = grown;
     }
-    this.#rowCapacity = capacity;
+    this.rowCapacity = capacity;
+  }
+
+  /** All ones: of the rows that the arrays have room for. */
+  #newValidity(): Uint8Array {
+    const bytes = (this.rowCapacity + 7) >> 3;
+    const spare = this.#spareValidity;
+    this.#spareValidity = null;
+    return (spare !== null && spare.length === bytes ? spare : new Uint8Array(bytes)).fill(0xff);
   }
 
   #growText(bytes: number): void {
-    const grown = new Uint8Array(Math.max(bytes, this.text.length * 2, 1024));
+    assert(bytes < 2 ** 31, "the text of one batch has 32-bit offsets");
+    const grown = new Uint8Array(Math.max(bytes, Math.min(this.text.length * 2, 2 ** 31 - 1), initialTextBytes));
     grown.set(this.text);
     this.text = grown;
+    this.textView = new DataView(grown.buffer);
   }
 }

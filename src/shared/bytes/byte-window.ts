@@ -1,0 +1,42 @@
+/** Zero bytes behind the content: a reader may look this far ahead, and no token of JSON or CSV contains a zero. */
+const paddingBytes = 32;
+/** A window that had to grow past this for one long row is given back afterwards. */
+const keptBytes = 1024 * 1024;
+
+/**
+ * A copy of a part of a body, with zeros behind it, so that readers need no bounds checks of their own and see one
+ * kind of memory (a body may be a Buffer, a Uint8Array, or a view on shared memory that a mistaken client of the ring
+ * could still write to). Copying costs about 0.1 ns a byte; unaligned 32-bit reads through `view` win it back.
+ *
+ * ```
+ * bytes   content [0, end)   zeros [end, end + 32)   rest of an earlier content
+ * ```
+ */
+export class ByteWindow {
+  bytes: Uint8Array;
+  view: DataView;
+  /** Number of content bytes. */
+  end = 0;
+  readonly #initialBytes: number;
+
+  constructor(initialBytes: number) {
+    this.#initialBytes = initialBytes;
+    this.bytes = new Uint8Array(initialBytes + paddingBytes);
+    this.view = new DataView(this.bytes.buffer);
+  }
+
+  /** Replaces the content by body[start, end). */
+  load(body: Uint8Array, start: number, end: number): void {
+    const length = end - start;
+    const capacity = this.bytes.length - paddingBytes;
+    if (length > capacity || (capacity > keptBytes && length <= keptBytes)) this.#allocate(length);
+    this.bytes.set(start === 0 && end === body.length ? body : body.subarray(start, end));
+    this.bytes.fill(0, length, length + paddingBytes);
+    this.end = length;
+  }
+
+  #allocate(length: number): void {
+    this.bytes = new Uint8Array(Math.max(length, this.#initialBytes) + paddingBytes);
+    this.view = new DataView(this.bytes.buffer);
+  }
+}
