@@ -147,17 +147,11 @@ describe("files", () => {
 
 describe("lines", () => {
   test("no rule is switched off in place", () => {
-    // Built from parts, so that this file does not offend itself.
-    const words = [
-      "@ts-" + "ignore",
-      "@ts-" + "expect-error",
-      "@ts-" + "nocheck",
-      "lint-" + "disable",
-      "fmt-" + "ignore",
-      "c8 " + "ignore",
-    ];
+    // As a pattern, this line does not offend itself.
+    const words =
+      /@ts-(?:ignore|expect-error|nocheck)|(?:ox|es)lint-(?:disable|enable)|(?:oxfmt|prettier)-(?:ignore)|c8 (?:ignore)/;
     none(
-      offences(all, (line) => words.some((word) => line.includes(word))),
+      offences(all, (line) => words.test(line)),
       "mend the code instead",
     );
   });

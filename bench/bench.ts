@@ -1,0 +1,102 @@
+/**
+ * Runs the suites one after another and writes their table into bench/README.md.
+ *
+ *   npm run bench                         all of it, about 8 minutes; writes the table
+ *   npm run bench -- --quick              short runs, under 2 minutes; writes the quick table
+ *   npm run bench -- --only ndjson,arrow  these suites; prints only
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { arch, availableParallelism, cpus, platform, totalmem } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { repositoryRoot } from "../test/harness/repository-root.js";
+import { BenchContext, type Suite } from "./harness/bench-context.js";
+import { type Measurement, toMarkdown } from "./harness/measurement.js";
+import { arrow } from "./suites/arrow.js";
+import { interference } from "./suites/interference.js";
+import { msgpackColumns } from "./suites/msgpack-columns.js";
+import { ndjsonDecoder } from "./suites/ndjson-decoder.js";
+import { ndjsonEndToEnd } from "./suites/ndjson-end-to-end.js";
+import { oneRowHttp } from "./suites/one-row-http.js";
+import { oneRowOpenLoop } from "./suites/one-row-open-loop.js";
+import { restart } from "./suites/restart.js";
+import { visibility } from "./suites/visibility.js";
+import { websocketJson } from "./suites/websocket-json.js";
+
+/** In the order of the table. */
+const suites: readonly Suite[] = [
+  oneRowHttp,
+  oneRowOpenLoop,
+  websocketJson,
+  ndjsonDecoder,
+  ndjsonEndToEnd,
+  msgpackColumns,
+  arrow,
+  interference,
+  visibility,
+  restart,
+];
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function chooseSuites(only: string | undefined): readonly Suite[] {
+  if (only === undefined) return suites;
+  const names = only.split(",");
+  const unknown = names.filter((name) => !suites.some((suite) => suite.name === name));
+  if (unknown.length > 0) {
+    throw new Error(`no suite ${unknown.join(", ")}; there are ${suites.map((suite) => suite.name).join(", ")}`);
+  }
+  return suites.filter((suite) => names.includes(suite.name));
+}
+
+/** A suite that fails takes its own rows down, not the others'. */
+async function runSuite(suite: Suite, context: BenchContext): Promise<Measurement[]> {
+  say(suite.name);
+  try {
+    const measurements = await suite.run(context);
+    for (const { verdict, measure, reached, target } of measurements) {
+      say(`  ${verdict.toUpperCase()} ${measure}: ${reached} (${target})`);
+    }
+    return measurements;
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    say(`  FAILED ${text}`);
+    const note = (text.split("\n")[0] ?? "").slice(0, 200);
+    return [{ measure: suite.name, target: "", reached: "no number", reference: "", verdict: "failed", note }];
+  }
+}
+
+function describeRun(isQuick: boolean, elapsedMs: number): string {
+  const processor = cpus()[0]?.model.trim() ?? "unknown processor";
+  const memory = `${Math.round(totalmem() / 1024 ** 3)} GiB`;
+  const date = new Date().toISOString().slice(0, 10);
+  const mode = isQuick ? "Quick run" : "Full run";
+  return `${mode} of ${date}, ${Math.round(elapsedMs / 1000)} s. ${availableParallelism()} × ${processor}, ${memory}, ${platform()} ${arch()}, Node ${process.versions.node}; server, load generator and object store (local folder) on this one machine.`;
+}
+
+function writeTable(isQuick: boolean, text: string): void {
+  const path = join(repositoryRoot, "bench/README.md");
+  const readme = readFileSync(path, "utf8");
+  const name = isQuick ? "quick" : "full";
+  const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
+  const from = readme.indexOf(begin);
+  const to = readme.indexOf(end);
+  if (from === -1 || to < from) throw new Error(`bench/README.md has no ${begin} ... ${end}`);
+  writeFileSync(path, `${readme.slice(0, from + begin.length)}\n\n${text}\n\n${readme.slice(to)}`);
+}
+
+const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, only: { type: "string" } } });
+const startMs = performance.now();
+const context = new BenchContext(values.quick, say);
+const measurements: Measurement[] = [];
+try {
+  for (const suite of chooseSuites(values.only)) measurements.push(...(await runSuite(suite, context)));
+} finally {
+  context.dispose();
+}
+const text = `${describeRun(values.quick, performance.now() - startMs)}\n\n${toMarkdown(measurements)}`;
+say(`\n${text}`);
+if (values.only === undefined) writeTable(values.quick, text);
+if (measurements.some((row) => row.verdict === "failed")) process.exitCode = 1;
