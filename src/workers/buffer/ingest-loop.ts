@@ -78,10 +78,10 @@ export class IngestLoop {
   run(): void {
     const { tables, walFolder } = this.#options;
     for (const table of tables) this.#open(table);
-    const replayedRows = replayTables(walFolder, this.#ownersByUuid, tables);
+    const { replayedRows, gaps } = replayTables(walFolder, this.#ownersByUuid, tables);
     const lastSequences: Record<string, number> = {};
     for (const [uuid, owner] of this.#ownersByUuid) lastSequences[uuid] = owner.buffer.lastSequence;
-    this.#post({ kind: "ready", replayedRows, lastSequences });
+    this.#post({ kind: "ready", replayedRows, lastSequences, gaps });
     while (!this.#stopped) {
       this.#bell.mark();
       if (!this.#round() && !this.#stopped) this.#bell.wait(idleWaitMs);

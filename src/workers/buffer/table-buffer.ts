@@ -26,6 +26,7 @@ export class TableBuffer {
   readonly #records: BufferedRecord[] = [];
   #flushedSequence: number;
   #lastSequence: number;
+  #rows = 0;
   #bytes = 0;
 
   constructor(flushedSequence: number) {
@@ -34,7 +35,7 @@ export class TableBuffer {
   }
 
   get rows(): number {
-    return this.#lastSequence - this.#flushedSequence;
+    return this.#rows;
   }
 
   get bytes(): number {
@@ -57,8 +58,22 @@ export class TableBuffer {
   append(record: BufferedRecord): void {
     assert(record.firstSequence === this.#lastSequence + 1, "records continue the sequence");
     assert(record.rowCount > 0, "a rows record has rows");
+    this.#push(record, record.rowCount);
+  }
+
+  /**
+   * A record that the log gave back. It may begin before what is wanted (its first `skipRows` rows are in the store: readers
+   * cut them off), or leave a gap where damage took records; the replay has reported that.
+   */
+  appendReplayed(record: BufferedRecord, skipRows: number): void {
+    assert(record.firstSequence + skipRows > this.#lastSequence, "the replay brings each row once, in order");
+    this.#push(record, record.rowCount - skipRows);
+  }
+
+  #push(record: BufferedRecord, rows: number): void {
     this.#records.push(record);
-    this.#lastSequence += record.rowCount;
+    this.#lastSequence = record.firstSequence + record.rowCount - 1;
+    this.#rows += rows;
     this.#bytes += record.length;
   }
 
@@ -98,6 +113,9 @@ export class TableBuffer {
     if (sequence <= this.#flushedSequence) return [];
     const count = this.#firstAfter(sequence);
     const gone = this.#records.splice(0, count);
+    for (const { firstSequence, rowCount } of gone) {
+      this.#rows -= firstSequence + rowCount - 1 - Math.max(firstSequence - 1, this.#flushedSequence);
+    }
     this.#flushedSequence = sequence;
     const kept = this.#records[0]?.block;
     const freed = new Set<Block>();

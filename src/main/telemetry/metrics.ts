@@ -1,0 +1,122 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import type { WriteOutcome } from "../write/write-request.js";
+
+/** Values that are read when somebody asks, not counted along the way. */
+export interface MetricSources {
+  readonly tables: () => number;
+  readonly bufferedBytes: () => number;
+  readonly bufferedRows: () => number;
+  readonly hotSegments: () => number;
+  readonly requestsUnderWay: () => number;
+  readonly walBytes: () => number;
+  readonly walSegments: () => number;
+  readonly walStalled: () => boolean;
+  readonly failingFlushes: () => number;
+  readonly slabUsedBytes: () => number;
+}
+
+const latencySecondsBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];
+
+/** Prometheus series of this node. Names end in their unit. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #writes: Counter<"outcome">;
+  readonly #rowsAccepted: Counter;
+  readonly #rowsRejected: Counter;
+  readonly #bodyBytes: Counter;
+  readonly #queries: Counter<"outcome">;
+  readonly #querySeconds: Histogram;
+  readonly #flushes: Counter<"outcome">;
+  readonly #flushedRows: Counter;
+  readonly #workerCrashes: Counter<"pool">;
+  #tally = newTally();
+
+  constructor(sources: MetricSources, version: string) {
+    const registers = [this.#registry];
+    const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
+    const gauge = (name: string, help: string, read: () => number): void => {
+      new Gauge({ name, help, registers, collect(this: Gauge) { this.set(read()); } });
+    };
+    collectDefaultMetrics({ register: this.#registry });
+    const info = new Gauge({ name: "miniodb_info", help: "1, with the version.", labelNames: ["version"], registers });
+    info.set({ version }, 1);
+    this.#writes = new Counter({ name: "miniodb_writes_total", help: "Batches by outcome.", labelNames: ["outcome"], registers });
+    this.#rowsAccepted = counter("miniodb_rows_accepted_total", "Rows accepted.");
+    this.#rowsRejected = counter("miniodb_rows_rejected_total", "Rows rejected, each with a reason in its reply.");
+    this.#bodyBytes = counter("miniodb_write_body_bytes_total", "Bytes of write bodies as they were sent.");
+    this.#queries = new Counter({ name: "miniodb_queries_total", help: "Queries by outcome.", labelNames: ["outcome"], registers });
+    this.#querySeconds = new Histogram({
+      name: "miniodb_query_seconds",
+      help: "Time of a query, its wait included.",
+      buckets: latencySecondsBuckets,
+      registers,
+    });
+    this.#flushes = new Counter({ name: "miniodb_flushes_total", help: "Flushes by outcome.", labelNames: ["outcome"], registers });
+    this.#flushedRows = counter("miniodb_flushed_rows_total", "Rows committed to the object store.");
+    this.#workerCrashes = new Counter({
+      name: "miniodb_pool_crashes_total",
+      help: "Worker threads that died and were replaced.",
+      labelNames: ["pool"],
+      registers,
+    });
+    gauge("miniodb_tables", "Tables of the warehouse.", sources.tables);
+    gauge("miniodb_buffered_bytes", "Unflushed rows.", sources.bufferedBytes);
+    gauge("miniodb_buffered_rows", "Unflushed rows.", sources.bufferedRows);
+    gauge("miniodb_hot_segments", "Hot segments of all tables.", sources.hotSegments);
+    gauge("miniodb_pool_requests_under_way", "Writes between admission and reply.", sources.requestsUnderWay);
+    gauge("miniodb_pool_slab_used_bytes", "Shared memory held by large bodies.", sources.slabUsedBytes);
+    gauge("miniodb_wal_bytes", "Log segments on disk.", sources.walBytes);
+    gauge("miniodb_wal_segments", "Log segments on disk.", sources.walSegments);
+    gauge("miniodb_wal_stalled", "1 while the log cannot be written.", () => (sources.walStalled() ? 1 : 0));
+    gauge("miniodb_flushes_failing", "Tables whose last flush failed.", sources.failingFlushes);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  text(): Promise<string> {
+    this.#rowsAccepted.inc(this.#tally.accepted);
+    this.#rowsRejected.inc(this.#tally.rejected);
+    this.#bodyBytes.inc(this.#tally.bodyBytes);
+    for (const [outcome, count] of this.#tally.outcomes) this.#writes.inc({ outcome }, count);
+    this.#tally = newTally();
+    return this.#registry.metrics();
+  }
+
+  wrote(outcome: WriteOutcome, bodyBytes: number): void {
+    const tally = this.#tally;
+    tally.bodyBytes += bodyBytes;
+    const name = outcome.kind === "failed" ? outcome.error.code : outcome.isRepeat ? "repeated" : "ok";
+    tally.outcomes.set(name, (tally.outcomes.get(name) ?? 0) + 1);
+    if (outcome.kind === "failed" || outcome.isRepeat) return;
+    tally.accepted += outcome.accepted;
+    tally.rejected += outcome.rejected;
+  }
+
+  queried(outcome: string, seconds: number): void {
+    this.#queries.inc({ outcome }, 1);
+    this.#querySeconds.observe(seconds);
+  }
+
+  flushed(outcome: "ok" | "failed", rows: number): void {
+    this.#flushes.inc({ outcome }, 1);
+    this.#flushedRows.inc(rows);
+  }
+
+  workerCrashed(pool: string): void {
+    this.#workerCrashes.inc({ pool }, 1);
+  }
+}
+
+/** Writes since the last scrape: the hot path adds numbers, and the library hears of them when somebody asks. */
+interface Tally {
+  accepted: number;
+  rejected: number;
+  bodyBytes: number;
+  readonly outcomes: Map<string, number>;
+}
+
+function newTally(): Tally {
+  return { accepted: 0, rejected: 0, bodyBytes: 0, outcomes: new Map() };
+}

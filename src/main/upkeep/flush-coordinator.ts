@@ -1,0 +1,177 @@
+import { MiniodbError } from "../../shared/errors.js";
+import type { TableState } from "../../shared/messages.js";
+import type { RecordBroker } from "../catalog/record-broker.js";
+import type { TableEntry } from "../catalog/table-entry.js";
+import type { PersistPool } from "../lifecycle/persist-pool.js";
+
+export interface FlushLimits {
+  readonly bytes: number;
+  readonly rows: number;
+  readonly intervalMs: number;
+}
+
+export interface FlushOptions {
+  readonly limits: FlushLimits;
+  readonly records: RecordBroker;
+  readonly pool: PersistPool;
+  /** A commit covers the table up to here: owner and log may forget. */
+  readonly onFlushed: (entry: TableEntry, sequence: number) => void;
+  readonly onError: (message: string, error: unknown) => void;
+}
+
+/** Pause after a failed flush of a table, doubling up to the maximum. */
+const retryMs = 500;
+const retryMsMax = 30_000;
+/** Pause before a flush looks again whether the log holds what it waits for. */
+const durableWaitMs = 5;
+
+interface Waiter {
+  readonly sequence: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface TableFlush {
+  running: Promise<void> | null;
+  failures: number;
+  retryAtMs: number;
+  waiters: Waiter[];
+}
+
+/**
+ * Decides when a table's buffered rows become files and commits: on size, on age, on demand. Single flight per table; a
+ * failed flush is tried again for ever, with pauses, while the log keeps the rows.
+ */
+export class FlushCoordinator {
+  readonly #options: FlushOptions;
+  readonly #tables = new Map<TableEntry, TableFlush>();
+  #stopped = false;
+
+  constructor(options: FlushOptions) {
+    this.#options = options;
+  }
+
+  /** Tables whose last flush failed: for health and metrics. */
+  get failing(): number {
+    let count = 0;
+    for (const flush of this.#tables.values()) if (flush.failures > 0) count++;
+    return count;
+  }
+
+  /** To be called with each report of a table's size, and about every second. */
+  consider(entry: TableEntry, nowMs: number): void {
+    if (this.#stopped || entry.bufferedRows === 0 || entry.isDropped) return;
+    const { limits } = this.#options;
+    const { settings } = entry.state;
+    const isDue =
+      entry.bufferedBytes >= (settings.flushBytes ?? limits.bytes) ||
+      entry.bufferedRows >= (settings.flushRows ?? limits.rows) ||
+      nowMs - entry.oldestMs >= (settings.flushIntervalMs ?? limits.intervalMs);
+    const flush = this.#tableFlush(entry);
+    if (isDue && flush.running === null && nowMs >= flush.retryAtMs) this.#start(entry, flush);
+  }
+
+  /**
+   * Resolves when a commit in the object store covers `sequence` of the table. Rejects with the error of the flush that
+   * should have brought it there (the log still holds the rows, and flushing goes on), or TABLE_NOT_FOUND.
+   */
+  stored(entry: TableEntry, sequence: number): Promise<void> {
+    if (entry.flushedSequence >= sequence) return Promise.resolve();
+    if (this.#stopped) return Promise.reject(new MiniodbError("SHUTTING_DOWN", "The server is shutting down"));
+    const flush = this.#tableFlush(entry);
+    return new Promise((resolve, reject) => {
+      flush.waiters.push({ sequence, resolve, reject });
+      if (flush.running === null) this.#start(entry, flush);
+    });
+  }
+
+  /** The table is gone: whoever waits for it hears so. */
+  forget(entry: TableEntry): void {
+    const flush = this.#tables.get(entry);
+    this.#tables.delete(entry);
+    const error = new MiniodbError("TABLE_NOT_FOUND", `Table ${entry.name} was dropped`);
+    for (const waiter of flush?.waiters ?? []) waiter.reject(error);
+  }
+
+  /** Starts no more flushes, and waits for those that run. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.allSettled([...this.#tables.values()].map((flush) => flush.running));
+  }
+
+  #tableFlush(entry: TableEntry): TableFlush {
+    let flush = this.#tables.get(entry);
+    if (flush === undefined) {
+      flush = { running: null, failures: 0, retryAtMs: 0, waiters: [] };
+      this.#tables.set(entry, flush);
+    }
+    return flush;
+  }
+
+  #start(entry: TableEntry, flush: TableFlush): void {
+    flush.running = this.#flushOnce(entry, flush.failures > 0)
+      .then(
+        () => this.#succeeded(entry, flush),
+        (error: unknown) => this.#failed(entry, flush, error),
+      )
+      .finally(() => {
+        flush.running = null;
+        const isWaitedFor = flush.waiters.length > 0 && flush.failures === 0;
+        if (isWaitedFor && !this.#stopped && !entry.isDropped) this.#start(entry, flush);
+      });
+  }
+
+  /** After a failure nobody knows whether the commit happened: the table's own position says. */
+  async #recover(entry: TableEntry): Promise<void> {
+    const state = await this.#options.pool.loadTable(entry.identity);
+    const position = state.positions[entry.stream] ?? 0;
+    if (position <= entry.flushedSequence || entry.isDropped) return;
+    entry.adopt(state, position);
+    this.#options.onFlushed(entry, position);
+  }
+
+  async #flushOnce(entry: TableEntry, isRetry: boolean): Promise<void> {
+    const { records, pool, onFlushed } = this.#options;
+    if (isRetry) await this.#recover(entry);
+    const afterSequence = entry.flushedSequence;
+    let taken = await records.take(entry, { afterSequence, throughSequence: null, purpose: "flush" });
+    // Rows answered with durability `memory` may be in hot segments before the log holds them.
+    while (taken.lastSequence < entry.sealedSequence && !entry.isDropped) {
+      await new Promise((resolve) => setTimeout(resolve, durableWaitMs));
+      taken = await records.take(entry, { afterSequence, throughSequence: null, purpose: "flush" });
+    }
+    const { slice, lastSequence, schema } = taken;
+    if (lastSequence <= afterSequence) return;
+    entry.flushBoundary = lastSequence;
+    const { identity, state, stream } = entry;
+    const committed: TableState = await pool.flush({
+      identity,
+      stream,
+      afterSequence,
+      lastSequence,
+      schema,
+      settings: state.settings,
+      slice,
+    });
+    if (entry.isDropped) return;
+    entry.adopt(committed, lastSequence);
+    onFlushed(entry, lastSequence);
+  }
+
+  #succeeded(entry: TableEntry, flush: TableFlush): void {
+    flush.failures = 0;
+    flush.retryAtMs = 0;
+    const done = flush.waiters.filter((waiter) => waiter.sequence <= entry.flushedSequence);
+    flush.waiters = flush.waiters.filter((waiter) => waiter.sequence > entry.flushedSequence);
+    for (const waiter of done) waiter.resolve();
+  }
+
+  #failed(entry: TableEntry, flush: TableFlush, error: unknown): void {
+    flush.failures++;
+    flush.retryAtMs = Date.now() + Math.min(retryMsMax, retryMs * 2 ** (flush.failures - 1));
+    const { waiters } = flush;
+    flush.waiters = [];
+    for (const waiter of waiters) waiter.reject(error);
+    if (!entry.isDropped) this.#options.onError(`flushing ${entry.name}`, error);
+  }
+}
