@@ -233,6 +233,13 @@ describe("reference tables", () => {
 });
 
 describe("packages", () => {
+  test("the lock file holds the packages of every platform (node tools/complete-lock.mjs adds them)", () => {
+    const result = spawnSync(process.execPath, [join(repositoryRoot, "tools/complete-lock.mjs"), "--check"], {
+      encoding: "utf8",
+    });
+    assert.equal(result.status, 0, result.stderr);
+  });
+
   test("every dependency has an exact version, and the lock file names no registry", () => {
     const manifest = JSON.parse(readFileSync(join(repositoryRoot, "package.json"), "utf8")) as Record<
       "dependencies" | "devDependencies",
