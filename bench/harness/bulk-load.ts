@@ -3,7 +3,7 @@ import type { LoadJob } from "../load/job.js";
 import type { BenchContext, BenchServer } from "./bench-context.js";
 import { formatCount, formatMegabytes, formatMicros, formatPercent, type Measurement, verdict } from "./measurement.js";
 import type { LoadRun } from "./run-load.js";
-import { groupBytes, readWalCounters } from "./wal-use.js";
+import { readSettledWalCounters, readWalCounters } from "./wal-use.js";
 
 export interface BulkCase {
   readonly measure: string;
@@ -40,23 +40,17 @@ export async function measureBulk(context: BenchContext, bulk: BulkCase): Promis
   };
 }
 
+/** Bytes per row and per group are means over the whole run; they do not depend on when the counters are read. */
 async function measureBurst(context: BenchContext, server: BenchServer, { job }: BulkCase): Promise<Burst> {
-  let before = await readWalCounters(server);
-  let after = before;
-  // Read inside the window: what warm-up and drain write must not be divided by the window's time.
-  const beside = async ({ durationMs }: { readonly durationMs: number }) => {
-    before = await readWalCounters(server);
-    const startMs = performance.now();
-    await new Promise((resolve) => setTimeout(resolve, durationMs * 0.9));
-    after = await readWalCounters(server);
-    elapsedMs = performance.now() - startMs;
-  };
-  let elapsedMs = 1;
-  const run = await context.load(server, job, { beside });
+  const before = await readWalCounters(server);
+  const run = await context.load(server, job);
+  const after = await readSettledWalCounters(server);
+  const bytes = after.bytes - before.bytes;
+  const bytesPerRow = bytes / Math.max(1, run.acknowledgedRows);
   return {
     run,
-    walBytesPerSecond: ((after.bytes - before.bytes) * 1000) / elapsedMs,
-    groupBytes: groupBytes(before, after),
+    walBytesPerSecond: bytesPerRow * rowsPerSecond(run, job.rowsPerRequest),
+    groupBytes: bytes / Math.max(1, after.syncs - before.syncs),
   };
 }
 

@@ -9,6 +9,7 @@ export interface WalCounters {
 /** Names of the Prometheus series that the WAL thread counts. */
 const bytesSeries = "miniodb_wal_written_bytes_total";
 const syncsSeries = "miniodb_wal_syncs_total";
+const settleMs = 1_500;
 
 export async function readSeries(server: BenchServer): Promise<Map<string, number>> {
   const { body } = await server.client.send("/metrics");
@@ -22,6 +23,7 @@ export async function readSeries(server: BenchServer): Promise<Map<string, numbe
   return series;
 }
 
+/** Totals since the server began; the server renews them about every second. */
 export async function readWalCounters(server: BenchServer): Promise<WalCounters> {
   const series = await readSeries(server);
   const bytes = series.get(bytesSeries);
@@ -30,7 +32,8 @@ export async function readWalCounters(server: BenchServer): Promise<WalCounters>
   return { bytes, syncs };
 }
 
-/** The mean group between two readings. */
-export function groupBytes(before: WalCounters, after: WalCounters): number {
-  return (after.bytes - before.bytes) / Math.max(1, after.syncs - before.syncs);
+/** After the counters have caught up with everything that was acknowledged. */
+export async function readSettledWalCounters(server: BenchServer): Promise<WalCounters> {
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
+  return readWalCounters(server);
 }

@@ -1,7 +1,7 @@
 /** kill -9 with a full log, then the time from spawn to listening, and every row counted. */
 import type { BenchContext, BenchServer, Suite } from "../harness/bench-context.js";
 import { formatMegabytes, verdict } from "../harness/measurement.js";
-import { readWalCounters } from "../harness/wal-use.js";
+import { readSettledWalCounters, readWalCounters } from "../harness/wal-use.js";
 
 const gib = 1024 ** 3;
 const readyMsMax = 15_000;
@@ -49,7 +49,7 @@ async function fillLog(context: BenchContext, server: BenchServer, walBytesMin: 
     const job = { payload: "arrow", table: "replayed", rowsPerRequest, connections: 4, seed: round + 1 } as const;
     const run = await context.loadUnchecked(server.process, { ...job, warmupMs: 0, durationMs: 1000 });
     rows += run.acknowledgedRows;
-    walBytes = (await readWalCounters(server)).bytes - startBytes;
+    walBytes = (await readSettledWalCounters(server)).bytes - startBytes;
     if (run.acknowledgedRows === 0) throw new Error("the server accepts nothing more");
   }
   return { rows, walBytes };

@@ -112,6 +112,12 @@ export interface IngestOptions {
   readonly flushRows: number;
 }
 
+export interface ReplayGap {
+  readonly tableUuid: string;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+}
+
 export interface OpenTable {
   readonly identity: TableIdentity;
   readonly schema: TableSchema;
@@ -126,7 +132,7 @@ export interface OpenTable {
 
 export type IngestToMain =
   /** All replayed rows are in the buffers. */
-  | { readonly kind: "ready"; readonly replayedRows: number; readonly lastSequences: Readonly<Record<string, number>> }
+  | { readonly kind: "ready"; readonly replayedRows: number; /** By table uuid. */ readonly lastSequences: Readonly<Record<string, number>>; /** Runs of sequences that damage took from the log. */ readonly gaps: readonly ReplayGap[] }
   /** A request names a table that this worker does not hold: answer open-table (creating it) or refuse-table. */
   | { readonly kind: "need-table"; readonly worker: number; readonly name: string; readonly mayCreate: boolean }
   /** The table belongs to another worker (main could not see the name): main sends the body there. */
@@ -149,16 +155,166 @@ export interface WalBlock {
   readonly buffer: SharedArrayBuffer | null;
 }
 
+/** All that the WAL thread is started with; `ring/README.md` draws who shares what. */
+export interface WalOptions {
+  readonly folder: string;
+  readonly workers: readonly WalWorkerLink[];
+  /** The WAL thread's own, rung by the ingest workers. */
+  readonly doorbell: SharedArrayBuffer;
+  readonly mainDoorbell: MainDoorbellHandle;
+  /** ToWal and WalToMain. */
+  readonly mainPort: MessagePort;
+  readonly segmentBytes: number;
+  /** Log size from which records that pin a segment are copied forward. */
+  readonly walBytesMax: number;
+  readonly batchIdWindowMs: number;
+  readonly batchIdsMax: number;
+}
+
+/** What the WAL thread shares with one ingest worker. */
+export interface WalWorkerLink {
+  /** Descriptors; an entry is given back to the worker when its record is durable, not before. */
+  readonly walRing: SharedArrayBuffer;
+  /** The completions that the WAL thread lets out. */
+  readonly gatedRing: SharedArrayBuffer;
+  readonly doorbell: SharedArrayBuffer;
+  /** The other end of IngestOptions.walPort. */
+  readonly port: MessagePort;
+}
+
 export type ToWal =
   | WalBlock
+  /** All ingest workers are ready: no segment is deleted or rewritten before this. */
+  | { readonly kind: "replayed" }
   /** Commits of the catalog: records up to these sequences are no longer needed. */
   | { readonly kind: "flushed"; readonly positions: readonly { readonly uuid: string; readonly sequence: number }[] }
   | { readonly kind: "drop-table"; readonly uuid: string }
   | { readonly kind: "stop" };
 
 export type WalToMain =
-  | { readonly kind: "opened"; readonly stream: string; readonly segments: number; readonly bytes: number; readonly quarantinedBytes: number }
+  | { readonly kind: "opened"; readonly stream: string; readonly segments: number; readonly bytes: number; /** What was damaged, and copied to `quarantine/`. */ readonly quarantinedBytes: number }
   | { readonly kind: "stalled"; readonly message: string }
   | { readonly kind: "resumed" }
-  | { readonly kind: "wal-load"; readonly segments: number; readonly bytes: number; readonly oldestPinnedBy: string | null }
+  /** When the segments change, and about every second while something is written. */
+  | { readonly kind: "wal-load"; readonly segments: number; readonly bytes: number; readonly oldestPinnedBy: string | null; readonly totals: WalTotals }
   | { readonly kind: "stopped" };
+
+// ---- main <-> query pool ---------------------------------------------------------------------------------------
+
+/**
+ * What the query pool's workers are started with (their workerData). Each worker holds one DuckDB instance; the bytes
+ * and threads are that instance's share.
+ */
+export interface QueryWorkerOptions {
+  readonly memoryBytes: number;
+  readonly threads: number;
+  /** Absolute. The worker makes its own folders in it, for what DuckDB spills and for large results on their way. */
+  readonly temporaryFolder: string;
+  readonly spillBytesMax: number;
+  /** Absolute. DuckDB opens files below these folders only. */
+  readonly readableFolders: readonly string[];
+  readonly resultBytesMax: number;
+  /**
+   * One Int32 per running query of the pool, at the query's slot. Main stores 1 there, then says something on the
+   * BroadcastChannel `cancelChannel`: each worker interrupts its queries whose word is set.
+   */
+  readonly cancelWords: SharedArrayBuffer;
+  readonly cancelChannel: string;
+}
+
+/** One table of one snapshot, as a statement sees it. */
+export interface QueryTable {
+  readonly name: string;
+  /** The columns in their order; each file was written under this schema or an earlier one of the same table. */
+  readonly schema: TableSchema;
+  /** Local paths (or URLs) of immutable Parquet files with field ids; the caller keeps them until the result is there. */
+  readonly committedFiles: readonly string[];
+  readonly hotFiles: readonly string[];
+}
+
+/** `text`: the JSON array; `literal`: the same as the JSON string literal that result_json is in the original API. */
+export type ResultForm = "text" | "literal";
+
+export type QueryTask =
+  | { readonly kind: "parse"; readonly sql: string }
+  | {
+      readonly kind: "execute";
+      /** Index into the cancel words, of no other running query. */
+      readonly slot: number;
+      readonly statement: SelectStatement;
+      /** All that the statement names. */
+      readonly tables: readonly QueryTable[];
+      readonly limitRows: number;
+      readonly offsetRows: number;
+      readonly timeoutMs: number;
+      readonly form: ResultForm;
+    };
+
+/** A statement that clients may run, as DuckDB's parser sees it. */
+export interface SelectStatement {
+  /** `explain` runs as it is; `select` stands in parentheses without change of meaning. */
+  readonly kind: "select" | "explain";
+  /** Without the semicolon at its end. */
+  readonly sql: string;
+  /** Bytes of the client's text before `sql`: what error positions count from. */
+  readonly startBytes: number;
+  readonly tables: readonly TableReference[];
+  /** What LIMIT says when it is a plain number. */
+  readonly limitRows: number | null;
+  readonly parameters: number;
+}
+
+/** A table name that a statement reads, as first written in it; names that its CTEs define are none. */
+export interface TableReference {
+  readonly name: string;
+  /** Characters before it in the client's text; null where the parser does not say. */
+  readonly position: number | null;
+}
+
+export type ParsedStatement = SelectStatement | { readonly kind: "show-tables" };
+
+export type QueryResult =
+  | { readonly kind: "parsed"; readonly statement: ParsedStatement }
+  | {
+      readonly kind: "rows";
+      /** UTF-8, in the form that was asked for; its buffer is transferred. */
+      readonly body: Uint8Array;
+      readonly rows: number;
+      /** There is at least one row after these. */
+      readonly hasMore: boolean;
+    }
+  /** A file of the snapshot is gone: a newer snapshot may do. */
+  | { readonly kind: "stale-files"; readonly message: string }
+  | { readonly kind: "failed"; readonly error: ErrorMessage };
+
+// ---- main <-> persist pool -------------------------------------------------------------------------------------
+
+/** Encodes rows of a table's buffer as a hot segment. Needs no store. */
+export interface SealTask {
+  readonly kind: "seal";
+  readonly slice: RecordSlice;
+  /** The table's newest schema: columns that became double are written as double. */
+  readonly schema: TableSchema;
+  /** Rows with sequences (afterSequence, lastSequence] are taken; records that straddle an end are cut. */
+  readonly afterSequence: number;
+  readonly lastSequence: number;
+  /** Local file to write; its folder is there. The name appears when the file is whole. */
+  readonly path: string;
+}
+
+export interface SealResult {
+  readonly kind: "sealed";
+  readonly rows: number;
+  readonly bytes: number;
+  /** What the file covers: afterSequence + 1 to lastSequence, though the log may have lost some between. */
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+}
+
+/** Since the WAL thread began; for /metrics, where the bench reads how large a group is. */
+export interface WalTotals {
+  /** Bytes of records. */
+  readonly writtenBytes: number;
+  /** Groups, which is fdatasync calls. */
+  readonly syncs: number;
+}
