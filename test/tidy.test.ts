@@ -126,8 +126,8 @@ describe("files", () => {
         .map((file) => file.path)
         .filter((path) => {
           // `name.test.ts` or `name-aspect.test.ts` beside `name.ts`, or a test of the whole folder.
-          const folder = join(repositoryRoot, "src", dirname(path).replace(/^test\/?/, ""));
-          return !existsSync(folder);
+          const folder = dirname(path).replace(/^test\/?/, "");
+          return !existsSync(join(repositoryRoot, folder.startsWith("bench/") ? folder : `src/${folder}`));
         }),
       "test/<path as in src>/<name>.test.ts",
     );
