@@ -1,0 +1,59 @@
+import type { ByteWindow } from "../../shared/bytes/byte-window.js";
+import { sequenceLength } from "../../shared/bytes/utf8.js";
+import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
+
+const quote = 0x22;
+/** Room asked for ahead of what is known to be needed. */
+const roomBytes = 1024;
+
+/**
+ * Copies the JSON string whose opening quote is at `start` to the column's text at `row` and sets its end there
+ * (`length` is the caller's). Returns the position behind the closing quote, or -1 where there is no quote, or an escape, a
+ * control character or broken UTF-8 comes first.
+ *
+ * Four bytes at a time: a byte's high bit in `marks` is set where the byte is below 0x20, a quote, a backslash, or not
+ * ASCII (Mycroft 1987: (x - 1) sets the high bit of a zero byte; borrows reach only bytes above the first hit, so the lowest
+ * mark is always true).
+ */
+export function readText(source: ByteWindow, start: number, column: ColumnBuilder, row: number): number {
+  const { bytes, view } = source;
+  if (bytes[start] !== quote) return -1;
+  const first = column.offsets[row] as number;
+  let text = column.textView;
+  let last = text.byteLength - 4;
+  let from = start + 1;
+  let to = first;
+  for (;;) {
+    if (to > last) {
+      column.reserveText(row, to - first + roomBytes);
+      text = column.textView;
+      last = text.byteLength - 4;
+    }
+    const word = view.getInt32(from, true);
+    const marks =
+      ((word - 0x20202020) | ((word ^ 0x22222222) - 0x01010101) | ((word ^ 0x5c5c5c5c) - 0x01010101) | word) & 0x80808080;
+    text.setInt32(to, word, true);
+    if (marks === 0) {
+      from += 4;
+      to += 4;
+      continue;
+    }
+    const plain = (31 - Math.clz32(marks & -marks)) >> 3;
+    from += plain;
+    to += plain;
+    const byte = bytes[from] as number;
+    if (byte === quote) {
+      column.offsets[row + 1] = to;
+      return from + 1;
+    }
+    if (byte < 0x80) return -1;
+    const length = sequenceLength(bytes, from, source.end);
+    if (length === 0) return -1;
+    if (to > last) column.reserveText(row, to - first + roomBytes);
+    text = column.textView;
+    last = text.byteLength - 4;
+    text.setInt32(to, view.getInt32(from, true), true);
+    from += length;
+    to += length;
+  }
+}

@@ -1,0 +1,310 @@
+import type { ByteWindow } from "../../shared/bytes/byte-window.js";
+import type { JsonScanner } from "../../shared/bytes/json-scanner.js";
+import { unescapeString } from "../../shared/bytes/json-string.js";
+import { readDecimal } from "../../shared/bytes/read-decimal.js";
+import { readInteger } from "../../shared/bytes/read-integer.js";
+import { readEpoch, readTimestampText } from "../../shared/bytes/read-timestamp.js";
+import type { BatchBuilder } from "../../shared/columns/batch-builder.js";
+import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
+import type { RowErrorCode } from "../../shared/columns/row-account.js";
+import { isValidUtf8 } from "../../shared/bytes/utf8.js";
+import { idColumn, nameKey, timestampColumn, type TableSchema } from "../../shared/schema/table-schema.js";
+import type { DecodeTarget } from "./decoder.js";
+import { FieldTable, hashKey } from "./field-table.js";
+import {
+  emptyRowView,
+  Field,
+  kindBoolean,
+  kindDouble,
+  kindId,
+  kindIgnored,
+  kindLong,
+  kindOf,
+  kindRowEnd,
+  kindString,
+  kindTimestamp,
+  noPlace,
+} from "./json-field.js";
+import { JsonValueReader } from "./json-value.js";
+import { readText } from "./read-text.js";
+import { RowFaults } from "./row-faults.js";
+
+const quote = 0x22;
+const comma = 0x2c;
+const openBrace = 0x7b;
+const closeBrace = 0x7d;
+const nullWord = 0x6c6c756e;
+const trueWord = 0x65757274;
+
+/** Of a key in the body: no column name is that long, however it is escaped. */
+const keyBytesMax = 4096;
+/** Spellings of keys (case, escapes) that are remembered, over and above the table's columns. */
+const spareSpellings = 1024;
+
+const textDecoder = new TextDecoder();
+
+/** Whether the keys `id` and `timestamp` of a row are the system columns, or become id_2 and timestamp_2. */
+export type RowKeys = "flat" | "payload";
+
+/**
+ * Reads rows (JSON objects) of one table from bytes into its columns without making objects or strings. It expects each
+ * row to look like the one before: see `Field`. Kept from request to request, since what it has learned makes it fast.
+ *
+ * A row is read by `readRow`, then ended by `endRow` (which takes or rejects it) or `refuseRow`.
+ */
+export class RowReader {
+  readonly scanner: JsonScanner;
+  readonly #source: ByteWindow;
+  readonly #keys: RowKeys;
+  readonly #builder: BatchBuilder;
+  readonly #faults = new RowFaults();
+  readonly #values: JsonValueReader;
+  readonly #fields = new FieldTable();
+  readonly #rowEnd = new Field(noPlace, kindRowEnd);
+  readonly #ignored = new Field(noPlace, kindIgnored, this.#rowEnd);
+  #rowStart = new Field(noPlace, kindIgnored, this.#rowEnd);
+  /** The columns `timestamp` and `id`, for keys outside of a row. */
+  #systemFields: readonly Field[] = [];
+  #target: DecodeTarget;
+  #schema: TableSchema | null = null;
+  #row = 0;
+  /** What `#nextField` came to. */
+  #found: Field = this.#rowEnd;
+
+  constructor(scanner: JsonScanner, keys: RowKeys, target: DecodeTarget) {
+    this.scanner = scanner;
+    this.#source = scanner.source;
+    this.#keys = keys;
+    this.#builder = target.builder;
+    this.#target = target;
+    this.#values = new JsonValueReader(scanner, this.#faults, target, this.#ignored);
+  }
+
+  /** To be called whenever other code may have run since the last row: another request, another decoder. */
+  begin(target: DecodeTarget, newlineIsSpace: boolean): void {
+    this.#target = target;
+    this.#values.begin(target);
+    this.scanner.configure(target.depthMax, newlineIsSpace);
+    this.#faults.clear();
+    this.#row = this.#builder.rowCount;
+    if (this.#builder.schema !== this.#schema) this.#renew();
+  }
+
+  /**
+   * Reads the row whose "{" is at `start` into the columns; returns the position behind its "}", or -1 where it is not
+   * JSON (see the scanner). Values that do not fit are faults, which `endRow` decides on.
+   */
+  readRow(start: number): number {
+    const view = this.#source.view;
+    let field = this.#rowStart;
+    let at = start;
+    for (;;) {
+      const gap = field.gap;
+      const last = field.gapLast;
+      let word = 0;
+      let from = at;
+      while (word < last && view.getInt32(from, true) === gap[word]) {
+        word++;
+        from += 4;
+      }
+      if (word === last && ((view.getInt32(from, true) ^ (gap[last] as number)) & field.gapMask) === 0) {
+        at += field.gapBytes;
+        field = field.next;
+      } else {
+        at = this.#nextField(at, field);
+        if (at < 0) return at;
+        field = this.#found;
+      }
+      if (field.kind === kindRowEnd) return at;
+      at = this.#readValue(at, field);
+      if (at < 0) return at;
+    }
+  }
+
+  /** Reads a value that stands outside of the row for the system column at `index`; returns its end, or -1. */
+  readSystemValue(at: number, index: number): number {
+    return this.#readValue(at, this.#systemFields[index] as Field);
+  }
+
+  /** Takes the row in hand, or rejects it for its faults. */
+  endRow(): void {
+    const { account, defaults } = this.#target;
+    if (this.#faults.any && this.#faults.reject(this.#builder, account)) {
+      this.#afterAbort();
+      return;
+    }
+    const refusal = this.#builder.endRow(defaults);
+    if (refusal === undefined) {
+      account.accepted++;
+      this.#row++;
+    } else {
+      account.reject(refusal, null);
+      this.#afterAbort();
+    }
+  }
+
+  /** Rejects the row in hand for a reason that lies outside of it; `column` is null where no one column is at fault. */
+  refuseRow(code: RowErrorCode, column: string | null, message: string): void {
+    this.undoRow();
+    this.#target.account.reject(code, column, message);
+  }
+
+  /** Forgets the row in hand, to read it again. */
+  undoRow(): void {
+    this.#faults.clear();
+    this.#builder.abortRow();
+    this.#afterAbort();
+  }
+
+  /** One value into its column: by the fast reader of its type, or by the reader that takes everything. */
+  #readValue(at: number, field: Field): number {
+    const { column, kind } = field;
+    const row = this.#row;
+    if (kind === kindIgnored) return this.#values.read(at, field, row);
+    if (column.length !== row || row >= column.rowCapacity) column.prepare(row);
+    const end = this.#readFast(at, kind, column);
+    if (end < 0) return this.#readSlow(at, field);
+    column.length = row + 1;
+    return end;
+  }
+
+  /** The value's end, or -1 where it is not of the usual form: then the column's `length` is as before. */
+  #readFast(at: number, kind: number, column: ColumnBuilder): number {
+    const source = this.#source;
+    const row = this.#row;
+    switch (kind) {
+      case kindLong:
+        return readInteger(source, at, column.ints, row);
+      case kindDouble:
+        return readDecimal(source, at, column.doubles, row);
+      case kindString: {
+        const end = readText(source, at, column, row);
+        return end - at > this.#target.valueBytesMax ? -1 : end;
+      }
+      case kindId: {
+        const end = readText(source, at, column, row);
+        if (end < 0) return end;
+        const start = column.offsets[row] as number;
+        return this.#target.acceptsId(column.text, start, column.offsets[row + 1] as number) ? end : -1;
+      }
+      case kindTimestamp: {
+        if (source.bytes[at] !== quote) return readEpoch(source, at, column.ints, row);
+        const end = readTimestampText(source, at + 1, column.ints, row);
+        return end < 0 || source.bytes[end] !== quote ? -1 : end + 1;
+      }
+      case kindBoolean: {
+        if (source.view.getInt32(at, true) !== trueWord) return -1;
+        column.setBoolean(row, true);
+        return at + 4;
+      }
+      default:
+        return -1;
+    }
+  }
+
+  /** A value out of the ordinary; null, the most ordinary of them, first. */
+  #readSlow(at: number, field: Field): number {
+    if (this.#source.view.getInt32(at, true) === nullWord) {
+      if (this.#faults.any) this.#faults.forget(field.index);
+      return at + 4;
+    }
+    const end = this.#values.read(at, field, this.#row);
+    // A column that widened has another builder now.
+    if (this.#builder.schema !== this.#schema) this.#renew();
+    return end;
+  }
+
+  /** From behind a value (or the row's start) to the next value, by parsing; notes the way for the next row. */
+  #nextField(start: number, previous: Field): number {
+    const { scanner } = this;
+    const { bytes, view } = this.#source;
+    let at = scanner.skipSpace(start);
+    const isFirst = previous === this.#rowStart;
+    if (bytes[at] !== (isFirst ? openBrace : comma)) {
+      if (isFirst || bytes[at] !== closeBrace) return scanner.fail(at);
+      previous.learn(view, start, at + 1, this.#rowEnd);
+      this.#found = this.#rowEnd;
+      return at + 1;
+    }
+    at = scanner.skipSpace(at + 1);
+    if (isFirst && bytes[at] === closeBrace) {
+      this.#found = this.#rowEnd;
+      return at + 1;
+    }
+    if (bytes[at] !== quote) return scanner.fail(at);
+    const keyEnd = scanner.skipString(at + 1);
+    if (keyEnd < 0) return keyEnd;
+    const isPlain = !scanner.hasEscapes && !scanner.hasInvalidUtf8;
+    const valueAt = scanner.skipColon(keyEnd);
+    if (valueAt < 0) return valueAt;
+    const hash = hashKey(bytes, at + 1, keyEnd - 1);
+    const known = this.#fields.find(bytes, at + 1, keyEnd - 1, hash);
+    this.#found = known ?? this.#newField(bytes.slice(at + 1, keyEnd - 1), hash, isPlain, valueAt);
+    if (this.#found !== this.#ignored) previous.learn(view, start, valueAt, this.#found);
+    return valueAt;
+  }
+
+  /** The field of a key that was not met before; adds its column where the table has none. */
+  #newField(key: Uint8Array, hash: number, isPlain: boolean, valueAt: number): Field {
+    const name = this.#columnName(key, isPlain);
+    if (name === null) return this.#ignored;
+    const builder = this.#builder;
+    let index = builder.indexOf(name);
+    if (index < 0) {
+      const type = this.#values.typeAt(valueAt);
+      if (type === null) return this.#ignored;
+      const added = builder.addColumn(name, type);
+      if (typeof added !== "number") {
+        this.#faults.addKey(name, added);
+        return this.#ignored;
+      }
+      index = added;
+      this.#schema = builder.schema;
+    }
+    // Forgetting everything in the middle of a row is harmless: fields only ever say what to expect.
+    if (this.#fields.all.length > builder.columns.length + spareSpellings) this.#fields.clear();
+    const field = this.#fieldAt(index, key, hash);
+    this.#fields.add(field);
+    return field;
+  }
+
+  /** The name of the column that a key stands for; null where it cannot be one, which is then a fault of the row. */
+  #columnName(key: Uint8Array, isPlain: boolean): string | null {
+    if (key.length > keyBytesMax) {
+      this.#faults.addKey("", "INVALID_COLUMN_NAME", "a key is too long for a column name");
+      return null;
+    }
+    let text = key;
+    if (!isPlain) {
+      if (!isValidUtf8(key, 0, key.length)) {
+        this.#faults.addKey("", "INVALID_UTF8", "a key is not valid UTF-8");
+        return null;
+      }
+      text = new Uint8Array(key.length);
+      text = text.subarray(0, unescapeString(key, 0, key.length, text));
+    }
+    const name = textDecoder.decode(text);
+    if (this.#keys === "flat") return name;
+    const lower = nameKey(name);
+    return lower === idColumn || lower === timestampColumn ? `${name}_2` : name;
+  }
+
+  #fieldAt(index: number, key: Uint8Array, hash: number): Field {
+    const column = this.#builder.columns[index] as ColumnBuilder;
+    const name = this.#builder.schema.columns[index]?.name ?? "";
+    return new Field({ key, hash, index, name, column }, kindOf(index, column.type), this.#rowEnd);
+  }
+
+  #afterAbort(): void {
+    if (this.#builder.schema !== this.#schema) this.#renew();
+  }
+
+  /** The columns are others than before: everything learned is void. */
+  #renew(): void {
+    this.#schema = this.#builder.schema;
+    this.#fields.clear();
+    this.#rowStart = new Field(noPlace, kindIgnored, this.#rowEnd);
+    this.#rowStart.learn(emptyRowView, 0, 2, this.#rowEnd);
+    this.#systemFields = [0, 1].map((index) => this.#fieldAt(index, noPlace.key, 0));
+  }
+}
