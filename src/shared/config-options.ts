@@ -110,16 +110,23 @@ export const options = {
     help: "Largest body after its Content-Encoding is undone.",
   }),
   "http.slowClientTimeoutMs": integer({
-    default: 30 * second,
+    default: 5 * second,
     min: 100,
-    max: hour,
-    help: "A body that has not arrived whole after this time is answered 408.",
+    // uWebSockets.js closes a silent connection after 8 to 12 s; the reply 408 must be earlier.
+    max: 7 * second,
+    help: "Longest pause inside a body; a longer one is answered 408.",
   }),
-  "http.idleTimeoutMs": integer({
+  "http.bodyRateMin": integer({
+    default: kib,
+    min: 0,
+    max: 100 * mib,
+    help: "Slowest body in bytes per second; a slower one is answered 408.",
+  }),
+  "http.webSocketIdleMs": integer({
     default: 2 * minute,
-    min: second,
+    min: 8 * second,
     max: 16 * minute,
-    help: "A connection without traffic for this long is closed.",
+    help: "A WebSocket that neither sends nor answers pings for so long is closed; in steps of 4 s.",
   }),
   "http.connectionsMax": integer({ default: 10_000, min: 1, max: 1_000_000, help: "Open connections." }),
   "http.inFlightPerConnectionMax": integer({
