@@ -23,6 +23,14 @@ export const failpointNames = [
   "wal.trim.removed",
   "wal.copy.written",
   "wal.spare.filled",
+  "store.file.written",
+  "store.name.given",
+  "commit.begun",
+  "commit.manifest.written",
+  "commit.list.written",
+  "commit.metadata.written",
+  "commit.hint.written",
+  "garbage.object.removed",
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 
@@ -45,7 +53,9 @@ export function failpoint(name: FailpointName): void {
     // The signal ends this thread too, but not within the call.
     sleepMs(60_000);
   }
-  if (armed.action === "error") throw Object.assign(new Error(`failpoint ${name}`), { code: "EIO" });
+  if (armed.action === "error") {
+    throw Object.assign(new Error(`EIO: failpoint ${name}`), { code: "EIO", syscall: name });
+  }
   sleepMs(armed.ms);
 }
 

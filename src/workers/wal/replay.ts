@@ -25,6 +25,7 @@ export interface ReplayedRows {
 export interface ReplayedSchema {
   readonly tableUuid: string;
   readonly schema: TableSchema;
+  readonly header: RecordHeader;
   /** Of the first row that was accepted under it. */
   readonly firstSequence: number;
   readonly segment: number;
@@ -92,7 +93,7 @@ function visitSegment(reader: SegmentReader, visitor: ReplayVisitor): void {
     if (header.kind === recordKinds.rows) {
       visitor.rows({ tableUuid, firstSequence, rowCount, header, bytes, at, length, segment });
     } else if (header.kind === recordKinds.schema) {
-      visitor.schema({ tableUuid, schema: parseSchemaRecord(bytes, at).schema, firstSequence, segment });
+      visitor.schema({ tableUuid, schema: parseSchemaRecord(bytes, at).schema, header, firstSequence, segment });
     } else {
       throw new MiniodbError("INTERNAL", `segment ${segment} holds a record of kind ${header.kind}: a newer version wrote it`);
     }

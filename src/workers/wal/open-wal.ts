@@ -1,0 +1,94 @@
+import type { Disk } from "../../shared/disk/disk.js";
+import { segmentHeaderBytes } from "../../shared/formats/wal-segment-v1.js";
+import { BatchDigests } from "./batch-digests.js";
+import { readBatchDigests, replaySegments, type ReplayReport } from "./replay.js";
+import { SegmentLog } from "./segment-log.js";
+import type { Damage } from "./segment-reader.js";
+import { SparePool, type SpareFiller } from "./spare-pool.js";
+import { Upkeep } from "./upkeep.js";
+import { openStream, prepareFolder, quarantinePath, segmentPath, writeFileDurably } from "./wal-folder.js";
+import { WalIndex } from "./wal-index.js";
+
+export interface OpenWalOptions {
+  readonly disk: Disk;
+  readonly folder: string;
+  readonly segmentBytes: number;
+  readonly walBytesMax: number;
+  readonly batchIdWindowMs: number;
+  readonly batchIdsMax: number;
+  readonly filler: SpareFiller | undefined;
+  readonly nowMs: () => number;
+}
+
+/** A log that is ready to be written. */
+export interface OpenWal {
+  readonly stream: string;
+  readonly index: WalIndex;
+  readonly log: SegmentLog;
+  readonly spares: SparePool;
+  readonly upkeep: Upkeep;
+  readonly damage: readonly Damage[];
+}
+
+/**
+ * Opens the folder: reads every segment once to know who needs which, and copies damaged bytes to `quarantine/`. On
+ * return the stream's uuid is durable; no segment has been changed, and none is begun before the first record.
+ */
+export function openWal(options: OpenWalOptions): OpenWal {
+  const { disk, folder, segmentBytes, filler, nowMs } = options;
+  prepareFolder(disk, folder);
+  const stream = openStream(disk, folder);
+  const index = new WalIndex();
+  const report = indexSegments(disk, folder, index);
+  for (const damage of report.damage) keepAside(disk, folder, damage);
+  const digestReport = readBatchDigests(disk, folder, Number.POSITIVE_INFINITY, () => undefined);
+  const { batchIdWindowMs: windowMs, batchIdsMax: entriesMax } = options;
+  const digests = new BatchDigests({ disk, folder, windowMs, entriesMax }, digestReport.digests);
+  const spares = new SparePool({ disk, folder, segmentBytes, filler });
+  const newestSpare = spares.open();
+  const newest = report.segments.at(-1);
+  const log = new SegmentLog({
+    disk,
+    folder,
+    stream,
+    segmentBytes,
+    spares,
+    index,
+    nowMs,
+    lastNumber: Math.max(newest?.number ?? 0, newestSpare, digests.newestSegment),
+    previous: { number: newest?.number ?? 0, end: newest?.end ?? segmentHeaderBytes },
+  });
+  const upkeep = new Upkeep({ disk, log, index, spares, digests, walBytesMax: options.walBytesMax, nowMs });
+  return { stream, index, log, spares, upkeep, damage: report.damage };
+}
+
+function indexSegments(disk: Disk, folder: string, index: WalIndex): ReplayReport {
+  const entryOf = (number: number): ReturnType<WalIndex["addSegment"]> =>
+    index.segment(number) ?? index.addSegment(number, segmentPath(folder, number), 0);
+  const report = replaySegments(disk, folder, {
+    rows: ({ segment, header }) => index.addRecord(entryOf(segment), header),
+    schema: ({ segment, header }) => index.addRecord(entryOf(segment), header),
+  });
+  for (const { number, bytes, end } of report.segments) {
+    const entry = entryOf(number);
+    entry.end = end;
+    index.resizeSegment(entry, bytes);
+  }
+  return report;
+}
+
+/** Copies what cannot be read as a record to a file of its own, durably: a human may find rows in it. */
+function keepAside(disk: Disk, folder: string, damage: Damage): void {
+  const path = quarantinePath(folder, damage.segment, `${damage.offset}.${damage.kind}`);
+  if (disk.stat(path) !== undefined) return;
+  const bytes = new Uint8Array(damage.length);
+  const fd = disk.open(segmentPath(folder, damage.segment), "r");
+  try {
+    disk.read(fd, bytes, damage.offset);
+  } catch {
+    // Not readable at all: the file of zeros still says where the damage was.
+  } finally {
+    disk.close(fd);
+  }
+  writeFileDurably(disk, path, bytes);
+}

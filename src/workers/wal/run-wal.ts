@@ -1,0 +1,181 @@
+import { join } from "node:path";
+import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
+import { unreachable } from "../../shared/assert.js";
+import { openDisk } from "../../shared/disk/open-disk.js";
+import type { ToWal, WalBlock, WalOptions, WalToMain } from "../../shared/messages.js";
+import { DoorbellRinger, DoorbellSleeper, MainDoorbellRinger } from "../../shared/ring/doorbell.js";
+import { GroupCommit, isDiskError, WalSource } from "./group-commit.js";
+import { openWal, type OpenWal } from "./open-wal.js";
+import { ThreadSpareFiller } from "./spare-filler.js";
+
+/** Longest sleep: messages of main ring no bell. */
+const idleMs = 20;
+/** Between attempts while the log cannot be written. */
+const retryMs = 250;
+const loadEveryMs = 1_000;
+
+/**
+ * The WAL thread: one long task that never returns to its event loop before `stop`. Opens the log, says `opened`, and
+ * then commits what the ingest workers put into their rings.
+ *
+ * What it releases (gate and ring of a worker) is durable. After `stop` everything that waits is committed, unless the
+ * disk refuses it; then it was never acknowledged.
+ */
+export function runWal(options: WalOptions): void {
+  new WalThread(options).run();
+}
+
+class WalThread {
+  readonly #options: WalOptions;
+  readonly #wal: OpenWal;
+  readonly #sources: readonly WalSource[];
+  readonly #commit: GroupCommit;
+  readonly #sleeper: DoorbellSleeper;
+  readonly #mainBell: MainDoorbellRinger;
+  readonly #bells: readonly DoorbellRinger[];
+  #isStopping = false;
+  #upkeepAgainMs = 0;
+  #loadSentMs = 0;
+  #loadSent = "";
+
+  constructor(options: WalOptions) {
+    this.#options = options;
+    const { folder, segmentBytes, walBytesMax, batchIdWindowMs, batchIdsMax } = options;
+    const entry = new URL("./spare-entry.js", import.meta.url);
+    this.#wal = openWal({
+      disk: openDisk(),
+      folder,
+      segmentBytes,
+      walBytesMax,
+      batchIdWindowMs,
+      batchIdsMax,
+      filler: new ThreadSpareFiller(entry, join(folder, "spare.tmp"), segmentBytes),
+      nowMs: Date.now,
+    });
+    this.#sources = options.workers.map((worker) => new WalSource(worker.walRing, worker.gatedRing, () => this.#readMessages()));
+    this.#sleeper = new DoorbellSleeper(options.doorbell);
+    this.#mainBell = new MainDoorbellRinger(options.mainDoorbell);
+    this.#bells = options.workers.map((worker) => new DoorbellRinger(worker.doorbell));
+    this.#commit = new GroupCommit(this.#wal.log, this.#sources, {
+      released: (source) => this.#bells[source]?.ring(),
+      stalled: (error) => this.#post({ kind: "stalled", message: error.message }),
+      resumed: () => this.#post({ kind: "resumed" }),
+    });
+  }
+
+  run(): void {
+    const { stream, index, damage } = this.#wal;
+    const quarantinedBytes = damage.reduce((sum, { kind, length }) => (kind === "corrupt" ? sum + length : sum), 0);
+    this.#post({ kind: "opened", stream, segments: index.count, bytes: index.bytes, quarantinedBytes });
+    while (!this.#isStopping) this.#round();
+    this.#finish();
+  }
+
+  #round(): void {
+    this.#sleeper.mark();
+    this.#readMessages();
+    const committed = this.#commit.round();
+    if (committed) this.#mainBell.ring();
+    const nowMs = Date.now();
+    this.#wal.spares.prepare(nowMs);
+    const busy = this.#keepUp(nowMs);
+    this.#sendLoad(nowMs);
+    if (this.#commit.isStalled) this.#sleepStalled();
+    else if (!committed && !busy && !this.#isStopping) this.#sleeper.wait(idleMs);
+  }
+
+  /** Everything that waits becomes durable, if the disk lets it; one attempt. */
+  #finish(): void {
+    this.#wal.upkeep.stop();
+    do {
+      this.#readMessages();
+    } while (this.#commit.round());
+    this.#mainBell.ring();
+    this.#wal.log.rotate();
+    this.#wal.spares.stop();
+    this.#post({ kind: "stopped" });
+  }
+
+  /** Rings of the workers go on while the disk is tried again at its own pace; `stop` is heard. */
+  #sleepStalled(): void {
+    const untilMs = Date.now() + retryMs;
+    while (!this.#isStopping) {
+      const leftMs = untilMs - Date.now();
+      if (leftMs <= 0) return;
+      this.#sleeper.wait(Math.min(leftMs, idleMs));
+      this.#readMessages();
+    }
+  }
+
+  #keepUp(nowMs: number): boolean {
+    if (nowMs < this.#upkeepAgainMs || this.#commit.isStalled) return false;
+    try {
+      return this.#wal.upkeep.step();
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      // Nothing is lost by doing it later; if the disk is really gone, the next group says so.
+      this.#wal.upkeep.wake();
+      this.#upkeepAgainMs = nowMs + loadEveryMs;
+      return false;
+    }
+  }
+
+  #readMessages(): void {
+    for (const [index, worker] of this.#options.workers.entries()) this.#readPort(worker.port, index);
+    this.#readPort(this.#options.mainPort, -1);
+  }
+
+  #readPort(port: MessagePort, worker: number): void {
+    for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
+      const message = got.message as ToWal;
+      if (message.kind === "block") this.#noteBlock(message, worker);
+      else this.#handle(message);
+    }
+  }
+
+  #noteBlock(block: WalBlock, worker: number): void {
+    this.#sources[worker < 0 ? block.worker : worker]?.noteBlock(block);
+  }
+
+  #handle(message: Exclude<ToWal, WalBlock>): void {
+    const { index, upkeep } = this.#wal;
+    switch (message.kind) {
+      case "replayed":
+        upkeep.enable();
+        return;
+      case "flushed":
+        for (const { uuid, sequence } of message.positions) index.noteFlushed(uuid, sequence);
+        upkeep.wake();
+        return;
+      case "drop-table":
+        index.noteDropped(message.uuid);
+        upkeep.wake();
+        return;
+      case "stop":
+        this.#isStopping = true;
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  #sendLoad(nowMs: number): void {
+    if (nowMs - this.#loadSentMs < loadEveryMs) return;
+    this.#loadSentMs = nowMs;
+    const { index, log } = this.#wal;
+    const load: WalToMain = {
+      kind: "wal-load",
+      segments: index.count,
+      bytes: index.bytes,
+      oldestPinnedBy: index.oldestPin() ?? null,
+      totals: log.totals,
+    };
+    const text = JSON.stringify(load);
+    if (text !== this.#loadSent) this.#post(load);
+    this.#loadSent = text;
+  }
+
+  #post(message: WalToMain): void {
+    this.#options.mainPort.postMessage(message);
+  }
+}

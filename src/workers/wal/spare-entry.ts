@@ -1,0 +1,3 @@
+import { runSpareFiller } from "./spare-filler.js";
+
+runSpareFiller();
