@@ -1,25 +1,46 @@
 /**
- * Where tables live. Keys are relative, `/`-separated, made by store-paths.ts only.
+ * Where tables live. Keys are relative, `/`-separated, made by store-paths.ts only: at most 1,024 bytes of UTF-8, no
+ * empty segment, no `.` or `..` segment, no control character. No key is the folder of another (`a` and `a/b`).
  * Implementations: local-store, and later s3-store; wrapped by retrying-, metered- and faulty-store.
+ *
+ * A call that throws anything but ObjectNotFound may or may not have taken effect ("unclear").
  */
 export interface ObjectStore {
-  /** The whole object, or bytes [range.start, range.end). Throws ObjectNotFound. */
+  /** The whole object, or bytes [range.start, range.end), cut at the object's end. Throws ObjectNotFound. */
   get(key: string, range?: ByteRange): Promise<Uint8Array>;
   /** When it returns, the object is durable under this key, replacing any other. Readers see old or new, never a part. */
   put(key: string, body: Uint8Array): Promise<void>;
-  /** As put, but only where no object has this key; false, and no change, where one has. Exactly one of many concurrent callers gets true. */
+  /**
+   * As put, but only where no object has this key; false, and no change, where one has. Exactly one of many concurrent
+   * callers gets true. Either answer is durable: after false, the object that is there survives a power loss too.
+   */
   putIfAbsent(key: string, body: Uint8Array): Promise<boolean>;
   /**
-   * Moves a finished local file in as this object (rename where it can); durable when it returns. For data files,
-   * which are written once under a name nobody else uses.
+   * Moves a finished local file in as this object (rename where it can); durable when it returns, and the file is gone.
+   * For data files, which are written once under a name nobody else uses.
    */
   putFile(key: string, path: string): Promise<void>;
-  /** All objects whose key starts with the prefix, in key order. */
+  /**
+   * All objects whose key starts with the prefix, in key order (by UTF-8 bytes). Objects that come or go meanwhile may
+   * show or not. What it yields is durable: a decision built on it (trimming the log) is not undone by a power loss.
+   */
   list(prefix: string): AsyncIterable<ObjectEntry>;
+  /**
+   * The keys that start with the prefix, cut at the next `/` after it, without repeats, in order; keys without one are
+   * left out. May name a folder whose objects are all gone.
+   */
+  listFolders(prefix: string): Promise<string[]>;
   /** Fine when the object is not there. */
   delete(key: string): Promise<void>;
+  /**
+   * Drops what is left of folders without objects below the prefix. Only for prefixes that nobody writes under any more;
+   * stores without folders do nothing.
+   */
+  removeEmptyFolders(prefix: string): Promise<void>;
   /** A path or URL by which DuckDB on this machine reads the object. */
   readableUrl(key: string): string;
+  /** The object's full URI with its scheme, as Iceberg metadata names it for other engines. */
+  uri(key: string): string;
 }
 
 export interface ByteRange {

@@ -1,0 +1,152 @@
+/**
+ * Avro object container files (Avro specification, "Object Container Files"), one call per file; `avsc` encodes and
+ * decodes the values.
+ *
+ * ```
+ * "Obj" 01 | map<bytes> { avro.schema, avro.codec, ...metadata } | sync (16)
+ * then blocks: long records | long bytes | records, deflated (raw) | sync (16)
+ * ```
+ * Longs come out as numbers where they are exact, else as bigints (LongValue).
+ */
+import avsc from "avsc";
+import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { MiniodbError } from "../errors.js";
+import { toLongValue, type LongValue } from "./exact-json.js";
+
+/** An Avro schema with Iceberg's attributes (`field-id`, `element-id`), which the library does not know. */
+export type AvroSchema =
+  | string
+  | readonly AvroSchema[]
+  | { readonly type: AvroSchema; readonly [attribute: string]: unknown };
+
+export interface AvroFile {
+  readonly schema: AvroSchema;
+  /** File metadata as text, `avro.*` left out. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly records: readonly unknown[];
+}
+
+interface Header {
+  readonly magic: Buffer;
+  readonly meta: Readonly<Record<string, Buffer>>;
+  readonly sync: Buffer;
+}
+
+interface Block {
+  readonly count: LongValue;
+  readonly data: Buffer;
+  readonly sync: Buffer;
+}
+
+const magic = Buffer.from("Obj\u0001", "latin1");
+const recordsPerBlock = 1_000;
+/** A block says its size before it is there; a damaged one must not ask for all memory. */
+const inflatedBytesMax = 1024 * 1024 * 1024;
+
+const longType = avsc.types.LongType.__with({
+  fromBuffer: (buffer: Buffer) => toLongValue(buffer.readBigInt64LE(0)),
+  toBuffer: (value: LongValue) => {
+    const buffer = Buffer.alloc(8);
+    buffer.writeBigInt64LE(BigInt(value));
+    return buffer;
+  },
+  fromJSON: (value: number) => value,
+  toJSON: (value: LongValue) => Number(value),
+  isValid: (value: unknown) => typeof value === "bigint" || Number.isSafeInteger(value),
+  compare: (left: LongValue, right: LongValue) => (left < right ? -1 : left > right ? 1 : 0),
+});
+const headerType = toType({
+  type: "record",
+  name: "Header",
+  fields: [
+    { name: "magic", type: { type: "fixed", name: "Magic", size: 4 } },
+    { name: "meta", type: { type: "map", values: "bytes" } },
+    { name: "sync", type: { type: "fixed", name: "HeaderSync", size: 16 } },
+  ],
+});
+const blockType = toType({
+  type: "record",
+  name: "Block",
+  fields: [
+    { name: "count", type: "long" },
+    { name: "data", type: "bytes" },
+    { name: "sync", type: { type: "fixed", name: "BlockSync", size: 16 } },
+  ],
+});
+
+/** `sync` (16 bytes) should be random per file: it is how a reader finds the next block after damage. */
+export function encodeAvroFile(file: AvroFile, sync: Uint8Array): Uint8Array {
+  const type = toType(file.schema);
+  const syncBytes = asBuffer(sync);
+  const meta: Record<string, Buffer> = {
+    "avro.schema": Buffer.from(JSON.stringify(file.schema)),
+    "avro.codec": Buffer.from("deflate"),
+  };
+  for (const [key, text] of Object.entries(file.metadata)) meta[key] = Buffer.from(text);
+  const parts = [headerType.toBuffer({ magic, meta, sync: syncBytes })];
+  for (let start = 0; start < file.records.length; start += recordsPerBlock) {
+    const records = file.records.slice(start, start + recordsPerBlock);
+    const data = deflateRawSync(Buffer.concat(records.map((record) => type.toBuffer(record))));
+    parts.push(blockType.toBuffer({ count: records.length, data, sync: syncBytes }));
+  }
+  return Buffer.concat(parts);
+}
+
+/** Reads a file of any writer with the writer's own schema. Throws INTERNAL, with `name`, where it is damaged. */
+export function decodeAvroFile(bytes: Uint8Array, name: string): AvroFile {
+  try {
+    return decode(asBuffer(bytes));
+  } catch (error) {
+    throw new MiniodbError("INTERNAL", `Avro file ${name} cannot be read: ${String(error)}`, {}, error);
+  }
+}
+
+/** The library answers an offset of -1 where the bytes end before the value does. */
+function decode(bytes: Buffer): AvroFile {
+  const { value, offset: headerEnd } = headerType.decode(bytes, 0);
+  const header: Header = value;
+  if (headerEnd < 0 || !header.magic.equals(magic)) throw new Error("it does not start as one");
+  const schema = JSON.parse(String(header.meta["avro.schema"])) as AvroSchema;
+  const inflate = inflaterOf(String(header.meta["avro.codec"] ?? "null"));
+  const type = toType(schema);
+  const records: unknown[] = [];
+  for (let at = headerEnd; at < bytes.length;) {
+    const { value, offset } = blockType.decode(bytes, at);
+    const block: Block = value;
+    if (offset < 0 || !block.sync.equals(header.sync)) throw new Error(`the block at byte ${at} is damaged`);
+    readRecords(type, inflate(block.data), { count: Number(block.count), into: records });
+    at = offset;
+  }
+  const metadata = Object.entries(header.meta).filter(([key]) => !key.startsWith("avro."));
+  return { schema, records, metadata: Object.fromEntries(metadata.map(([key, value]) => [key, value.toString()])) };
+}
+
+function readRecords(
+  type: avsc.Type,
+  data: Buffer,
+  target: { readonly count: number; readonly into: unknown[] },
+): void {
+  let at = 0;
+  for (let index = 0; index < target.count; index++) {
+    const { value, offset } = type.decode(data, at);
+    if (offset < 0) throw new Error("a record is cut short");
+    target.into.push(value);
+    at = offset;
+  }
+  if (at !== data.length) throw new Error("a block is longer than its records");
+}
+
+function inflaterOf(codec: string): (data: Buffer) => Buffer {
+  if (codec === "null") return (data) => data;
+  if (codec === "deflate") return (data) => inflateRawSync(data, { maxOutputLength: inflatedBytesMax });
+  throw new Error(`it is compressed with ${codec}`);
+}
+
+function toType(schema: AvroSchema): avsc.Type {
+  // The library's own type for schemas leaves out attributes, which it ignores. Its option type asks for every option.
+  return avsc.Type.forSchema(schema as unknown as avsc.Type, { registry: { long: longType } });
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

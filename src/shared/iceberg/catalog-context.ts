@@ -1,0 +1,57 @@
+import { randomUUID } from "node:crypto";
+import { limits } from "../limits.js";
+import type { ObjectStore } from "../store/object-store.js";
+import { ManifestCache } from "./manifest-cache.js";
+
+/** What an operator may set. */
+export interface CatalogOptions {
+  /** Snapshots younger than the age expire only beyond limits.snapshotsMax; of the older ones this many stay. */
+  readonly snapshotsKeep: number;
+  readonly snapshotAgeMsMax: number;
+  /**
+   * Age from which an object that nobody names is garbage. A data file older than half of it can no longer be committed,
+   * so that no commit races with its removal; with less than two minutes that protection is gone.
+   */
+  readonly garbageGraceMs: number;
+  /** One commit, its retries included. */
+  readonly commitMsMax: number;
+}
+
+export const defaultCatalogOptions: CatalogOptions = {
+  snapshotsKeep: 20,
+  snapshotAgeMsMax: 24 * 60 * 60 * 1000,
+  garbageGraceMs: 60 * 60 * 1000,
+  commitMsMax: 60_000,
+};
+
+/** Store, clock and chance of all catalog functions; injected, so that a seed replays a failure. */
+export interface CatalogContext {
+  readonly store: ObjectStore;
+  readonly options: CatalogOptions;
+  readonly manifests: ManifestCache;
+  /** Milliseconds since 1970. */
+  readonly nowMs: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly newUuid: () => string;
+  readonly sleep: (ms: number) => Promise<void>;
+}
+
+/** The real clock and chance, where `parts` says nothing else. */
+export function catalogContext(store: ObjectStore, parts: Partial<CatalogContext> = {}): CatalogContext {
+  return {
+    store,
+    options: defaultCatalogOptions,
+    manifests: new ManifestCache(limits.manifestCacheEntriesMax),
+    nowMs: Date.now,
+    random: Math.random,
+    newUuid: randomUUID,
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    ...parts,
+  };
+}
+
+/** 16 random bytes for an Avro file. */
+export function syncMarker(context: CatalogContext): Uint8Array {
+  return Buffer.from(context.newUuid().replaceAll("-", ""), "hex");
+}

@@ -1,0 +1,133 @@
+/**
+ * What holds between a version and the one after it, by name; checked before every commit. A breach is a mistake of this
+ * server, never of a client: the commit fails with INTERNAL and the table stays as it was.
+ */
+import { MiniodbError } from "../errors.js";
+import { columnByFieldId, idFieldId, nameKey, timestampFieldId, type TableSchema } from "../schema/table-schema.js";
+import type { LongValue } from "./exact-json.js";
+import type { NewDataFile } from "./manifest.js";
+import { dayOfMicros } from "./partition-spec.js";
+import type { FileCounts } from "./snapshot.js";
+import { currentSchema, currentSnapshot, snapshotsOf, type TableMetadata } from "./table-metadata.js";
+import { createdProperty, lifeState, nameProperty, positionsOf } from "./table-properties.js";
+
+type VersionCheck = (base: TableMetadata, next: TableMetadata) => boolean;
+
+const versionInvariants: Readonly<Record<string, VersionCheck>> = {
+  identityNeverChanges: (base, next) =>
+    base["table-uuid"] === next["table-uuid"] &&
+    base.properties[nameProperty] === next.properties[nameProperty] &&
+    base.properties[createdProperty] === next.properties[createdProperty],
+  droppedStaysDropped: (base) => lifeState(base.properties) !== "dropped",
+  positionsOnlyGrow: (base, next) => {
+    const after = positionsOf(next.properties);
+    return Object.entries(positionsOf(base.properties)).every(
+      ([stream, position]) => (after[stream] ?? -1) >= position,
+    );
+  },
+  positionsAreSequences: (_base, next) =>
+    Object.values(positionsOf(next.properties)).every((position) => Number.isSafeInteger(position) && position >= 0),
+  sequenceNumberGrows: (base, next) => {
+    const isSameSnapshot = base["current-snapshot-id"] === next["current-snapshot-id"];
+    return next["last-sequence-number"] === base["last-sequence-number"] + (isSameSnapshot ? 0 : 1);
+  },
+  timeNeverGoesBack: (base, next) => next["last-updated-ms"] >= base["last-updated-ms"],
+  lastFieldIdNeverFalls: (base, next) => next["last-column-id"] >= base["last-column-id"],
+  fieldIdsUnique: (_base, next) => isUnique(currentSchema(next).columns.map((column) => column.fieldId)),
+  columnNamesUnique: (_base, next) => isUnique(currentSchema(next).columns.map((column) => nameKey(column.name))),
+  fieldIdsKnown: (_base, next) =>
+    currentSchema(next).columns.every((column) => column.fieldId <= next["last-column-id"]),
+  fieldIdsNeverReused: (base, next) => {
+    const before = currentSchema(base);
+    return currentSchema(next).columns.every(
+      ({ fieldId }) => columnByFieldId(before, fieldId) !== undefined || fieldId > base["last-column-id"],
+    );
+  },
+  systemColumnsStay: (_base, next) => {
+    const [timestamp, id] = currentSchema(next).columns;
+    return timestamp?.fieldId === timestampFieldId && timestamp.type === "timestamp" && id?.fieldId === idFieldId;
+  },
+  snapshotIdsUnique: (_base, next) => isUnique(snapshotsOf(next).map((snapshot) => snapshot["snapshot-id"])),
+  currentSnapshotIsMain: (_base, next) =>
+    currentSnapshot(next)?.["snapshot-id"] === next.refs?.["main"]?.["snapshot-id"],
+  refsAreRetained: (_base, next) => {
+    const ids = new Set<LongValue>(snapshotsOf(next).map((snapshot) => snapshot["snapshot-id"]));
+    return Object.values(next.refs ?? {}).every((reference) => ids.has(reference["snapshot-id"]));
+  },
+};
+
+/** Throws INTERNAL, naming the invariants that the step from `base` to `next` breaks. */
+export function checkVersion(base: TableMetadata, next: TableMetadata): void {
+  report(Object.keys(versionInvariants).filter((name) => versionInvariants[name]?.(base, next) !== true));
+}
+
+/** What a commit does to the files of a table. */
+export interface FileChange {
+  readonly schema: TableSchema;
+  readonly added: readonly NewDataFile[];
+  readonly removedRows: number;
+  /** How many rows more than before the table may have. */
+  readonly rowsGained: RowsGained;
+  /** Live keys afterwards. */
+  readonly keys: readonly string[];
+  readonly totalBefore: FileCounts;
+  readonly totalAfter: FileCounts;
+  /** What the previous snapshot says its rows are; undefined where there is none, or it says nothing. */
+  readonly rowsStated: number | undefined;
+}
+
+/** None for a rewrite; for an append at most the rows of its range of sequences. */
+export interface RowsGained {
+  readonly min: number;
+  readonly max: number;
+}
+
+type FileCheck = (change: FileChange) => boolean;
+
+const fileInvariants: Readonly<Record<string, FileCheck>> = {
+  noFileTwice: ({ keys }) => isUnique(keys),
+  rowCountsAddUp: ({ totalBefore, totalAfter, added, removedRows, rowsStated }) =>
+    totalAfter.rows === totalBefore.rows + sum(added.map((file) => file.rows)) - removedRows &&
+    (rowsStated === undefined || rowsStated === totalBefore.rows),
+  noRowFromNowhere: ({ totalBefore, totalAfter, rowsGained }) => totalAfter.rows - totalBefore.rows <= rowsGained.max,
+  noRowLost: ({ totalBefore, totalAfter, rowsGained }) => totalAfter.rows - totalBefore.rows >= rowsGained.min,
+  filesHaveRows: ({ added }) =>
+    added.every(
+      (file) => Number.isSafeInteger(file.rows) && file.rows > 0 && Number.isSafeInteger(file.bytes) && file.bytes > 0,
+    ),
+  fileColumnsKnown: ({ added, schema }) =>
+    added.every(
+      (file) =>
+        file.fieldIds.includes(timestampFieldId) &&
+        isUnique(file.fieldIds) &&
+        file.fieldIds.every((fieldId) => columnByFieldId(schema, fieldId) !== undefined) &&
+        Object.keys(file.bounds).every((id) => file.fieldIds.includes(Number(id))),
+    ),
+  rowsInTheirDay: ({ added }) =>
+    added.every((file) => {
+      const { lower, upper } = file.bounds[timestampFieldId] ?? { lower: null, upper: null };
+      return [lower, upper].every((bound) => typeof bound === "string" && dayOfMicros(bound) === file.day);
+    }),
+  nullsWithinRows: ({ added }) =>
+    added.every((file) => Object.values(file.bounds).every(({ nulls }) => nulls >= 0 && nulls <= file.rows)),
+};
+
+/** Throws INTERNAL, naming the invariants that the change breaks. */
+export function checkFiles(change: FileChange): void {
+  report(Object.keys(fileInvariants).filter((name) => fileInvariants[name]?.(change) !== true));
+}
+
+function report(broken: readonly string[]): void {
+  if (broken.length === 0) return;
+  throw new MiniodbError("INTERNAL", `A commit would break ${broken.join(", ")}; it was not made.`, {
+    invariants: broken,
+  });
+}
+
+function isUnique(values: readonly unknown[]): boolean {
+  return new Set(values).size === values.length;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((left, right) => left + right, 0);
+}

@@ -1,0 +1,84 @@
+/** What a commit does to the stored schema. Pure. */
+import { MiniodbError } from "../errors.js";
+import { columnByFieldId, nameKey, type TableColumn, type TableSchema } from "../schema/table-schema.js";
+import { daySpec, sortOrder } from "./partition-spec.js";
+import { nameMapping, toIcebergSchema } from "./schema-json.js";
+import { withoutUnusedSchemas } from "./snapshot.js";
+import { currentSchema, type TableMetadata } from "./table-metadata.js";
+import { settingsOf } from "./table-properties.js";
+
+export const nameMappingProperty = "schema.name-mapping.default";
+
+export interface SchemaChange {
+  /** Same value as the base where the stored schema stays. */
+  readonly metadata: TableMetadata;
+  /** Field ids that no live file may hold from now on: their column changed its type or its id. */
+  readonly retiredFieldIds: ReadonlySet<number>;
+}
+
+/**
+ * Takes the writer's schema into the metadata when it is newer than the stored one. An older or equal one must lie
+ * within the stored one: then the stored one stays. Throws COMMIT_CONFLICT where the two cannot be brought together.
+ *
+ * A long column that became double comes with a new field id (`replacesFieldId`), or, while no file held it, with the
+ * same one; either way the old values must be out of the live files with this very commit (`retiredFieldIds`).
+ */
+export function changeSchema(base: TableMetadata, schema: TableSchema): SchemaChange {
+  const stored = currentSchema(base);
+  if (schema.version <= stored.version) {
+    const stranger = schema.columns.find((column) => columnByFieldId(stored, column.fieldId)?.type !== column.type);
+    if (stranger !== undefined) {
+      throw conflict(`the table has another column than "${stranger.name}" (field ${stranger.fieldId})`, stored);
+    }
+    return { metadata: base, retiredFieldIds: new Set() };
+  }
+  const retiredFieldIds = new Set<number>();
+  for (const column of stored.columns) {
+    const after = columnByFieldId(schema, column.fieldId);
+    if (after?.type === column.type) continue;
+    const heir = after ?? schema.columns.find((candidate) => isHeir(candidate, column));
+    if (heir === undefined) throw conflict(`the writer does not know column "${column.name}"`, stored);
+    retiredFieldIds.add(column.fieldId);
+  }
+  return { metadata: withSchema(base, schema), retiredFieldIds };
+}
+
+/** The metadata with this current schema and all that is derived from it. */
+export function withSchema(base: TableMetadata, schema: TableSchema): TableMetadata {
+  const others = base.schemas.filter((known) => known["schema-id"] !== schema.version);
+  const next: TableMetadata = {
+    ...base,
+    "last-column-id": Math.max(base["last-column-id"], schema.lastFieldId),
+    "current-schema-id": schema.version,
+    schemas: [...others, toIcebergSchema(schema)],
+    "partition-specs": [daySpec(schema)],
+    properties: { ...base.properties, [nameMappingProperty]: nameMapping(schema) },
+  };
+  return withoutUnusedSchemas(withSortOrder(next));
+}
+
+/**
+ * The metadata with the sort order of its settings, under a new id when it changed. Only the current one is kept: an
+ * order that names a column of the past could not be read, and files of an unknown order count as unsorted.
+ */
+export function withSortOrder(metadata: TableMetadata): TableMetadata {
+  const current = metadata["sort-orders"].find((order) => order["order-id"] === metadata["default-sort-order-id"]);
+  const schema = currentSchema(metadata);
+  const wanted = sortOrder(metadata["default-sort-order-id"], schema, settingsOf(metadata.properties).sortOrder);
+  if (JSON.stringify(current) === JSON.stringify(wanted)) return metadata;
+  const next = { ...wanted, "order-id": metadata["default-sort-order-id"] + 1 };
+  return { ...metadata, "default-sort-order-id": next["order-id"], "sort-orders": [next] };
+}
+
+function isHeir(candidate: TableColumn, column: TableColumn): boolean {
+  return candidate.replacesFieldId === column.fieldId || nameKey(candidate.name) === nameKey(column.name);
+}
+
+function conflict(reason: string, stored: TableSchema): MiniodbError {
+  const details = { storedSchemaVersion: stored.version };
+  return new MiniodbError(
+    "COMMIT_CONFLICT",
+    `The schema of the commit does not continue the table's: ${reason}.`,
+    details,
+  );
+}

@@ -1,0 +1,130 @@
+/** New snapshots, and which old ones expire. Pure: metadata in, metadata out. */
+import type { LongValue } from "./exact-json.js";
+import { currentSnapshot, snapshotsOf, type Snapshot, type TableMetadata } from "./table-metadata.js";
+import { commitIdProperty } from "./table-properties.js";
+
+export interface FileCounts {
+  readonly files: number;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+export interface NewSnapshot {
+  readonly snapshotId: number;
+  readonly operation: "append" | "replace" | "overwrite";
+  readonly commitId: string;
+  readonly manifestListUri: string;
+  readonly added: FileCounts;
+  readonly removed: FileCounts;
+  /** Of the whole table, afterwards. */
+  readonly total: FileCounts;
+  readonly changedPartitions: number;
+  readonly nowMs: number;
+}
+
+/** A new id, positive and exact as a double, that no retained snapshot has. */
+export function newSnapshotId(metadata: TableMetadata, random: () => number): number {
+  const used = new Set<LongValue>(snapshotsOf(metadata).map((snapshot) => snapshot["snapshot-id"]));
+  for (;;) {
+    const id = 1 + Math.floor(random() * (Number.MAX_SAFE_INTEGER - 1));
+    if (!used.has(id)) return id;
+  }
+}
+
+/** The metadata with the snapshot as its current one. */
+export function withSnapshot(metadata: TableMetadata, change: NewSnapshot): TableMetadata {
+  const parent = currentSnapshot(metadata);
+  const id = change.snapshotId;
+  const snapshot: Snapshot = {
+    "snapshot-id": id,
+    ...(parent === undefined ? {} : { "parent-snapshot-id": parent["snapshot-id"] }),
+    "sequence-number": metadata["last-sequence-number"] + 1,
+    "timestamp-ms": change.nowMs,
+    "manifest-list": change.manifestListUri,
+    summary: summaryOf(change),
+    "schema-id": metadata["current-schema-id"],
+  };
+  return {
+    ...metadata,
+    "last-sequence-number": snapshot["sequence-number"],
+    "current-snapshot-id": id,
+    snapshots: [...snapshotsOf(metadata), snapshot],
+    "snapshot-log": [...(metadata["snapshot-log"] ?? []), { "snapshot-id": id, "timestamp-ms": change.nowMs }],
+    refs: { ...metadata.refs, main: { "snapshot-id": id, type: "branch" } },
+  };
+}
+
+export interface ExpiryRule {
+  /** The newest that stay however old they are. */
+  readonly keep: number;
+  /** Of the others, those older than this go. */
+  readonly ageMsMax: number;
+  /** The newest beyond which all go. */
+  readonly max: number;
+  readonly nowMs: number;
+}
+
+/** The metadata without expired snapshots and what only they needed. Same value when none expires. */
+export function withoutExpired(metadata: TableMetadata, rule: ExpiryRule): TableMetadata {
+  const named = new Set<LongValue>(Object.values(metadata.refs ?? {}).map((reference) => reference["snapshot-id"]));
+  const current = currentSnapshot(metadata);
+  if (current !== undefined) named.add(current["snapshot-id"]);
+  const snapshots = snapshotsOf(metadata);
+  const retained = snapshots.filter((snapshot, index) => {
+    const rank = snapshots.length - 1 - index;
+    const isYoung = rule.nowMs - snapshot["timestamp-ms"] <= rule.ageMsMax;
+    return named.has(snapshot["snapshot-id"]) || (rank < rule.max && (rank < rule.keep || isYoung));
+  });
+  if (retained.length === snapshots.length) return metadata;
+  const ids = new Set<LongValue>(retained.map((snapshot) => snapshot["snapshot-id"]));
+  const statistics = metadata.statistics?.filter((file) => ids.has(file["snapshot-id"]));
+  const partitionStatistics = metadata["partition-statistics"]?.filter((file) => ids.has(file["snapshot-id"]));
+  return {
+    ...metadata,
+    snapshots: retained,
+    "snapshot-log": logAfterLastExpired(metadata, ids),
+    ...(statistics === undefined ? {} : { statistics }),
+    ...(partitionStatistics === undefined ? {} : { "partition-statistics": partitionStatistics }),
+  };
+}
+
+/** The metadata without schemas that neither a retained snapshot nor the table uses. */
+export function withoutUnusedSchemas(metadata: TableMetadata): TableMetadata {
+  const used = new Set(snapshotsOf(metadata).map((snapshot) => snapshot["schema-id"]));
+  used.add(metadata["current-schema-id"]);
+  const schemas = metadata.schemas.filter((schema) => used.has(schema["schema-id"]));
+  return schemas.length === metadata.schemas.length ? metadata : { ...metadata, schemas };
+}
+
+/** "When snapshots are expired, all entries before a snapshot that has expired should be removed." */
+function logAfterLastExpired(metadata: TableMetadata, retained: ReadonlySet<LongValue>) {
+  const log = metadata["snapshot-log"] ?? [];
+  const lastExpired = log.findLastIndex((entry) => !retained.has(entry["snapshot-id"]));
+  return log.slice(lastExpired + 1);
+}
+
+function summaryOf(change: NewSnapshot): Record<string, string> {
+  const { added, removed, total } = change;
+  const summary: Record<string, string> = { operation: change.operation, [commitIdProperty]: change.commitId };
+  const put = (key: string, value: number) => {
+    summary[key] = String(value);
+  };
+  if (added.files > 0) {
+    put("added-data-files", added.files);
+    put("added-records", added.rows);
+    put("added-files-size", added.bytes);
+  }
+  if (removed.files > 0) {
+    put("deleted-data-files", removed.files);
+    put("deleted-records", removed.rows);
+    put("removed-files-size", removed.bytes);
+  }
+  put("changed-partition-count", change.changedPartitions);
+  put("total-data-files", total.files);
+  put("total-records", total.rows);
+  put("total-files-size", total.bytes);
+  put("total-delete-files", 0);
+  put("total-position-deletes", 0);
+  put("total-equality-deletes", 0);
+  return summary;
+}

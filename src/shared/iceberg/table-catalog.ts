@@ -1,0 +1,137 @@
+import { MiniodbError } from "../errors.js";
+import type { TableIdentity, TableState } from "../messages.js";
+import type { TableSettings } from "../schema/table-settings.js";
+import { ObjectNotFound, type ObjectStore } from "../store/object-store.js";
+import { isStoreFailure } from "../store/store-failure.js";
+import { catalogContext, type CatalogContext } from "./catalog-context.js";
+import { collectGarbage, type GarbageReport, type GarbageRequest } from "./collect-garbage.js";
+import { changeTimeMs, commit, type Committed } from "./commit.js";
+import { commitAppend, commitRewrite, type AppendRequest, type RewriteRequest } from "./commit-files.js";
+import type { CommitResult } from "./commit-result.js";
+import { withSortOrder } from "./schema-change.js";
+import { withoutExpired } from "./snapshot.js";
+import { createTable, dropTable, findTable, listTables, loadTable, type CreateRequest } from "./table-life.js";
+import { withSettings } from "./table-properties.js";
+import { headOf } from "./table-state.js";
+
+export interface ExpireRequest {
+  /** The newest that stay however old they are; the current one always does. */
+  readonly keep: number;
+  readonly olderThanMs: number;
+}
+
+/**
+ * The tables of one warehouse, as Iceberg v2 metadata in its object store: the only truth, and safe for any number of
+ * writers in any number of processes. For workers: the local store blocks its thread.
+ *
+ * Every method throws STORE_UNAVAILABLE when the store fails. After that a commit may or may not have been made; the
+ * same call with the same `commitId` finds out, and makes it if it was not. When a commit returns it is durable.
+ */
+export class TableCatalog {
+  readonly #context: CatalogContext;
+
+  constructor(store: ObjectStore, parts: Partial<CatalogContext> = {}) {
+    this.#context = catalogContext(store, parts);
+  }
+
+  /** Throws TABLE_EXISTS, with the other's identity in `details`. */
+  createTable(request: CreateRequest): Promise<TableState> {
+    return answering(() => createTable(this.#context, request));
+  }
+
+  /** The live tables. */
+  listTables(): Promise<TableIdentity[]> {
+    return answering(() => listTables(this.#context));
+  }
+
+  /** By name, whatever its case. */
+  findTable(name: string): Promise<TableIdentity | undefined> {
+    return answering(() => findTable(this.#context, name));
+  }
+
+  /** The latest version with all its files. Throws TABLE_NOT_FOUND. */
+  loadTable(identity: TableIdentity): Promise<TableState> {
+    return answering(() => loadTable(this.#context, identity));
+  }
+
+  /**
+   * Files, schema and stream position in one commit. Throws TABLE_NOT_FOUND, and COMMIT_CONFLICT where the range does not
+   * continue the stream's position (`details.position`), the schema does not continue the table's, or a file is too old.
+   */
+  commitAppend(identity: TableIdentity, request: AppendRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitAppend(this.#context, identity, request));
+  }
+
+  /**
+   * Replaces live files by others in one commit, with the schema that needs it, and with the rows of an append where
+   * `append` says so. Throws as commitAppend does, and COMMIT_CONFLICT where a file to remove is gone (`details.gone`).
+   */
+  commitRewrite(identity: TableIdentity, request: RewriteRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitRewrite(this.#context, identity, request));
+  }
+
+  /** The table has exactly these settings afterwards. */
+  changeSettings(
+    identity: TableIdentity,
+    settings: TableSettings,
+    commitId = this.#context.newUuid(),
+  ): Promise<CommitResult> {
+    return this.#committing(identity, () =>
+      commit(this.#context, identity, {
+        commitId,
+        states: ["live"],
+        build: async ({ metadata }) => ({
+          metadata: withSortOrder({ ...metadata, properties: withSettings(metadata.properties, settings) }),
+          delta: { added: [], removedKeys: [] },
+        }),
+      }),
+    );
+  }
+
+  /** No later commit finds the table; its objects go with garbage collection. Throws TABLE_NOT_FOUND. */
+  dropTable(identity: TableIdentity, commitId = this.#context.newUuid()): Promise<void> {
+    return answering(() => dropTable(this.#context, identity, commitId));
+  }
+
+  /** Beyond the expiry that every commit does by the options. What the snapshots named becomes garbage. */
+  expireSnapshots(identity: TableIdentity, request: ExpireRequest): Promise<CommitResult> {
+    const max = Number.POSITIVE_INFINITY;
+    return this.#committing(identity, () =>
+      commit(this.#context, identity, {
+        commitId: this.#context.newUuid(),
+        states: ["live"],
+        build: async (base) => {
+          const nowMs = changeTimeMs(this.#context, base);
+          const rule = { keep: request.keep, ageMsMax: request.olderThanMs, max, nowMs };
+          return { metadata: withoutExpired(base.metadata, rule), delta: { added: [], removedKeys: [] } };
+        },
+      }),
+    );
+  }
+
+  /** See collect-garbage.ts. Tables that cannot be read are left alone and reported. */
+  collectGarbage(request: GarbageRequest): Promise<GarbageReport> {
+    return answering(() => collectGarbage(this.#context, request));
+  }
+
+  #committing(identity: TableIdentity, act: () => Promise<Committed>): Promise<CommitResult> {
+    return answering(async () => {
+      const { outcome, delta, version, metadata } = await act();
+      return { outcome, delta, head: headOf(identity, { version, metadata }) };
+    });
+  }
+}
+
+/** The store's own errors as the one that callers know. An object that metadata names and the store lacks is damage. */
+async function answering<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof ObjectNotFound) {
+      throw new MiniodbError("INTERNAL", `The store has lost ${error.message}.`, { key: error.message }, error);
+    }
+    if (!isStoreFailure(error)) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new MiniodbError("STORE_UNAVAILABLE", `The object store failed: ${reason}`, {}, error);
+  }
+}

@@ -1,0 +1,85 @@
+import { isStoreFailure } from "./store-failure.js";
+import type { ByteRange, ObjectEntry, ObjectStore } from "./object-store.js";
+
+export interface RetryOptions {
+  /** Calls in all, the first included. */
+  readonly attemptsMax: number;
+  /** Upper bound of the first wait; it doubles with each, and the real wait is drawn below it. */
+  readonly waitMs: number;
+  readonly waitMsMax: number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly sleep: (ms: number) => Promise<void>;
+}
+
+/**
+ * Repeats the calls that may be repeated: reads, whole puts (same bytes, same key) and deletes. Not putFile, whose file
+ * may have moved already, and not putIfAbsent: after an unclear one "false" may mean our own object, and only the commit
+ * that made the bytes can tell (iceberg/version-log.ts).
+ */
+export class RetryingStore implements ObjectStore {
+  readonly #store: ObjectStore;
+  readonly #options: RetryOptions;
+
+  constructor(store: ObjectStore, options: RetryOptions) {
+    this.#store = store;
+    this.#options = options;
+  }
+
+  get(key: string, range?: ByteRange): Promise<Uint8Array> {
+    return this.#repeat(() => this.#store.get(key, range));
+  }
+
+  put(key: string, body: Uint8Array): Promise<void> {
+    return this.#repeat(() => this.#store.put(key, body));
+  }
+
+  putIfAbsent(key: string, body: Uint8Array): Promise<boolean> {
+    return this.#store.putIfAbsent(key, body);
+  }
+
+  putFile(key: string, path: string): Promise<void> {
+    return this.#store.putFile(key, path);
+  }
+
+  /** Taken whole before the first entry is given: a walk that failed half way starts again without repeats. */
+  async *list(prefix: string): AsyncIterable<ObjectEntry> {
+    yield* await this.#repeat(async () => {
+      const entries: ObjectEntry[] = [];
+      for await (const entry of this.#store.list(prefix)) entries.push(entry);
+      return entries;
+    });
+  }
+
+  listFolders(prefix: string): Promise<string[]> {
+    return this.#repeat(() => this.#store.listFolders(prefix));
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#repeat(() => this.#store.delete(key));
+  }
+
+  removeEmptyFolders(prefix: string): Promise<void> {
+    return this.#repeat(() => this.#store.removeEmptyFolders(prefix));
+  }
+
+  readableUrl(key: string): string {
+    return this.#store.readableUrl(key);
+  }
+
+  uri(key: string): string {
+    return this.#store.uri(key);
+  }
+
+  async #repeat<T>(act: () => Promise<T>): Promise<T> {
+    const { attemptsMax, waitMs, waitMsMax, random, sleep } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await act();
+      } catch (error) {
+        if (attempt >= attemptsMax || !isStoreFailure(error)) throw error;
+        await sleep(random() * Math.min(waitMsMax, waitMs * 2 ** (attempt - 1)));
+      }
+    }
+  }
+}

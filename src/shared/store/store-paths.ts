@@ -1,0 +1,109 @@
+/**
+ * Every object key is built and parsed here.
+ *
+ * ```
+ * <lower-case table>-<uuid>/                                      one table; the name has no dash, so the cut is clear
+ *   metadata/v<N>.metadata.json                                   version N: the commit itself
+ *   metadata/version-hint.text                                    N in text, best effort
+ *   metadata/<commit uuid>-<attempt>-m<n>.avro                    manifest
+ *   metadata/snap-<snapshot id>-<attempt>-<commit uuid>.avro      manifest list
+ *   data/day=YYYY-MM-DD/<created ms, 13 digits>-<uuid>.parquet    data file
+ * ```
+ * The uuid keeps a dropped table's stragglers away from its successor. No name in `metadata/` but that of a version
+ * starts with `v` and a digit, so `list(versionPrefix)` finds the versions alone.
+ */
+import { assert } from "../assert.js";
+
+const dayMs = 86_400_000;
+const uuidPattern = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}";
+const locationPattern = new RegExp(`^([a-z][a-z0-9_]{0,63})-(${uuidPattern})$`);
+const uriPattern = new RegExp(`(?:^|/)([a-z][a-z0-9_]{0,63}-${uuidPattern}/(?:metadata|data)/.+)$`);
+const dataFilePattern = new RegExp(`/data/day=(\\d{4}-\\d{2}-\\d{2})/(\\d{13})-${uuidPattern}\\.parquet$`);
+const versionPattern = /\/metadata\/v(\d{1,15})\.metadata\.json$/;
+
+/** Folder of a table in the warehouse. */
+export function tableLocation(name: string, uuid: string): string {
+  return `${name.toLowerCase()}-${uuid}`;
+}
+
+/** What every location of a table of this name starts with, and none of another. */
+export function locationPrefix(name: string): string {
+  return `${name.toLowerCase()}-`;
+}
+
+/** The parts of a table's folder, or undefined where the folder is not one of a table. */
+export function parseLocation(location: string): { readonly nameKey: string; readonly uuid: string } | undefined {
+  const [, nameKey, uuid] = locationPattern.exec(location) ?? [];
+  return nameKey === undefined || uuid === undefined ? undefined : { nameKey, uuid };
+}
+
+/** What every key of a table starts with. */
+export function tablePrefix(location: string): string {
+  return `${location}/`;
+}
+
+export function versionPrefix(location: string): string {
+  return `${location}/metadata/v`;
+}
+
+export function versionKey(location: string, version: number): string {
+  assert(Number.isSafeInteger(version) && version >= 1, `${version} is no metadata version`);
+  return `${location}/metadata/v${version}.metadata.json`;
+}
+
+/** N of a `v<N>.metadata.json`, or undefined for any other key. */
+export function parseVersionKey(key: string): number | undefined {
+  const digits = versionPattern.exec(key)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+export function versionHintKey(location: string): string {
+  return `${location}/metadata/version-hint.text`;
+}
+
+/** One attempt of one commit, which owns the manifests written for it. */
+export interface AttemptName {
+  readonly location: string;
+  readonly commitId: string;
+  readonly attempt: number;
+}
+
+export function manifestKey(name: AttemptName, index: number): string {
+  return `${name.location}/metadata/${name.commitId}-${name.attempt}-m${index}.avro`;
+}
+
+export function manifestListKey(name: AttemptName, snapshotId: number): string {
+  return `${name.location}/metadata/snap-${snapshotId}-${name.attempt}-${name.commitId}.avro`;
+}
+
+/** Key of a new data file: `day` in days since 1970-01-01, `createdMs` when its writing begins, a fresh uuid. */
+export function dataFileKey(
+  location: string,
+  file: { readonly day: number; readonly createdMs: number; readonly uuid: string },
+): string {
+  const created = String(Math.floor(file.createdMs)).padStart(13, "0");
+  const key = `${location}/data/day=${formatDay(file.day)}/${created}-${file.uuid}.parquet`;
+  assert(dataFilePattern.test(key), `${key} is not the form of a data file's key`);
+  return key;
+}
+
+/** Day and time of creation from a data file's key, or undefined for a key of another form. */
+export function parseDataFileKey(key: string): { readonly day: number; readonly createdMs: number } | undefined {
+  const [, day, created] = dataFilePattern.exec(key) ?? [];
+  return day === undefined ? undefined : { day: Date.parse(`${day}T00:00:00Z`) / dayMs, createdMs: Number(created) };
+}
+
+/**
+ * The key of an object that metadata names by URI. Only the part from the table's folder on counts, so a warehouse that
+ * was moved or is mounted elsewhere reads the same. Undefined for a URI outside of any table.
+ */
+export function keyOfUri(uri: string): string | undefined {
+  return uriPattern.exec(uri)?.[1];
+}
+
+/** YYYY-MM-DD of a day number; years 0000 to 9999, which is the range that the decoders accept. */
+function formatDay(day: number): string {
+  const text = new Date(day * dayMs).toISOString();
+  assert(text.length === 24, `day ${day} is out of range`);
+  return text.slice(0, 10);
+}

@@ -1,0 +1,19 @@
+/** A thread of local-store.test.ts: claims names, and says which it won. */
+import { parentPort, workerData } from "node:worker_threads";
+import { RealDisk } from "../../../src/shared/disk/real-disk.js";
+import { LocalStore } from "../../../src/shared/store/local-store.js";
+import { bytesOf } from "./conformance.js";
+
+const { root, names, worker } = workerData as {
+  readonly root: string;
+  readonly names: number;
+  readonly worker: number;
+};
+const store = new LocalStore({ root, disk: new RealDisk(), sweepTemporary: false });
+const won: string[] = [];
+for (let name = 0; name < names; name++) {
+  // Each thread begins elsewhere, so that all of them win some.
+  const key = `claims/${(name + worker * 7) % names}`;
+  if (await store.putIfAbsent(key, bytesOf(`worker ${worker}`))) won.push(key);
+}
+parentPort?.postMessage(won);

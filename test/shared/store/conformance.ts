@@ -1,0 +1,248 @@
+/** What every ObjectStore does; run on each implementation and on the wrappers around one. */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { ObjectNotFound, type ObjectEntry, type ObjectStore } from "../../../src/shared/store/object-store.js";
+import { seededRandom } from "../../harness/seeded-random.js";
+
+export interface StoreUnderTest {
+  readonly store: ObjectStore;
+  /** A second client of the same objects, as another worker has it. */
+  readonly other: ObjectStore;
+  readonly close: () => void;
+}
+
+const oddKeys = [
+  "plain",
+  "with space/and=equals/percent%20/plus+",
+  "ünïcödé/日本語/🙂",
+  "dots/..hidden/trailing./...",
+  "quotes'\"/back\\slash/#?&;",
+  `long/${"x".repeat(250)}`,
+  "-dash/~tilde/*star",
+];
+
+export function testConformance(name: string, open: () => StoreUnderTest): void {
+  describe(`object store: ${name}`, () => {
+    let subject: StoreUnderTest;
+    let store: ObjectStore;
+    let folder: string;
+    before(() => {
+      subject = open();
+      ({ store } = subject);
+      folder = mkdtempSync(join(tmpdir(), "miniodb-conformance-"));
+    });
+    after(() => {
+      subject.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    test("what was put comes back, whole and by range", async () => {
+      const body = bytesOf("0123456789");
+      await store.put("range/a", body);
+      assert.deepEqual(await text(store, "range/a"), "0123456789");
+      assert.equal(textOf(await store.get("range/a", { start: 2, end: 5 })), "234");
+      assert.equal(textOf(await store.get("range/a", { start: 0, end: 0 })), "");
+      assert.equal(textOf(await store.get("range/a", { start: 8, end: 100 })), "89");
+      assert.equal(textOf(await store.get("range/a", { start: 50, end: 60 })), "");
+    });
+
+    test("an object may have no bytes, and many", async () => {
+      await store.put("size/empty", new Uint8Array(0));
+      assert.equal((await store.get("size/empty")).length, 0);
+      assert.equal(await store.putIfAbsent("size/empty", bytesOf("x")), false);
+      const large = new Uint8Array(5_000_011).map((_value, index) => index * 31);
+      await store.put("size/large", large);
+      assert.deepEqual(Buffer.from(await store.get("size/large")), Buffer.from(large));
+      const entries = await list(store, "size/");
+      assert.deepEqual(
+        entries.map(({ key, bytes }) => [key, bytes]),
+        [
+          ["size/empty", 0],
+          ["size/large", 5_000_011],
+        ],
+      );
+    });
+
+    test("the caller's buffer may change after put", async () => {
+      const body = bytesOf("before");
+      await store.put("copy/a", body);
+      body.fill(0);
+      assert.equal(await text(store, "copy/a"), "before");
+    });
+
+    test("what is not there is ObjectNotFound, also a folder's name and a key below an object", async () => {
+      await store.put("missing/folder/object", bytesOf("x"));
+      for (const key of ["missing/none", "missing/folder", "missing/folder/object/below", "nowhere/at/all"]) {
+        await assert.rejects(store.get(key), ObjectNotFound, key);
+      }
+    });
+
+    test("put replaces", async () => {
+      await store.put("replace/a", bytesOf("a long first body"));
+      await store.put("replace/a", bytesOf("short"));
+      assert.equal(await text(store, "replace/a"), "short");
+    });
+
+    test("putIfAbsent makes once and changes nothing after", async () => {
+      assert.equal(await store.putIfAbsent("absent/a", bytesOf("first")), true);
+      assert.equal(await store.putIfAbsent("absent/a", bytesOf("second")), false);
+      assert.equal(await subject.other.putIfAbsent("absent/a", bytesOf("third")), false);
+      assert.equal(await text(store, "absent/a"), "first");
+      await store.delete("absent/a");
+      assert.equal(await store.putIfAbsent("absent/a", bytesOf("fourth")), true);
+      assert.equal(await text(store, "absent/a"), "fourth");
+    });
+
+    test("of 64 concurrent putIfAbsent exactly one wins", async () => {
+      for (let round = 0; round < 10; round++) {
+        const key = `race/${round}`;
+        const results = await Promise.all(
+          Array.from({ length: 64 }, (_value, index) =>
+            (index % 2 === 0 ? store : subject.other).putIfAbsent(key, bytesOf(`writer ${index}`)),
+          ),
+        );
+        const winners = results.flatMap((won, index) => (won ? [index] : []));
+        assert.equal(winners.length, 1, `winners of ${key}: ${winners.join(", ")}`);
+        assert.equal(await text(subject.other, key), `writer ${winners[0]}`);
+      }
+    });
+
+    test("readers see the old or the new body of a put, never a part", async () => {
+      const bodies = ["a", "b"].map((letter) => letter.repeat(300_000));
+      await store.put("atomic/a", bytesOf(bodies[0] as string));
+      const writes = (async () => {
+        for (let round = 0; round < 20; round++) await store.put("atomic/a", bytesOf(bodies[round % 2] as string));
+      })();
+      for (let round = 0; round < 20; round++) {
+        const seen = await text(subject.other, "atomic/a");
+        assert.ok(bodies.includes(seen), "a torn read");
+      }
+      await writes;
+    });
+
+    test("odd keys stay what they are", async () => {
+      const keys = oddKeys.map((key) => `odd/${key}`);
+      for (const key of keys) await store.put(key, bytesOf(key));
+      for (const key of keys) assert.equal(await text(store, key), key);
+      const listed = (await list(store, "odd/")).map((entry) => entry.key);
+      assert.deepEqual(listed, keys.toSorted(byBytes));
+      for (const key of keys) await store.delete(key);
+      assert.deepEqual(await list(store, "odd/"), []);
+    });
+
+    test("keys that no store can hold are refused", async () => {
+      for (const key of ["", "/a", "a/", "a//b", "a/../b", ".", "a\nb", "x".repeat(256), "a/".repeat(600)]) {
+        await assert.rejects(async () => await store.put(key, bytesOf("x")), /key/, JSON.stringify(key));
+      }
+    });
+
+    test("list gives exactly the keys of a prefix, in byte order", async () => {
+      const seed = 7;
+      const random = seededRandom(seed);
+      const parts = ["a", "a-b", "a b", "ab", "b", "ÿ", "🙂", "\uFFFD", "0", "v1", "v10", "v2"];
+      const keys = new Set<string>();
+      const files = new Set<string>();
+      while (keys.size < 300) {
+        const depth = 1 + random.integer(3);
+        const segments = Array.from({ length: depth }, () => random.pick(parts));
+        // A folder and an object never share a name: leaves end in ".o".
+        const key = `list/${segments.join("/")}.o`;
+        keys.add(key);
+        files.add(key);
+        await store.put(key, bytesOf(key));
+      }
+      const sorted = [...keys].toSorted(byBytes);
+      const prefixes = ["list/", "list/a", "list/a/", "list/a-b/v1", "list/v1", "list/none", "list/🙂/", "lis"];
+      for (const prefix of prefixes) {
+        const listed = await list(store, prefix);
+        assert.deepEqual(
+          listed.map((entry) => entry.key),
+          sorted.filter((key) => key.startsWith(prefix)),
+          `prefix ${prefix} (seed ${seed})`,
+        );
+        for (const entry of listed) assert.equal(entry.bytes, Buffer.byteLength(entry.key));
+      }
+    });
+
+    test("listFolders gives what lies one level below", async () => {
+      for (const key of ["tree/a-1/x", "tree/a-1/y/z", "tree/a-2/x", "tree/b/x", "tree/file"])
+        await store.put(key, bytesOf("x"));
+      assert.deepEqual(await store.listFolders("tree/"), ["tree/a-1", "tree/a-2", "tree/b"]);
+      assert.deepEqual(await store.listFolders("tree/a-"), ["tree/a-1", "tree/a-2"]);
+      assert.deepEqual(await store.listFolders("tree/a-1"), ["tree/a-1"]);
+      assert.deepEqual(await store.listFolders("tree/a-1/"), ["tree/a-1/y"]);
+      assert.deepEqual(await store.listFolders("tree/none"), []);
+      assert.ok((await store.listFolders("")).includes("tree"));
+    });
+
+    test("entries say when they were written", async () => {
+      const startMs = Date.now();
+      await store.put("time/a", bytesOf("x"));
+      const [entry] = await list(store, "time/");
+      assert.ok(entry !== undefined);
+      // File systems may round to their own tick.
+      assert.ok(entry.modifiedMs >= startMs - 1_000 && entry.modifiedMs <= Date.now() + 1_000);
+    });
+
+    test("delete removes, and is fine when there is nothing", async () => {
+      await store.put("delete/a", bytesOf("x"));
+      await store.delete("delete/a");
+      await store.delete("delete/a");
+      await store.delete("delete/never/was");
+      await assert.rejects(store.get("delete/a"), ObjectNotFound);
+      assert.deepEqual(await list(store, "delete/"), []);
+    });
+
+    test("putFile moves a file in", async () => {
+      const path = join(folder, randomUUID());
+      writeFileSync(path, "file body");
+      await store.putFile("moved/day=2026-01-01/a.parquet", path);
+      assert.equal(await text(subject.other, "moved/day=2026-01-01/a.parquet"), "file body");
+      assert.equal(existsSync(path), false);
+    });
+
+    test("emptied folders go away, others stay, and can be written again", async () => {
+      await store.put("empty/t-1/a/b/c", bytesOf("x"));
+      await store.put("empty/t-2/a", bytesOf("x"));
+      await store.delete("empty/t-1/a/b/c");
+      await store.removeEmptyFolders("empty/t-");
+      assert.deepEqual(await store.listFolders("empty/"), ["empty/t-2"]);
+      assert.equal(await text(store, "empty/t-2/a"), "x");
+      await subject.other.put("empty/t-1/a/b/c", bytesOf("again"));
+      await store.put("empty/t-1/a/b/d", bytesOf("again"));
+      assert.equal(await text(store, "empty/t-1/a/b/c"), "again");
+    });
+
+    test("an object has a place to read it from, and a URI", async () => {
+      await store.put("place/a.txt", bytesOf("x"));
+      assert.match(store.uri("place/a.txt"), /^[a-z0-9]+:\/\/.*place\/a\.txt$/);
+      assert.ok(store.readableUrl("place/a.txt").endsWith("place/a.txt"));
+    });
+  });
+}
+
+export async function list(store: ObjectStore, prefix: string): Promise<ObjectEntry[]> {
+  const entries: ObjectEntry[] = [];
+  for await (const entry of store.list(prefix)) entries.push(entry);
+  return entries;
+}
+
+export function bytesOf(value: string): Uint8Array {
+  return new Uint8Array(Buffer.from(value));
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString();
+}
+
+async function text(store: ObjectStore, key: string): Promise<string> {
+  return textOf(await store.get(key));
+}
+
+function byBytes(left: string, right: string): number {
+  return Buffer.compare(Buffer.from(left), Buffer.from(right));
+}
