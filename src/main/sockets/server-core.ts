@@ -78,9 +78,9 @@ export class ServerCore {
   }
 
   /** Resolves when no reply is pending: true, or false once `timeoutMs` are over. */
-  async whenIdle(timeoutMs: number): Promise<boolean> {
-    if (this.pending === 0) return true;
-    return await new Promise<boolean>((resolve) => {
+  whenIdle(timeoutMs: number): Promise<boolean> {
+    if (this.pending === 0) return Promise.resolve(true);
+    return new Promise<boolean>((resolve) => {
       const timer = setTimeout(() => resolve(false), timeoutMs);
       this.#onIdle = () => {
         clearTimeout(timer);

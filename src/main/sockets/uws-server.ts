@@ -1,4 +1,5 @@
 import { createRequire } from "node:module";
+import type * as uwsTypes from "uWebSockets.js";
 import type { TemplatedApp, us_listen_socket } from "uWebSockets.js";
 import { assert } from "../../shared/assert.js";
 import type { HttpServer, ServerOptions, ServerStats } from "./http-server.js";
@@ -6,7 +7,7 @@ import { ServerCore } from "./server-core.js";
 import { UwsExchange } from "./uws-exchange.js";
 import { addUwsWebSocket, type UwsWebSocket } from "./uws-web-socket.js";
 
-type UwsModule = typeof import("uWebSockets.js");
+type UwsModule = typeof uwsTypes;
 
 /** `listen` with host, port and options, which the addon takes and its types leave out. */
 interface ExclusiveListener {
@@ -36,8 +37,9 @@ export async function openUwsServer(uws: UwsModule & ExclusivePort, options: Ser
     core.connections += Number(change);
     if (change === 1 && core.connections > options.connectionsMax) response.close();
   });
-  for (const [path, route] of Object.entries(options.webSockets))
+  for (const [path, route] of Object.entries(options.webSockets)) {
     addUwsWebSocket({ app, core, webSockets, path, route });
+  }
   app.any("/*", (response, request) => new UwsExchange(core, response, request).run());
   const { socket, port } = await listen(uws, app, options).catch((error: unknown) => {
     core.stop();
@@ -46,16 +48,19 @@ export async function openUwsServer(uws: UwsModule & ExclusivePort, options: Ser
   return new UwsServer({ uws, app, core, webSockets, socket, port });
 }
 
-async function listen(
+function listen(
   uws: UwsModule & ExclusivePort,
   app: TemplatedApp,
   { host, port }: ServerOptions,
 ): Promise<{ readonly socket: us_listen_socket; readonly port: number }> {
-  return await new Promise((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     (app as unknown as ExclusiveListener).listen(host, port, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (socket) => {
-      if (socket !== false) resolve({ socket, port: uws.us_socket_local_port(socket) });
-      else
-        reject(new Error(`cannot listen on ${host}:${port}: the port is taken, or the address is not of this machine`));
+      if (socket !== false) {
+        resolve({ socket, port: uws.us_socket_local_port(socket) });
+        return;
+      }
+      const why = "the port is taken, or the address is not of this machine";
+      reject(new Error(`cannot listen on ${host}:${port}: ${why}`));
     });
   });
 }
