@@ -11,8 +11,35 @@ export const limits = {
   valueDepthMax: 64,
   /** One text value. */
   valueBytesMax: 16 * 1024 * 1024,
+  /** Rows of one body in a columnar format, where an all-null column costs a bit or nothing per row. */
+  bodyRowsMax: 16 * 1024 * 1024,
+  /** Text that one body may make by naming it many times: dictionaries, field names of nested values. */
+  decodedBytesMax: 512 * 1024 * 1024,
   /** Idempotency-Key or batch_id. */
   batchIdBytesMax: 255,
   /** An id under the default rule. */
   idBytesMax: 255,
+  /** Entries of one manifest: about 1 MiB with ten columns of statistics. */
+  manifestEntriesMax: 4_000,
+  /** Manifests smaller than this are merged, once there are `manifestsMergeMin` of them. */
+  manifestMergeBytes: 512 * 1024,
+  manifestsMergeMin: 8,
+  /** Parsed manifest entries that one worker keeps: about 1.5 KiB each with ten columns. */
+  manifestCacheEntriesMax: 50_000,
+  /** Entries of `metadata-log`. */
+  metadataLogMax: 100,
+  /** Snapshots of one table, however young: each costs every commit about 600 bytes of metadata. */
+  snapshotsMax: 100,
+  /** Rounds of one commit against other writers, and of one unclear put. */
+  commitAttemptsMax: 100,
+  putAttemptsMax: 8,
+  /** Text of one statement: its syntax tree is about 200 times as long. */
+  sqlBytesMax: 256 * 1024,
+  /** Statements whose parse main keeps, and the length up to which it keeps them. */
+  parsedStatementsMax: 1_000,
+  parsedStatementBytesMax: 16 * 1024,
+  /** Results up to here are formatted value by value; DuckDB writes larger ones. */
+  directRowsMax: 4_096,
+  /** A query that took longer than this for its first `directRowsMax` rows is not run again to be written by DuckDB. */
+  rerunMsMax: 250,
 } as const;
