@@ -1,0 +1,265 @@
+import { readTimestampText, timestampOutOfRange } from "../../shared/bytes/read-timestamp.js";
+import { ByteWindow } from "../../shared/bytes/byte-window.js";
+import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
+import type { RowErrorCode } from "../../shared/columns/row-account.js";
+import type { ColumnType } from "../../shared/schema/column-type.js";
+import { ArrowJson } from "./arrow-json.js";
+import type { TimestampUnit } from "./arrow-schema.js";
+import type { ArrowValues, DoubleValues, LongValues, TextValues, TimestampValues, ValuesContext } from "./arrow-values.js";
+import { copyBits, isBitSet } from "./bulk-bits.js";
+import { areMicrosInRange, storeEpochDouble, storeEpochLong, storeMillis, storeNanos, storeSeconds } from "./bulk-epoch.js";
+import type { BulkRows } from "./bulk-rows.js";
+import { appendTexts } from "./bulk-text.js";
+
+/** The column type that values of each form make where the column is new. */
+const naturalTypes = {
+  long: "long",
+  double: "double",
+  boolean: "boolean",
+  text: "string",
+  timestamp: "timestamp",
+  json: "json",
+} as const satisfies Record<Exclude<ArrowValues["kind"], "null">, ColumnType>;
+
+const valueNames = {
+  long: "integers",
+  double: "floating-point numbers",
+  boolean: "booleans",
+  text: "texts",
+  timestamp: "timestamps",
+  json: "nested values",
+} as const;
+
+/**
+ * Fills the column of this name with a record batch's values, with the JSON decoder's rules: an unknown column is
+ * added; integers go into a double column; fractions widen a long column, where the table's rules let them; what does
+ * not fit rejects its rows. A column without any value adds nothing.
+ */
+export function appendArrowColumn(bulk: BulkRows, name: string, values: ArrowValues, context: ValuesContext): void {
+  if (values.kind === "null" || values.nullCount === values.length) return;
+  const { builder } = bulk;
+  let index = builder.indexOf(name);
+  if (index < 0) {
+    const added = builder.addColumn(name, naturalTypes[values.kind]);
+    if (typeof added !== "number") return rejectPresent(bulk, name, values, { code: added });
+    index = added;
+  }
+  let column = bulk.open(index);
+  if (values.kind === "double" && column.type === "long" && needsDouble(values)) {
+    const refusal = builder.widenToDouble(index);
+    if (refusal === undefined) column = bulk.open(index);
+  }
+  const { type } = column;
+  const append = appenders[`${type}<${values.kind}`];
+  if (append === undefined) {
+    const message = `column ${name} is of type ${type}, the values are ${valueNames[values.kind]}`;
+    return rejectPresent(bulk, name, values, { code: "TYPE_MISMATCH", message });
+  }
+  append({ bulk, column, name, context }, values);
+  appendValidity(bulk, column, values);
+}
+
+interface Destination {
+  readonly bulk: BulkRows;
+  readonly column: ColumnBuilder;
+  readonly name: string;
+  readonly context: ValuesContext;
+}
+
+type Append = (destination: Destination, values: ArrowValues) => void;
+
+/** By column type and form of the values; pairs that are not here do not fit. */
+const appenders: Readonly<Record<string, Append | undefined>> = {
+  "long<long": guard("long", appendLongs),
+  "long<double": guard("double", appendIntegralDoubles),
+  "double<double": guard("double", appendDoubles),
+  "double<long": guard("long", appendLongsAsDoubles),
+  "boolean<boolean": guard("boolean", ({ bulk, column }, { bits }) => {
+    copyBits(bits, bulk.count, column.bits, bulk.base);
+    column.length = bulk.base + bulk.count;
+  }),
+  "string<text": guard("text", ({ bulk, column, name }, values) => appendTexts(bulk, column, name, values)),
+  "timestamp<timestamp": guard("timestamp", appendTimestamps),
+  "timestamp<text": guard("text", appendTimestampTexts),
+  "timestamp<long": guard("long", appendEpochLongs),
+  "timestamp<double": guard("double", appendEpochDoubles),
+  "json<json": guard("json", (destination, { array }) => {
+    new ArrowJson(destination.context).append(destination.bulk, destination.column, destination.name, array);
+  }),
+};
+
+function guard<Kind extends ArrowValues["kind"]>(
+  kind: Kind,
+  append: (destination: Destination, values: Extract<ArrowValues, { kind: Kind }>) => void,
+): Append {
+  const matches = (values: ArrowValues): values is Extract<ArrowValues, { kind: Kind }> => values.kind === kind;
+  return (destination, values) => {
+    if (matches(values)) append(destination, values);
+  };
+}
+
+/** Rows before `base` have their bits; those of nulls are cleared, and their slots made zero like any null's. */
+function appendValidity({ base, count }: BulkRows, column: ColumnBuilder, values: ArrowValues): void {
+  const { validity, nullCount } = values;
+  if (validity === null) return;
+  copyBits(validity, count, column.ensureValidity(), base);
+  column.nullCount += nullCount;
+  if (column.ints.length === 0) return;
+  const { ints } = column;
+  for (let row = 0; row < count; row++) {
+    if (isBitSet(validity, row)) continue;
+    ints[(base + row) * 2] = 0;
+    ints[(base + row) * 2 + 1] = 0;
+  }
+}
+
+function isPresent(values: ArrowValues, row: number): boolean {
+  return values.validity === null || isBitSet(values.validity, row);
+}
+
+interface Refusal {
+  readonly code: RowErrorCode;
+  readonly message?: string;
+}
+
+function rejectPresent(bulk: BulkRows, name: string, values: ArrowValues, { code, message }: Refusal): void {
+  for (let row = 0; row < values.length; row++) if (isPresent(values, row)) bulk.reject(row, code, name, message);
+}
+
+/** The slots of these rows as bytes: where whole buffers of 8-byte values are copied to. */
+function copySlots({ base, count }: BulkRows, column: ColumnBuilder, source: Int32Array | Float64Array): void {
+  const target = new Uint8Array(column.ints.buffer, column.ints.byteOffset + base * 8, count * 8);
+  target.set(new Uint8Array(source.buffer, source.byteOffset, count * 8));
+  column.length = base + count;
+}
+
+function appendLongs({ bulk, column, name }: Destination, values: LongValues): void {
+  copySlots(bulk, column, values.words);
+  if (!values.unsigned) return;
+  for (let row = 0; row < bulk.count; row++) {
+    if ((values.words[row * 2 + 1] as number) < 0 && isPresent(values, row)) {
+      bulk.reject(row, "NUMBER_OUT_OF_RANGE", name);
+    }
+  }
+}
+
+const twoTo63 = 2 ** 63;
+
+/** True where one of the values is finite and no 64-bit integer. */
+function needsDouble(values: DoubleValues): boolean {
+  for (let row = 0; row < values.length; row++) {
+    const value = values.doubles[row] as number;
+    if (isLong(value) || !Number.isFinite(value)) continue;
+    if (isPresent(values, row)) return true;
+  }
+  return false;
+}
+
+function isLong(value: number): boolean {
+  return Math.floor(value) === value && value < twoTo63 && value >= -twoTo63;
+}
+
+function appendIntegralDoubles({ bulk, column, name }: Destination, values: DoubleValues): void {
+  const { base, count } = bulk;
+  const { ints } = column;
+  for (let row = 0; row < count; row++) {
+    const value = values.doubles[row] as number;
+    if (isLong(value)) {
+      const hi = Math.floor(value / 0x1_0000_0000);
+      ints[(base + row) * 2] = value - hi * 0x1_0000_0000;
+      ints[(base + row) * 2 + 1] = hi;
+    } else if (isPresent(values, row)) {
+      if (!Number.isFinite(value)) bulk.reject(row, "NUMBER_OUT_OF_RANGE", name);
+      else bulk.reject(row, "TYPE_MISMATCH", name, `column ${name} is of type long, the value has a fraction`);
+    }
+  }
+  column.length = base + count;
+}
+
+function appendDoubles({ bulk, column, name }: Destination, values: DoubleValues): void {
+  copySlots(bulk, column, values.doubles);
+  const { base, count } = bulk;
+  const { ints } = column;
+  for (let row = 0; row < count; row++) {
+    // All bits of the exponent: infinite or not a number.
+    if (((ints[(base + row) * 2 + 1] as number) & 0x7ff0_0000) !== 0x7ff0_0000) continue;
+    if (isPresent(values, row)) bulk.reject(row, "NUMBER_OUT_OF_RANGE", name);
+  }
+}
+
+function appendLongsAsDoubles({ bulk, column }: Destination, values: LongValues): void {
+  const { base, count } = bulk;
+  const { words, unsigned } = values;
+  const { doubles } = column;
+  for (let row = 0; row < count; row++) {
+    const hi = words[row * 2 + 1] as number;
+    doubles[base + row] = (unsigned ? hi >>> 0 : hi) * 0x1_0000_0000 + ((words[row * 2] as number) >>> 0);
+  }
+  column.length = base + count;
+}
+
+type StoreTimestamp = (out: Int32Array, index: number, lo: number, hi: number) => RowErrorCode | undefined;
+
+const storeByUnit: Record<Exclude<TimestampUnit, "us">, StoreTimestamp> = {
+  s: (out, index, lo, hi) => storeSeconds(out, index, hi * 0x1_0000_0000 + (lo >>> 0), 0),
+  ms: (out, index, lo, hi) => storeMillis(out, index, hi * 0x1_0000_0000 + (lo >>> 0)),
+  ns: storeNanos,
+};
+
+function appendTimestamps(destination: Destination, values: TimestampValues): void {
+  if (values.unit !== "us") return appendStored(destination, values, storeByUnit[values.unit]);
+  const { bulk, column, name } = destination;
+  copySlots(bulk, column, values.words);
+  for (let row = 0; row < bulk.count; row++) {
+    if (areMicrosInRange(values.words, row) || !isPresent(values, row)) continue;
+    bulk.reject(row, "TIMESTAMP_OUT_OF_RANGE", name);
+  }
+}
+
+function appendEpochLongs(destination: Destination, values: LongValues): void {
+  const store: StoreTimestamp = values.unsigned
+    ? (out, index, lo, hi) => (hi < 0 ? "TIMESTAMP_OUT_OF_RANGE" : storeEpochLong(out, index, lo, hi))
+    : storeEpochLong;
+  appendStored(destination, values, store);
+}
+
+function appendStored(
+  { bulk, column, name }: Destination,
+  values: LongValues | TimestampValues,
+  store: StoreTimestamp,
+): void {
+  const { base, count } = bulk;
+  const { words } = values;
+  for (let row = 0; row < count; row++) {
+    if (!isPresent(values, row)) continue;
+    const refusal = store(column.ints, base + row, words[row * 2] as number, words[row * 2 + 1] as number);
+    if (refusal !== undefined) bulk.reject(row, refusal, name);
+  }
+  column.length = base + count;
+}
+
+function appendEpochDoubles({ bulk, column, name }: Destination, values: DoubleValues): void {
+  const { base, count } = bulk;
+  for (let row = 0; row < count; row++) {
+    if (!isPresent(values, row)) continue;
+    const value = values.doubles[row] as number;
+    const refusal = Number.isNaN(value) ? "INVALID_TIMESTAMP" : storeEpochDouble(column.ints, base + row, value);
+    if (refusal !== undefined) bulk.reject(row, refusal, name);
+  }
+  column.length = base + count;
+}
+
+function appendTimestampTexts({ bulk, column, name }: Destination, values: TextValues): void {
+  const { base, count } = bulk;
+  const { offsets, text } = values;
+  const window = new ByteWindow(offsets[count] as number);
+  window.load(text, 0, offsets[count] as number);
+  for (let row = 0; row < count; row++) {
+    if (!isPresent(values, row)) continue;
+    const end = readTimestampText(window, offsets[row] as number, column.ints, base + row);
+    // Behind one text the next one follows at once: only a reading that ends with its own text is one.
+    if (end === offsets[row + 1]) continue;
+    bulk.reject(row, end === timestampOutOfRange ? "TIMESTAMP_OUT_OF_RANGE" : "INVALID_TIMESTAMP", name);
+  }
+  column.length = base + count;
+}
