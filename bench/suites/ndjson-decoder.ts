@@ -16,6 +16,7 @@ import { ndjsonRows } from "../load/payloads.js";
 const rows = 20_000;
 const rowsPerBody = 1_000;
 const sliceBytes = 256 * 1024;
+const warmupTurns = 10;
 
 interface DecoderCase {
   readonly name: string;
@@ -51,8 +52,7 @@ function measure(context: BenchContext, { name, factorMin, lines }: DecoderCase)
   }
   checkAnswer(bodies, lines);
   const builder = newBuilder();
-  const decode = best(context, () => decodeAll(bodies, builder));
-  const parse = best(context, () => parseAll(lines));
+  const [decode, parse] = fastest(context.pick(100, 40), [() => decodeAll(bodies, builder), () => parseAll(lines)]);
   const factor = parse / decode;
   const lineBytes = bodies.reduce((sum, body) => sum + body.length, 0) / lines.length;
   return {
@@ -65,16 +65,18 @@ function measure(context: BenchContext, { name, factorMin, lines }: DecoderCase)
   };
 }
 
-/** Milliseconds of the fastest turn, after warm-up. */
-function best(context: BenchContext, turn: () => void): number {
-  let fastest = Number.POSITIVE_INFINITY;
-  for (let count = 0; count < context.pick(60, 25); count++) {
-    const startMs = performance.now();
-    turn();
-    const tookMs = performance.now() - startMs;
-    if (count >= 5) fastest = Math.min(fastest, tookMs);
+/** Milliseconds of the fastest turn of each, after warm-up. */
+function fastest(turns: number, contestants: readonly [() => void, () => void]): [number, number] {
+  const best: [number, number] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  for (let turn = 0; turn < turns; turn++) {
+    for (const which of [0, 1] as const) {
+      const startMs = performance.now();
+      contestants[which]();
+      const tookMs = performance.now() - startMs;
+      if (turn >= warmupTurns) best[which] = Math.min(best[which], tookMs);
+    }
   }
-  return fastest;
+  return best;
 }
 
 function newBuilder(): BatchBuilder {
