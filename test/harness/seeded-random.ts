@@ -1,10 +1,10 @@
 /** Random numbers that a seed replays (splitmix32). */
 export interface SeededRandom {
   /** In [0, 1). */
-  real(): number;
+  readonly real: () => number;
   /** In [0, below). */
-  integer(below: number): number;
-  pick<T>(items: readonly T[]): T;
+  readonly integer: (below: number) => number;
+  readonly pick: <T>(items: readonly T[]) => T;
 }
 
 export function seededRandom(seed: number): SeededRandom {

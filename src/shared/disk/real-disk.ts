@@ -32,8 +32,7 @@ export class RealDisk implements Disk {
 
   writev(fd: number, buffers: readonly Uint8Array[], position: number): number {
     const batch = buffers.length > buffersPerWriteMax ? buffers.slice(0, buffersPerWriteMax) : buffers;
-    // Node only reads the list; its type asks for one that may be written.
-    return writevSync(fd, batch as Uint8Array[], position);
+    return writevSync(fd, batch, position);
   }
 
   read(fd: number, target: Uint8Array, position: number): number {

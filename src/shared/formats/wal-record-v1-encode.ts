@@ -70,7 +70,7 @@ export function encodeRowsRecord(target: Uint8Array, at: number, record: RowsRec
     let { values } = column;
     if (column.offsets !== null) {
       const first = column.offsets[0] as number;
-      values = values.subarray(first, column.offsets[rowCount] as number);
+      values = values.subarray(first, column.offsets[rowCount]);
       offset = writeOffsets(view, at, offset, column.offsets.subarray(0, rowCount + 1));
     }
     view.setUint32(entry, column.fieldId, true);

@@ -34,8 +34,14 @@ export class WalSource {
     this.#readMessages = readMessages;
   }
 
+  /** True while records wait in the ring. */
   get hasRecords(): boolean {
     return this.#ring.available > 0;
+  }
+
+  /** True when everything that was announced is durable and released. */
+  get isSettled(): boolean {
+    return !this.#isWaiting && !this.hasRecords;
   }
 
   /** Registers a block, or notes that no descriptor after those now in the ring will name it. */
@@ -116,7 +122,7 @@ export interface GroupCommitEvents {
  */
 export class GroupCommit {
   readonly #log: SegmentLog;
-  readonly #sources: readonly WalSource[];
+  readonly #sources: WalSource[];
   readonly #events: GroupCommitEvents;
   #group: Uint8Array[] = [];
   /** Records of the group before this index are durable. */
@@ -124,7 +130,7 @@ export class GroupCommit {
   #isStalled = false;
   #firstSource = 0;
 
-  constructor(log: SegmentLog, sources: readonly WalSource[], events: GroupCommitEvents) {
+  constructor(log: SegmentLog, sources: WalSource[], events: GroupCommitEvents) {
     this.#log = log;
     this.#sources = sources;
     this.#events = events;
@@ -137,6 +143,12 @@ export class GroupCommit {
   /** True while records wait, in the rings or in a group that could not be written. */
   get hasRecords(): boolean {
     return this.#group.length > 0 || this.#sources.some((source) => source.hasRecords);
+  }
+
+  /** Another source in the place of one that is settled. */
+  replaceSource(index: number, source: WalSource): void {
+    assert(this.#sources[index]?.isSettled === true, "a source goes when nothing of it waits");
+    this.#sources[index] = source;
   }
 
   /** Commits the group at hand, or else the next one. Returns false when there was none, or when it cannot be written now. */

@@ -2,11 +2,13 @@ import { join } from "node:path";
 import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
 import { unreachable } from "../../shared/assert.js";
 import { openDisk } from "../../shared/disk/open-disk.js";
-import type { ToWal, WalBlock, WalOptions, WalToMain } from "../../shared/messages.js";
+import type { ToWal, WalBlock, WalOptions, WalToMain, WalWorkerLink } from "../../shared/messages.js";
 import { DoorbellRinger, DoorbellSleeper, MainDoorbellRinger } from "../../shared/ring/doorbell.js";
 import { GroupCommit, isDiskError, WalSource } from "./group-commit.js";
 import { openWal, type OpenWal } from "./open-wal.js";
 import { ThreadSpareFiller } from "./spare-filler.js";
+
+type ReplaceWorker = Extract<ToWal, { kind: "replace-worker" }>;
 
 /** Longest sleep: messages of main ring no bell. */
 const idleMs = 20;
@@ -28,11 +30,15 @@ export function runWal(options: WalOptions): void {
 class WalThread {
   readonly #options: WalOptions;
   readonly #wal: OpenWal;
-  readonly #sources: readonly WalSource[];
+  /** By worker, as are `#links` and `#bells`; shared with `#commit`. */
+  readonly #sources: WalSource[];
+  readonly #links: WalWorkerLink[];
   readonly #commit: GroupCommit;
   readonly #sleeper: DoorbellSleeper;
   readonly #mainBell: MainDoorbellRinger;
-  readonly #bells: readonly DoorbellRinger[];
+  readonly #bells: DoorbellRinger[];
+  /** New workers that wait until the records of the dead ones are durable. */
+  #replacements: ReplaceWorker[] = [];
   #isStopping = false;
   #upkeepAgainMs = 0;
   #loadSentMs = 0;
@@ -52,7 +58,8 @@ class WalThread {
       filler: new ThreadSpareFiller(entry, join(folder, "spare.tmp"), segmentBytes),
       nowMs: Date.now,
     });
-    this.#sources = options.workers.map((worker) => new WalSource(worker.walRing, worker.gatedRing, () => this.#readMessages()));
+    this.#links = [...options.workers];
+    this.#sources = this.#links.map((link) => this.#sourceOf(link));
     this.#sleeper = new DoorbellSleeper(options.doorbell);
     this.#mainBell = new MainDoorbellRinger(options.mainDoorbell);
     this.#bells = options.workers.map((worker) => new DoorbellRinger(worker.doorbell));
@@ -76,6 +83,7 @@ class WalThread {
     this.#readMessages();
     const committed = this.#commit.round();
     if (committed) this.#mainBell.ring();
+    if (this.#replacements.length > 0) this.#replaceWorkers();
     const nowMs = Date.now();
     this.#wal.spares.prepare(nowMs);
     const busy = this.#keepUp(nowMs);
@@ -86,7 +94,7 @@ class WalThread {
 
   /** Everything that waits becomes durable, if the disk lets it; one attempt. */
   #finish(): void {
-    this.#wal.upkeep.stop();
+    this.#wal.upkeep.pause();
     do {
       this.#readMessages();
     } while (this.#commit.round());
@@ -121,7 +129,7 @@ class WalThread {
   }
 
   #readMessages(): void {
-    for (const [index, worker] of this.#options.workers.entries()) this.#readPort(worker.port, index);
+    for (const [index, link] of this.#links.entries()) this.#readPort(link.port, index);
     this.#readPort(this.#options.mainPort, -1);
   }
 
@@ -137,11 +145,31 @@ class WalThread {
     this.#sources[worker < 0 ? block.worker : worker]?.noteBlock(block);
   }
 
+  #sourceOf(link: WalWorkerLink): WalSource {
+    return new WalSource(link.walRing, link.gatedRing, () => this.#readMessages());
+  }
+
+  #replaceWorkers(): void {
+    this.#replacements = this.#replacements.filter(({ worker, link }) => {
+      if (this.#sources[worker]?.isSettled === false) return true;
+      this.#commit.replaceSource(worker, this.#sourceOf(link));
+      this.#links[worker] = link;
+      this.#bells[worker] = new DoorbellRinger(link.doorbell);
+      this.#post({ kind: "worker-replaced", worker });
+      return false;
+    });
+  }
+
   #handle(message: Exclude<ToWal, WalBlock>): void {
     const { index, upkeep } = this.#wal;
     switch (message.kind) {
       case "replayed":
         upkeep.enable();
+        return;
+      case "replace-worker":
+        // The new worker reads the log; main says `replayed` again when it has.
+        upkeep.pause();
+        this.#replacements.push(message);
         return;
       case "flushed":
         for (const { uuid, sequence } of message.positions) index.noteFlushed(uuid, sequence);

@@ -124,6 +124,7 @@ export class SegmentReader {
     let last = hole;
     for (let offset = first; offset !== undefined; offset = this.#findValid(last)) {
       if (this.#recordAt(offset).header.groupOffset > hole) {
+        if (this.#isThereNow(hole)) return true;
         this.#note("corrupt", hole, first as number);
         this.#offset = first as number;
         return true;
@@ -134,6 +135,15 @@ export class SegmentReader {
     this.end = hole;
     this.#offset = this.#limit;
     return false;
+  }
+
+  /**
+   * A segment that is being written may have grown while it was read: a group seen without the one before it. That
+   * one was synced before the later one was begun, so a second look sees it whole.
+   */
+  #isThereNow(hole: number): boolean {
+    this.#windowLength = 0;
+    return this.#validAt(hole) > 0;
   }
 
   /** Offset of the first valid record from `from` on. */
@@ -189,8 +199,11 @@ function readUpTo(disk: Disk, fd: number, target: Uint8Array, position: number):
 }
 
 function readPages(disk: Disk, fd: number, target: Uint8Array, position: number): number {
-  for (let at = 0; at < target.length; at += pageBytes) {
-    const page = target.subarray(at, at + pageBytes);
+  let end = 0;
+  for (let at = 0; at < target.length; at = end) {
+    // To the next page of the file, wherever the reading began.
+    end = at + pageBytes - ((position + at) % pageBytes);
+    const page = target.subarray(at, end);
     page.fill(0);
     try {
       disk.read(fd, page, position + at);

@@ -55,8 +55,8 @@ export class Upkeep {
     this.#isDue = true;
   }
 
-  /** Leaves the work at hand where it is: all of it may be done again. */
-  stop(): void {
+  /** No segment goes until `enable`. Leaves the work at hand where it is: all of it may be done again. */
+  pause(): void {
     this.#isEnabled = false;
     this.#job?.return();
     this.#job = undefined;

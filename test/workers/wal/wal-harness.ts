@@ -164,7 +164,7 @@ export class WalHarness {
   }
 
   close(): void {
-    this.wal.upkeep.stop();
+    this.wal.upkeep.pause();
     this.wal.log.rotate();
   }
 }
