@@ -244,6 +244,12 @@ export const options = {
     auto: queryMemoryAuto,
     help: "Memory of DuckDB; above it DuckDB spills to the data folder.",
   }),
+  "query.spillBytesMax": integer({
+    default: 10 * gib,
+    min: 0,
+    max: 1024 * gib,
+    help: "Disk that queries may spill to when their memory does not do.",
+  }),
   "query.threads": integer({ default: 0, min: 0, max: 256, auto: queryThreadsAuto, help: "Threads of DuckDB." }),
   "query.rowsMax": integer({ default: 1_000_000, min: 1, max: 100_000_000, help: "Most rows of one result." }),
   "query.resultBytesMax": integer({ default: 256 * mib, min: kib, max: 2 * gib - 1, help: "Largest result as sent." }),

@@ -1,6 +1,6 @@
 import { assert } from "../../shared/assert.js";
 import type { TableIdentity, TableState } from "../../shared/messages.js";
-import type { TableSchema } from "../../shared/schema/table-schema.js";
+import { withoutReplaced, type TableSchema } from "../../shared/schema/table-schema.js";
 import { tokenPrefix } from "../../shared/sequence-token.js";
 import type { AcknowledgedTable } from "../write/write-path.js";
 import type { HotSegment } from "./hot-segment.js";
@@ -73,6 +73,7 @@ export class TableEntry implements AcknowledgedTable {
     const gone = this.hot.filter((segment) => segment.lastSequence <= flushedSequence);
     this.hot = this.hot.filter((segment) => segment.lastSequence > flushedSequence);
     this.state = state;
+    this.schema = withoutReplaced(this.schema, state.schema);
     this.flushedSequence = flushedSequence;
     this.ackedSequence = Math.max(this.ackedSequence, flushedSequence);
     for (const segment of gone) segment.release();

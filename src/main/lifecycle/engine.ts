@@ -1,0 +1,253 @@
+import { hostname } from "node:os";
+import type { Config } from "../../shared/config.js";
+import { MiniodbError } from "../../shared/errors.js";
+import type { Logger } from "../../shared/log.js";
+import type { IngestToMain, TableState } from "../../shared/messages.js";
+import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
+import { CatalogSnapshots } from "../catalog/catalog-snapshots.js";
+import { RecordBroker } from "../catalog/record-broker.js";
+import { SealCoordinator } from "../catalog/seal-coordinator.js";
+import { TableRegistry } from "../catalog/table-registry.js";
+import { TableService } from "../catalog/table-service.js";
+import type { TableEntry } from "../catalog/table-entry.js";
+import { Metrics } from "../telemetry/metrics.js";
+import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
+import { Upkeep } from "../upkeep/upkeep.js";
+import type { IngestLink } from "../write/ingest-link.js";
+import { WritePath } from "../write/write-path.js";
+import type { DataFolder } from "./data-folder.js";
+import type { IngestWorkers } from "./ingest-workers.js";
+import type { PersistPools } from "./persist-pool.js";
+import type { WalThread } from "./wal-thread.js";
+
+type Ready = Extract<IngestToMain, { kind: "ready" }>;
+
+export interface EngineParts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly version: string;
+  readonly folder: DataFolder;
+  readonly pools: PersistPools;
+  readonly slab: SlabAllocator;
+  readonly ingest: IngestWorkers;
+  readonly wal: WalThread;
+  /** Uuid of this node's log. */
+  readonly stream: string;
+  readonly states: readonly TableState[];
+}
+
+/** A request that waits for a stalled log is answered after this time; it may still become durable. */
+const stallReplyMs = 2_000;
+const tickMs = 250;
+
+/** The control plane: what the parts of main are and how they are wired. No protocol is known here. */
+export class Engine {
+  readonly registry: TableRegistry;
+  readonly tables: TableService;
+  readonly writes: WritePath;
+  readonly seals: SealCoordinator;
+  readonly flushes: FlushCoordinator;
+  readonly snapshots: CatalogSnapshots;
+  readonly metrics: Metrics;
+  readonly folder: DataFolder;
+  readonly nodeId: string;
+  readonly #parts: EngineParts;
+  readonly #records: RecordBroker;
+  readonly #upkeep: Upkeep;
+  #timer: NodeJS.Timeout | undefined;
+  #isRefusing = false;
+
+  constructor(parts: EngineParts) {
+    const { config, pools, ingest, wal, stream, slab, folder } = parts;
+    this.#parts = parts;
+    this.folder = folder;
+    this.nodeId = config.nodeId === "" ? hostname() : config.nodeId;
+    this.registry = new TableRegistry(stream, config.ingest.workers);
+    for (const state of parts.states) this.registry.add(state);
+    this.#records = new RecordBroker((worker, message) => ingest.post(worker, message));
+    const onError = (doing: string, error: unknown): void => parts.log.error({ err: error }, `failed: ${doing}`);
+    this.seals = new SealCoordinator({
+      limits: config.seal,
+      hotFolder: folder.hot,
+      records: this.#records,
+      pool: pools.seal,
+      onError,
+    });
+    this.flushes = new FlushCoordinator({
+      limits: config.flush,
+      records: this.#records,
+      pool: pools.persist,
+      onFlushed: (entry, sequence) => this.#onFlushed(entry, sequence),
+      onError: (doing, error) => {
+        this.metrics.flushed("failed", 0);
+        onError(doing, error);
+      },
+    });
+    this.tables = new TableService({
+      registry: this.registry,
+      pool: pools.persist,
+      toWorker: (worker, message) => ingest.post(worker, message),
+      toWal: (message) => wal.post(message),
+      onDropped: (entry) => this.flushes.forget(entry),
+      autoCreate: config.tables.autoCreate,
+      tablesMax: config.tables.max,
+    });
+    this.writes = new WritePath({
+      slab,
+      table: (slot) => this.registry.bySlot(slot),
+      stored: (slot, sequence) => this.flushes.stored(this.registry.bySlot(slot), sequence),
+      bufferedBytes: () => this.registry.bufferedBytes(),
+      bufferedBytesMax: config.ingest.bufferedBytesMax,
+      refusal: () => this.#refusal(),
+    });
+    const { readableUrl } = pools;
+    this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, readableUrl });
+    this.#upkeep = new Upkeep({ config, registry: this.registry, pool: pools.persist, onError });
+    this.metrics = this.#openMetrics();
+  }
+
+  /** All workers have replayed: what they found in the log is acknowledged already. */
+  start(ready: readonly Ready[]): void {
+    const { ingest, wal } = this.#parts;
+    for (const link of ingest.links) this.writes.connect(link);
+    for (const message of ready) this.#onReady(message);
+    wal.post({ kind: "replayed" });
+    this.#timer = setInterval(() => this.#tick(), tickMs);
+    this.#upkeep.start();
+  }
+
+  /** Answers what workers and log let out: called by main's doorbell. */
+  drain(): void {
+    this.writes.drain();
+  }
+
+  onIngestMessage(_worker: number, message: IngestToMain): void {
+    switch (message.kind) {
+      case "request-detail":
+        this.writes.onDetail(message);
+        return;
+      case "reroute":
+        this.writes.onReroute(message);
+        return;
+      case "need-table":
+        this.tables.onNeedTable(message);
+        return;
+      case "records":
+        this.#records.onRecords(message);
+        return;
+      case "table-load":
+        this.#onTableLoad(message);
+        return;
+      case "ready":
+      case "stopped":
+        return;
+    }
+  }
+
+  onWorkerDied(link: IngestLink, error: unknown): void {
+    this.#parts.log.error({ err: error, worker: link.worker }, "an ingest worker died and is replaced");
+    this.metrics.workerCrashed("ingest");
+    const lost = new MiniodbError("WORKER_LOST", "The thread that worked on this batch died; it may still become durable");
+    // What the log has let out already is answered as it should be.
+    this.writes.drain();
+    this.writes.failWorker(link, lost);
+    this.#records.failWorker(link.worker, lost);
+  }
+
+  onWorkerReplaced(link: IngestLink, ready: Ready): void {
+    this.writes.connect(link);
+    this.#onReady(ready);
+    this.#parts.wal.post({ kind: "replayed" });
+  }
+
+  refuseWrites(): void {
+    this.#isRefusing = true;
+  }
+
+  health(): { readonly isHealthy: boolean; readonly details: Readonly<Record<string, string>> } {
+    const { wal } = this.#parts;
+    const failing = this.flushes.failing;
+    const details = {
+      wal: wal.stall === null ? "ok" : `stalled: ${wal.stall.message}`,
+      store: failing === 0 ? "ok" : `${failing} tables cannot be flushed`,
+      writes: this.#isRefusing ? "draining" : "ok",
+      tables: String(this.registry.count),
+      node_id: this.nodeId,
+    };
+    return { isHealthy: wal.stall === null && !this.#isRefusing, details };
+  }
+
+  /** No more upkeep; waits for flushes that run. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#upkeep.stop();
+    await this.flushes.stop();
+  }
+
+  #refusal(): MiniodbError | null {
+    if (this.#isRefusing) return new MiniodbError("SHUTTING_DOWN", "The server is shutting down");
+    return this.#parts.wal.refusal();
+  }
+
+  #onReady(message: Ready): void {
+    const { log } = this.#parts;
+    for (const [uuid, sequence] of Object.entries(message.lastSequences)) {
+      const entry = this.registry.byUuid(uuid);
+      if (entry !== undefined) entry.ackedSequence = Math.max(entry.ackedSequence, sequence);
+    }
+    for (const gap of message.gaps) {
+      log.error({ ...gap, table: this.registry.byUuid(gap.tableUuid)?.name }, "rows are missing from the damaged log");
+    }
+    if (message.replayedRows > 0) log.info({ rows: message.replayedRows }, "replayed from the log");
+  }
+
+  #onTableLoad(message: Extract<IngestToMain, { kind: "table-load" }>): void {
+    const entry = this.registry.byUuid(message.uuid);
+    if (entry === undefined) return;
+    this.registry.setLoad(entry, message);
+    entry.lastWriteMs = Date.now();
+    this.flushes.consider(entry, Date.now());
+  }
+
+  #onFlushed(entry: TableEntry, sequence: number): void {
+    const { ingest, wal } = this.#parts;
+    const { uuid } = entry.identity;
+    ingest.post(entry.worker, { kind: "flushed", uuid, sequence, schema: entry.state.schema });
+    wal.post({ kind: "flushed", positions: [{ uuid, sequence }] });
+    this.metrics.flushed("ok", entry.bufferedRows);
+  }
+
+  #tick(): void {
+    const nowMs = Date.now();
+    // A doorbell message that was never sent (a thread died between publish and ring) is made good here.
+    this.writes.drain();
+    for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
+    const { stall } = this.#parts.wal;
+    if (stall !== null && nowMs - stall.sinceMs >= stallReplyMs) {
+      const error = new MiniodbError("WAL_STALLED", `The write-ahead log cannot be written: ${stall.message}`);
+      this.writes.failStalled(nowMs - stallReplyMs, error);
+    }
+  }
+
+  #openMetrics(): Metrics {
+    const { registry, writes, flushes } = this;
+    const { wal, slab, version } = this.#parts;
+    const sumOf = (value: (entry: TableEntry) => number): number =>
+      registry.all().reduce((sum, entry) => sum + value(entry), 0);
+    return new Metrics(
+      {
+        tables: () => registry.count,
+        bufferedBytes: () => registry.bufferedBytes(),
+        bufferedRows: () => sumOf((entry) => entry.bufferedRows),
+        hotSegments: () => sumOf((entry) => entry.hot.length),
+        requestsUnderWay: () => writes.pendingCount,
+        walBytes: () => wal.load?.bytes ?? 0,
+        walSegments: () => wal.load?.segments ?? 0,
+        walStalled: () => wal.stall !== null,
+        failingFlushes: () => flushes.failing,
+        slabUsedBytes: () => slab.usedBytes,
+      },
+      version,
+    );
+  }
+}

@@ -1,0 +1,91 @@
+import { join } from "node:path";
+import type { Config } from "../../shared/config.js";
+import type { Logger } from "../../shared/log.js";
+import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
+import { QueryRoutes } from "../protocols/rest/query-routes.js";
+import { restHandler } from "../protocols/rest/router.js";
+import { StatusRoutes } from "../protocols/rest/status-routes.js";
+import { TableRoutes } from "../protocols/rest/table-routes.js";
+import { WriteRoutes } from "../protocols/rest/write-routes.js";
+import { errorReply } from "../protocols/rest/write-reply.js";
+import { acceptStream } from "../protocols/websocket/stream-session.js";
+import { QueryPool } from "../query/query-pool.js";
+import { QueryService } from "../query/query-service.js";
+import type { HttpServer, ServerOptions } from "../sockets/http-server.js";
+import { openServer } from "../sockets/open-server.js";
+import type { Engine } from "./engine.js";
+
+export interface DoorOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly version: string;
+  readonly slab: SlabAllocator;
+}
+
+export interface Doors {
+  readonly server: HttpServer;
+  readonly queries: QueryService;
+}
+
+/** Replies of one WebSocket that may wait for a client that does not read. */
+const streamBufferedBytesMax = 16 * 1024 * 1024;
+
+/** Opens every protocol on the engine. When it resolves, clients can connect. */
+export async function openDoors(engine: Engine, options: DoorOptions): Promise<Doors> {
+  const { config, log, version, slab } = options;
+  const { registry, tables, flushes, writes, metrics, nodeId } = engine;
+  const onInternal = (error: unknown): void => log.error({ err: error }, "a request failed by a mistake of ours");
+  const queries = openQueries(engine, options, onInternal);
+  const { bodyBytesMax } = config.http;
+  const handler = restHandler({
+    write: new WriteRoutes({ writes, slab, metrics, nodeId, bodyBytesMax, onInternal }),
+    table: new TableRoutes({ registry, tables, flushes, onInternal }),
+    query: new QueryRoutes({ queries, metrics, onInternal }),
+    status: new StatusRoutes({ version, metrics, health: () => engine.health(), onInternal }),
+    onInternal,
+  });
+  const creditsMax = config.http.inFlightPerConnectionMax;
+  const stream = { writes, slab, metrics, creditsMax, messageBytesMax: bodyBytesMax, onInternal };
+  const serverOptions: ServerOptions = {
+    host: config.http.host,
+    port: config.http.port,
+    handler,
+    webSockets: {
+      "/v1/stream": {
+        accept: (head) => acceptStream(head, stream),
+        messageBytesMax: bodyBytesMax,
+        bufferedBytesMax: streamBufferedBytesMax,
+        idleSecondsMax: Math.floor(config.http.webSocketIdleMs / 4000) * 4,
+      },
+    },
+    bodyBytesMax,
+    bodyIdleMsMax: config.http.slowClientTimeoutMs,
+    bodyBytesPerSecondMin: config.http.bodyRateMin,
+    connectionsMax: config.http.connectionsMax,
+    renderError: (error) => ({ headers: ["content-type", "application/json"], body: errorReply(error).body }),
+    onError: onInternal,
+  };
+  const { server, fallbackReason } = await openServer(serverOptions, config.sockets.implementation);
+  if (fallbackReason !== null) {
+    log.warn({ reason: fallbackReason }, "uWebSockets.js does not load here: node:http and ws serve instead, more slowly");
+  }
+  return { server, queries };
+}
+
+function openQueries(engine: Engine, options: DoorOptions, onError: (error: unknown) => void): QueryService {
+  const { query } = options.config;
+  const { folder } = engine;
+  const pool = new QueryPool({
+    workers: query.workers,
+    concurrency: query.concurrency,
+    memoryBytes: query.memoryBytes,
+    threads: query.threads,
+    spillBytesMax: query.spillBytesMax,
+    resultBytesMax: query.resultBytesMax,
+    temporaryFolder: join(folder.temp, "query"),
+    readableFolders: [folder.warehouse, folder.hot],
+    onError,
+  });
+  const { queueMax, rowsMax, timeoutMs } = query;
+  return new QueryService({ pool, snapshots: engine.snapshots, queueMax, rowsMax, timeoutMs });
+}

@@ -1,0 +1,97 @@
+import type { Config } from "../../shared/config.js";
+import type { Logger } from "../../shared/log.js";
+import { MainDoorbell } from "../../shared/ring/doorbell.js";
+import { SlabAllocator } from "../../shared/ring/slab-allocator.js";
+import { openTable } from "../catalog/table-service.js";
+import { dataFolderAt, takeDataFolder } from "./data-folder.js";
+import { Engine } from "./engine.js";
+import { IngestWorkers } from "./ingest-workers.js";
+import { openDoors } from "./open-doors.js";
+import { openPersistPools } from "./persist-pool.js";
+import { shutDown } from "./shut-down.js";
+import { WalThread } from "./wal-thread.js";
+
+export interface StartOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly version: string;
+  /** The process cannot keep its promises any more and must end. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * The start, in order: folder, store, log, tables, replay, query, sockets. Nothing is reachable before everything
+ * acknowledged is readable. Rejects with what went wrong; the data folder is then unchanged but for scratch.
+ */
+export async function startServer(options: StartOptions): Promise<RunningServer> {
+  const { config, log, version, onFatal } = options;
+  const startedMs = performance.now();
+  const folder = dataFolderAt(config.dataFolder);
+  const lock = await takeDataFolder(folder);
+
+  const pools = openPersistPools(config, folder);
+  const states = await pools.persist.loadWarehouse();
+
+  const slab = new SlabAllocator(powerOfTwoAtMost(config.ingest.slabBytes));
+  const mainBell = new MainDoorbell(() => engine?.drain());
+  let engine: Engine | null = null;
+  const ingest = new IngestWorkers({
+    workers: config.ingest.workers,
+    ringBytes: powerOfTwoAtMost(config.ingest.ringBytes),
+    slab: slab.buffer,
+    mainBell,
+    walFolder: folder.wal,
+    settings: {
+      batchIdWindowMs: config.wal.batchIdWindowMs,
+      batchIdsMax: config.wal.batchIdsMax,
+      inflatedBytesMax: config.http.inflatedBytesMax,
+      walPendingBytesMax: config.ingest.walPendingBytesMax,
+      flushBytes: config.flush.bytes,
+      flushRows: config.flush.rows,
+    },
+    onMessage: (worker, message) => engine?.onIngestMessage(worker, message),
+    tablesOf: (worker) => (engine?.registry.all() ?? []).filter((entry) => entry.worker === worker).map(openTable),
+    onDied: (link, error) => engine?.onWorkerDied(link, error),
+    onReplaced: (link, ready) => engine?.onWorkerReplaced(link, ready),
+    onFatal,
+  });
+  const wal = new WalThread(
+    {
+      folder: folder.wal,
+      segmentBytes: config.wal.segmentBytes,
+      walBytesMax: config.wal.bytesMax,
+      batchIdWindowMs: config.wal.batchIdWindowMs,
+      batchIdsMax: config.wal.batchIdsMax,
+      mainBell,
+    },
+    {
+      stalled: (message) => log.error({ reason: message }, "the log cannot be written; writes are refused"),
+      resumed: () => log.info("the log can be written again"),
+      died: onFatal,
+    },
+  );
+  const opened = await wal.open(ingest.walLinks());
+  if (opened.quarantinedBytes > 0) {
+    log.error({ bytes: opened.quarantinedBytes }, "damaged log records were copied to wal/quarantine");
+  }
+
+  engine = new Engine({ config, log, version, folder, pools, slab, ingest, wal, stream: opened.stream, states });
+  engine.start(await ingest.start(wal));
+  const { server, queries } = await openDoors(engine, { config, log, version, slab });
+
+  const url = `http://${server.host}:${server.port}`;
+  const startMs = Math.round(performance.now() - startedMs);
+  const facts = { url, startMs, tables: states.length, sockets: server.implementation, dataFolder: folder.root };
+  log.info(facts, "listening");
+  const parts = { server, queries, engine, ingest, wal, pools, mainBell, lock };
+  return { url, stop: () => shutDown(parts, { drainMs: config.shutdown.drainMs, log }) };
+}
+
+function powerOfTwoAtMost(bytes: number): number {
+  return 2 ** Math.floor(Math.log2(bytes));
+}

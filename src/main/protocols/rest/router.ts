@@ -1,0 +1,69 @@
+import { MiniodbError } from "../../../shared/errors.js";
+import type { HttpExchange, HttpHandler, RequestListener } from "../../sockets/http-server.js";
+import type { QueryRoutes } from "./query-routes.js";
+import { sendReply } from "./send-reply.js";
+import type { StatusRoutes } from "./status-routes.js";
+import type { TableRoutes } from "./table-routes.js";
+import { errorReply, thrownReply } from "./write-reply.js";
+import type { WriteRoutes } from "./write-routes.js";
+
+export interface Routes {
+  readonly write: WriteRoutes;
+  readonly table: TableRoutes;
+  readonly query: QueryRoutes;
+  readonly status: StatusRoutes;
+  readonly onInternal: (error: unknown) => void;
+}
+
+type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
+type Methods = Readonly<Record<string, Route>>;
+
+const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush)?$/;
+
+/** The REST paths. Everything that a handler throws before its body is answered here. */
+export function restHandler(routes: Routes): HttpHandler {
+  const { write, table, query, status, onInternal } = routes;
+  const exact: Readonly<Record<string, Methods>> = {
+    "/v1/data": { POST: (exchange) => write.oneRow(exchange) },
+    "/v1/query": { POST: (exchange) => query.query(exchange) },
+    "/v1/tables": { POST: (exchange) => table.create(exchange), GET: (exchange) => table.list(exchange) },
+    "/v1/health": { GET: (exchange) => status.health(exchange), HEAD: (exchange) => status.health(exchange) },
+    "/metrics": { GET: (exchange) => status.metrics(exchange) },
+  };
+  const ofTable: Readonly<Record<string, Methods>> = {
+    "": { GET: (exchange, name) => table.get(exchange, name), DELETE: (exchange, name) => table.drop(exchange, name) },
+    "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
+    "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
+  };
+  return (exchange) => {
+    try {
+      const methods = Object.hasOwn(exact, exchange.path) ? exact[exchange.path] : undefined;
+      if (methods !== undefined) return dispatch(exchange, methods, "");
+      const match = tablePath.exec(exchange.path);
+      const tableMethods = match === null ? undefined : ofTable[match[2] ?? ""];
+      if (match !== null && tableMethods !== undefined) return dispatch(exchange, tableMethods, decodeName(match[1]));
+      throw new MiniodbError("NOT_FOUND", `No route ${exchange.path}`, { path: exchange.path });
+    } catch (error) {
+      sendReply(exchange, thrownReply(error, onInternal));
+      return null;
+    }
+  };
+}
+
+function dispatch(exchange: HttpExchange, methods: Methods, name: string): RequestListener | null {
+  const route = Object.hasOwn(methods, exchange.method) ? methods[exchange.method] : undefined;
+  if (route !== undefined) return route(exchange, name);
+  const allow = Object.keys(methods).join(", ");
+  const error = new MiniodbError("METHOD_NOT_ALLOWED", `${exchange.path} takes ${allow}`, { allow });
+  const { status, body } = errorReply(error);
+  exchange.reply(status, ["content-type", "application/json", "allow", allow], body);
+  return null;
+}
+
+function decodeName(escaped: string | undefined): string {
+  try {
+    return decodeURIComponent(escaped ?? "");
+  } catch {
+    throw new MiniodbError("INVALID_REQUEST", "The table name in the path has a broken percent escape", { field: "table" });
+  }
+}

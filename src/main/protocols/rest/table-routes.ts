@@ -1,0 +1,100 @@
+import type { TableRegistry } from "../../catalog/table-registry.js";
+import type { TableService } from "../../catalog/table-service.js";
+import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
+import type { FlushCoordinator } from "../../upkeep/flush-coordinator.js";
+import { settingsOfConfig } from "../table-config.js";
+import { namePattern, tableInfo } from "../table-info.js";
+import { JsonListener, optionalFlag, requiredText, type JsonObject } from "./json-request.js";
+import { sendReply } from "./send-reply.js";
+import { okReply, thrownReply, type JsonReply } from "./write-reply.js";
+
+export interface TableRoutesOptions {
+  readonly registry: TableRegistry;
+  readonly tables: TableService;
+  readonly flushes: FlushCoordinator;
+  readonly onInternal: (error: unknown) => void;
+}
+
+/** /v1/tables and below, but for the rows. */
+export class TableRoutes {
+  readonly #options: TableRoutesOptions;
+
+  constructor(options: TableRoutesOptions) {
+    this.#options = options;
+  }
+
+  create(exchange: HttpExchange): RequestListener {
+    return new JsonListener(exchange, {
+      object: (_, body) => this.#answer(exchange, this.#create(body)),
+      error: (_, error) => this.#refuse(exchange, error),
+    });
+  }
+
+  list(exchange: HttpExchange): RequestListener {
+    const pattern = new URLSearchParams(exchange.query).get("pattern") ?? "";
+    return this.#afterBody(exchange, async () => {
+      const matches = namePattern(pattern);
+      const tables = this.#options.registry.all().filter((entry) => matches(entry.name));
+      return tables.length === 0 ? {} : { tables: tables.map(tableInfo), total: tables.length };
+    });
+  }
+
+  get(exchange: HttpExchange, name: string): RequestListener {
+    return this.#afterBody(exchange, async () => ({ table_info: tableInfo(this.#options.registry.get(name)) }));
+  }
+
+  drop(exchange: HttpExchange, name: string): RequestListener {
+    const ifExists = new URLSearchParams(exchange.query).get("if_exists") === "true";
+    return this.#afterBody(exchange, async () => {
+      const { registry, tables } = this.#options;
+      if (ifExists && registry.find(name) === undefined) {
+        return { success: true, message: `Table ${name} does not exist`, files_deleted: 0 };
+      }
+      const { filesDeleted } = await tables.drop(name);
+      return { success: true, message: `Table ${name} dropped successfully`, files_deleted: filesDeleted };
+    });
+  }
+
+  /** Replies when a commit in the object store covers every row that was acknowledged before the request. */
+  flush(exchange: HttpExchange, name: string): RequestListener {
+    return this.#afterBody(exchange, async () => {
+      const { registry, flushes } = this.#options;
+      const entry = registry.get(name);
+      const before = entry.flushedSequence;
+      await flushes.stored(entry, entry.ackedSequence);
+      const { version, snapshotId, files } = entry.state;
+      const rows = entry.flushedSequence - before;
+      return { success: true, rows, version, snapshot_id: snapshotId, files: files.length };
+    });
+  }
+
+  async #create(body: JsonObject): Promise<unknown> {
+    const name = requiredText(body, "table_name");
+    const settings = settingsOfConfig(body["config"]);
+    const ifNotExists = optionalFlag(body, "if_not_exists") ?? false;
+    await this.#options.tables.create(name, settings, ifNotExists);
+    return { success: true, message: `Table ${name} created successfully` };
+  }
+
+  /** For requests without a meaningful body: acts once whatever was sent is in. */
+  #afterBody(exchange: HttpExchange, act: () => Promise<unknown>): RequestListener {
+    return {
+      onChunk: (_, isLast) => {
+        if (isLast) this.#answer(exchange, act());
+      },
+      onAborted: () => {},
+    };
+  }
+
+  #answer(exchange: HttpExchange, value: Promise<unknown>): void {
+    const { onInternal } = this.#options;
+    value
+      .then(okReply, (error: unknown): JsonReply => thrownReply(error, onInternal))
+      .then((reply) => sendReply(exchange, reply))
+      .catch(onInternal);
+  }
+
+  #refuse(exchange: HttpExchange, error: unknown): void {
+    sendReply(exchange, thrownReply(error, this.#options.onInternal));
+  }
+}

@@ -1,0 +1,91 @@
+import { MiniodbError } from "../../shared/errors.js";
+
+/**
+ * One admitted query: its deadline, what may abort it, and what still works for it. A query is over when its caller has
+ * left and all its work has ended, so that an aborted query counts against the limits while a worker is busy with it.
+ */
+export class QueryRun {
+  readonly #control = new AbortController();
+  readonly #deadlineMs: number;
+  readonly #timer: NodeJS.Timeout;
+  readonly #outer: AbortSignal | undefined;
+  readonly #onOver: (run: QueryRun) => void;
+  /** The caller, and each piece of work. */
+  #holds = 1;
+
+  constructor(timeoutMs: number, outer: AbortSignal | undefined, onOver: (run: QueryRun) => void) {
+    this.#deadlineMs = performance.now() + timeoutMs;
+    this.#onOver = onOver;
+    this.#outer = outer;
+    this.#timer = setTimeout(() => {
+      this.abort(new MiniodbError("QUERY_TIMEOUT", `the query ran longer than ${timeoutMs} ms`, { timeoutMs }));
+    }, timeoutMs);
+    outer?.addEventListener("abort", this.#onOuterAbort, { once: true });
+    if (outer?.aborted === true) this.#onOuterAbort();
+  }
+
+  get signal(): AbortSignal {
+    return this.#control.signal;
+  }
+
+  /** At least 1. */
+  get remainingMs(): number {
+    return Math.max(1, this.#deadlineMs - performance.now());
+  }
+
+  abort(reason: MiniodbError): void {
+    this.#control.abort(reason);
+  }
+
+  /**
+   * The work's result, or the reason as soon as the query is aborted. `onEnd` runs when the work has ended, before its
+   * result is handed on, and gets the result where there is one.
+   */
+  track<Result>(work: Promise<Result>, onEnd: (result?: Result) => void): Promise<Result> {
+    const { signal } = this;
+    this.#holds++;
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => reject(signal.reason as Error);
+      signal.addEventListener("abort", onAbort, { once: true });
+      if (signal.aborted) onAbort();
+      const end = (result?: Result): void => {
+        signal.removeEventListener("abort", onAbort);
+        onEnd(result);
+        this.#drop();
+      };
+      work.then(
+        (result) => {
+          end(result);
+          resolve(result);
+        },
+        (error: unknown) => {
+          end();
+          reject(error instanceof MiniodbError ? error : brokenOff(error));
+        },
+      );
+    });
+  }
+
+  /** The caller has its answer. */
+  leave(): void {
+    clearTimeout(this.#timer);
+    this.#outer?.removeEventListener("abort", this.#onOuterAbort);
+    this.#drop();
+  }
+
+  #drop(): void {
+    this.#holds--;
+    if (this.#holds === 0) this.#onOver(this);
+  }
+
+  readonly #onOuterAbort = (): void => {
+    const reason: unknown = this.#outer?.reason;
+    this.abort(reason instanceof MiniodbError ? reason : new MiniodbError("QUERY_TIMEOUT", "the query was cancelled"));
+  };
+}
+
+/** A worker that died, or a mistake in it: not the client's fault, and not one that it can tell apart. */
+function brokenOff(error: unknown): MiniodbError {
+  const message = error instanceof Error ? error.message : String(error);
+  return new MiniodbError("INTERNAL", `the query worker broke off: ${message}`, {}, error);
+}

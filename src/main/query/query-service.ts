@@ -1,0 +1,245 @@
+import { assert, unreachable } from "../../shared/assert.js";
+import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
+import type { ParsedStatement, QueryResult, ResultForm, SelectStatement } from "../../shared/messages.js";
+import { ParseCache } from "./parse-cache.js";
+import { decodeCursor, encodeCursor } from "./query-cursor.js";
+import type { QueryPool } from "./query-pool.js";
+import { QueryRun } from "./query-run.js";
+import { Slots } from "./slots.js";
+import type { Snapshot, SnapshotProvider } from "./snapshot-provider.js";
+import { suggestName } from "./suggest-name.js";
+
+export interface QueryServiceOptions {
+  readonly pool: QueryPool;
+  readonly snapshots: SnapshotProvider;
+  /** Queries beyond the running ones; more are answered SERVER_BUSY. */
+  readonly queueMax: number;
+  /** Most rows of one reply, and what a request without a limit gets. */
+  readonly rowsMax: number;
+  /** Longest run of one query, its wait included, and what a request without one gets. */
+  readonly timeoutMs: number;
+}
+
+export interface QueryRequest {
+  readonly sql: string;
+  /** Rows of the reply; absent or 0: `rowsMax`. */
+  readonly limit?: number | undefined;
+  /** `nextCursor` of the reply before; absent or empty: from the first row. */
+  readonly cursor?: string | undefined;
+  readonly timeoutMs?: number | undefined;
+  /** Tokens of writes that the query must see. */
+  readonly minSequence?: readonly string[] | undefined;
+  /** Aborts the query, as when its client has gone. */
+  readonly signal?: AbortSignal | undefined;
+  readonly form?: ResultForm | undefined;
+}
+
+export interface QueryReply {
+  /** UTF-8 of a JSON array of row objects; with form `literal`, of the JSON string that holds it. */
+  readonly body: Uint8Array;
+  readonly rows: number;
+  readonly hasMore: boolean;
+  /** Empty when there are no more rows. */
+  readonly nextCursor: string;
+}
+
+interface Page {
+  readonly limitRows: number;
+  readonly offsetRows: number;
+  readonly form: ResultForm;
+}
+
+type Rows = Extract<QueryResult, { readonly kind: "rows" }>;
+
+/** A file of a snapshot can go between two looks at the catalog; a second miss is another matter. */
+const attemptsMax = 2;
+
+/**
+ * Runs the statements of clients, from text to reply:
+ *
+ * ```
+ * admit ─▶ parse (cached by text) ─▶ snapshot of the tables ─▶ slot ─▶ execute in the pool ─▶ release
+ * ```
+ *
+ * The snapshot comes before the slot, so that a query which waits for a write to become visible holds no slot. A slot
+ * and a snapshot are given back when the worker is done with them, also where the client got its error before.
+ */
+export class QueryService {
+  readonly #options: QueryServiceOptions;
+  readonly #slots: Slots;
+  readonly #parsed = new ParseCache();
+  /** Queries that were admitted and are not over. */
+  readonly #runs = new Set<QueryRun>();
+  #isClosing = false;
+  #onIdle: () => void = () => {};
+
+  constructor(options: QueryServiceOptions) {
+    this.#options = options;
+    this.#slots = new Slots(options.pool.slots);
+  }
+
+  /** Queries in a worker, and all that were admitted. */
+  get load(): { readonly running: number; readonly admitted: number } {
+    return { running: this.#slots.taken, admitted: this.#runs.size };
+  }
+
+  /** Rejects with MiniodbError: INVALID_SQL, SQL_NOT_ALLOWED, TABLE_NOT_FOUND, QUERY_TIMEOUT, SERVER_BUSY, ... */
+  async run(request: QueryRequest): Promise<QueryReply> {
+    const page = this.#pageOf(request);
+    const timeoutMs = this.#timeoutOf(request);
+    this.#admit();
+    const run = new QueryRun(timeoutMs, request.signal, (ended) => this.#forget(ended));
+    this.#runs.add(run);
+    try {
+      return await this.#answer(request, page, run);
+    } finally {
+      run.leave();
+    }
+  }
+
+  /** Refuses new queries, waits for the others up to `drainMs`, then cancels them; resolves when none is left. */
+  async close(drainMs: number): Promise<void> {
+    this.#isClosing = true;
+    if (this.#runs.size > 0) {
+      const timer = setTimeout(() => {
+        for (const run of this.#runs) run.abort(shuttingDown());
+      }, drainMs);
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+      clearTimeout(timer);
+    }
+    await this.#options.pool.close();
+  }
+
+  #admit(): void {
+    if (this.#isClosing) throw shuttingDown();
+    const { queueMax, pool } = this.#options;
+    if (this.#runs.size >= pool.slots + queueMax) {
+      throw new MiniodbError("SERVER_BUSY", `${this.#runs.size} queries are running or waiting`, { limit: queueMax });
+    }
+  }
+
+  #forget(run: QueryRun): void {
+    this.#runs.delete(run);
+    if (this.#runs.size === 0) this.#onIdle();
+  }
+
+  #pageOf(request: QueryRequest): Page {
+    const { rowsMax } = this.#options;
+    const limit = request.limit ?? 0;
+    if (!Number.isSafeInteger(limit) || limit < 0) {
+      throw new MiniodbError("INVALID_REQUEST", "limit is not a number of rows", { field: "limit" });
+    }
+    const limitRows = limit === 0 ? rowsMax : Math.min(limit, rowsMax);
+    return { limitRows, offsetRows: decodeCursor(request.sql, request.cursor ?? ""), form: request.form ?? "text" };
+  }
+
+  #timeoutOf({ timeoutMs }: QueryRequest): number {
+    if (timeoutMs === undefined) return this.#options.timeoutMs;
+    if (!(timeoutMs > 0)) {
+      throw new MiniodbError("INVALID_REQUEST", "timeout_ms is not a positive number", { field: "timeout_ms" });
+    }
+    return Math.min(timeoutMs, this.#options.timeoutMs);
+  }
+
+  async #answer(request: QueryRequest, page: Page, run: QueryRun): Promise<QueryReply> {
+    const { sql } = request;
+    const statement = await this.#parse(sql, run);
+    if (statement.kind === "show-tables") return showTables(sql, this.#options.snapshots.tableNames(), page);
+    if (statement.parameters > 0) {
+      throw new MiniodbError("INVALID_SQL", "the statement has parameters, but the request brings no values for them");
+    }
+    this.#checkTables(statement);
+    for (let attempt = 1; ; attempt++) {
+      const snapshot = await this.#acquire(statement, request.minSequence ?? [], run);
+      const result = await this.#execute(statement, snapshot, page, run);
+      switch (result.kind) {
+        case "rows":
+          return rowsReply(sql, page, result);
+        case "failed":
+          throw fromErrorMessage(result.error);
+        case "stale-files":
+          if (attempt < attemptsMax) continue;
+          throw new MiniodbError("STORE_UNAVAILABLE", "a data file of the table cannot be opened", {}, result.message);
+        case "parsed":
+          throw new MiniodbError("INTERNAL", "a query worker answered another task");
+        default:
+          unreachable(result);
+      }
+    }
+  }
+
+  async #parse(sql: string, run: QueryRun): Promise<ParsedStatement> {
+    const known = this.#parsed.get(sql);
+    if (known !== undefined) return known;
+    const result = await run.track(this.#options.pool.run({ kind: "parse", sql }), () => {});
+    if (result.kind === "failed") throw fromErrorMessage(result.error);
+    assert(result.kind === "parsed", "a parse task ends with its statement or an error");
+    this.#parsed.set(sql, result.statement);
+    return result.statement;
+  }
+
+  #checkTables(statement: SelectStatement): void {
+    const { snapshots } = this.#options;
+    for (const { name, position } of statement.tables) {
+      if (snapshots.hasTable(name)) continue;
+      const suggestion = suggestName(name, snapshots.tableNames());
+      const hint = suggestion === null ? "" : `; did you mean ${suggestion}?`;
+      const details = {
+        table: name,
+        ...(position !== null && { position }),
+        ...(suggestion !== null && { suggestion }),
+      };
+      throw new MiniodbError("TABLE_NOT_FOUND", `there is no table ${name}${hint}`, details);
+    }
+  }
+
+  async #acquire(statement: SelectStatement, minSequence: readonly string[], run: QueryRun): Promise<Snapshot> {
+    if (statement.tables.length === 0) return { tables: [], release: () => {} };
+    const tables = statement.tables.map((table) => table.name);
+    const acquiring = this.#options.snapshots.acquire({ tables, minSequence, signal: run.signal });
+    // Nobody takes a snapshot that comes after the abort.
+    return run.track(acquiring, (snapshot) => {
+      if (run.signal.aborted) snapshot?.release();
+    });
+  }
+
+  async #execute(statement: SelectStatement, snapshot: Snapshot, page: Page, run: QueryRun): Promise<QueryResult> {
+    const { pool } = this.#options;
+    let slot: number;
+    try {
+      slot = await this.#slots.take(run.signal);
+    } catch (error) {
+      snapshot.release();
+      throw error;
+    }
+    const { tables } = snapshot;
+    const running = pool.run({ kind: "execute", slot, statement, tables, timeoutMs: run.remainingMs, ...page });
+    const onAbort = (): void => pool.cancel(slot);
+    run.signal.addEventListener("abort", onAbort, { once: true });
+    if (run.signal.aborted) onAbort();
+    return run.track(running, () => {
+      run.signal.removeEventListener("abort", onAbort);
+      snapshot.release();
+      this.#slots.give(slot);
+    });
+  }
+}
+
+function rowsReply(sql: string, page: Page, { body, rows, hasMore }: Rows): QueryReply {
+  return { body, rows, hasMore, nextCursor: hasMore ? encodeCursor(sql, page.offsetRows + rows) : "" };
+}
+
+/** `SHOW TABLES` lists the catalog: DuckDB knows only the views of running queries. */
+function showTables(sql: string, names: readonly string[], page: Page): QueryReply {
+  const end = page.offsetRows + page.limitRows;
+  const rows = names.toSorted().slice(page.offsetRows, end);
+  const text = JSON.stringify(rows.map((name) => ({ name })));
+  const body = new TextEncoder().encode(page.form === "literal" ? JSON.stringify(text) : text);
+  return rowsReply(sql, page, { kind: "rows", body, rows: rows.length, hasMore: names.length > end });
+}
+
+function shuttingDown(): MiniodbError {
+  return new MiniodbError("SHUTTING_DOWN", "the server is shutting down");
+}

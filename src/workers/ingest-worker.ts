@@ -1,0 +1,1 @@
+export { runIngest as default } from "./buffer/run-ingest.js";
