@@ -184,6 +184,8 @@ export interface WalWorkerLink {
 
 export type ToWal =
   | WalBlock
+  /** A new ingest worker takes a dead one's place; answered when the dead one's records are durable. */
+  | { readonly kind: "replace-worker"; readonly worker: number; readonly link: WalWorkerLink }
   /** All ingest workers are ready: no segment is deleted or rewritten before this. */
   | { readonly kind: "replayed" }
   /** Commits of the catalog: records up to these sequences are no longer needed. */
@@ -193,6 +195,7 @@ export type ToWal =
 
 export type WalToMain =
   | { readonly kind: "opened"; readonly stream: string; readonly segments: number; readonly bytes: number; /** What was damaged, and copied to `quarantine/`. */ readonly quarantinedBytes: number }
+  | { readonly kind: "worker-replaced"; readonly worker: number }
   | { readonly kind: "stalled"; readonly message: string }
   | { readonly kind: "resumed" }
   /** When the segments change, and about every second while something is written. */
@@ -256,7 +259,9 @@ export interface SelectStatement {
   readonly kind: "select" | "explain";
   /** Without the semicolon at its end. */
   readonly sql: string;
-  /** Bytes of the client's text before `sql`: what error positions count from. */
+  /** All that the client sent: what error positions are about. */
+  readonly text: string;
+  /** Bytes of `text` before `sql`. */
   readonly startBytes: number;
   readonly tables: readonly TableReference[];
   /** What LIMIT says when it is a plain number. */

@@ -1,0 +1,115 @@
+import { open, stat, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import { assert } from "../../shared/assert.js";
+import { limits } from "../../shared/limits.js";
+import type { QueryTask } from "../../shared/messages.js";
+import type { EngineConnection } from "./duckdb-engine.js";
+import { canCopy, copySql, linesToArray } from "./json-copy.js";
+import { JsonRows, tooLarge } from "./json-rows.js";
+import { inParentheses, parenthesesPrefix } from "./parse-statement.js";
+import { columnsOf, type ResultColumn } from "./result-columns.js";
+import type { RunningQuery } from "./running-queries.js";
+
+export type ExecuteTask = Extract<QueryTask, { readonly kind: "execute" }>;
+
+export interface ExecutionPlace {
+  readonly connection: EngineConnection;
+  readonly running: RunningQuery;
+  readonly resultFolder: string;
+  readonly resultBytesMax: number;
+}
+
+/** A JSON array as UTF-8. */
+export interface RowsText {
+  readonly body: Uint8Array;
+  readonly rows: number;
+  readonly hasMore: boolean;
+}
+
+/** How often the size of a growing result file is looked at. */
+const sizeCheckMs = 50;
+let resultNumber = 0;
+
+/**
+ * Runs the statement, whose views the connection has. Rows [offset, offset + limit) of it; one more is asked of DuckDB
+ * to see whether there is any. Errors are DuckDB's, or the MiniodbError by which the query was stopped.
+ *
+ * The result comes as a stream and is formatted value by value. When it goes on beyond `directRowsMax` rows it is
+ * given up, and the statement runs again with DuckDB writing the JSON: the second run costs less than the values
+ * would, unless the first rows took long, as after a sort or an aggregation.
+ */
+export async function executeStatement(task: ExecuteTask, place: ExecutionPlace): Promise<RowsText> {
+  const { running, connection } = place;
+  const { limitRows, statement } = task;
+  const checkpoint = (): void => running.checkpoint();
+  const startMs = performance.now();
+  checkpoint();
+  const result = await connection.duckdb.stream(givenSql(task).sql);
+  const columns = columnsOf(result);
+  const rows = new JsonRows(columns, place.resultBytesMax);
+
+  const boundRows = Math.min(limitRows, statement.limitRows ?? limitRows);
+  const mayCopy = boundRows > limits.directRowsMax && statement.kind === "select" && canCopy(columns);
+  let isEnd = await rows.take(result, mayCopy ? limits.directRowsMax : limitRows, checkpoint);
+  if (!isEnd && mayCopy) {
+    if (performance.now() - startMs <= limits.rerunMsMax) return copyRows(task, columns, place);
+    isEnd = await rows.take(result, limitRows, checkpoint);
+  }
+  return { body: rows.finish(), rows: rows.rows, hasMore: !isEnd };
+}
+
+/** What DuckDB gets for the direct way, and the bytes by which places in it differ from those in the client's text. */
+export function givenSql({ statement, limitRows, offsetRows }: ExecuteTask): { sql: string; shiftBytes: number } {
+  if (statement.kind === "explain") return { sql: statement.sql, shiftBytes: -statement.startBytes };
+  const sql = `${inParentheses(statement.sql)} LIMIT ${limitRows + 1} OFFSET ${offsetRows}`;
+  return { sql, shiftBytes: parenthesesPrefix.length - statement.startBytes };
+}
+
+async function copyRows(task: ExecuteTask, columns: readonly ResultColumn[], place: ExecutionPlace): Promise<RowsText> {
+  const { running, resultBytesMax } = place;
+  const path = join(place.resultFolder, `${++resultNumber}.json`);
+  // One row more than asked for, as above; its line is cut off.
+  const limitRows = task.limitRows + 1;
+  const sql = copySql({ sql: task.statement.sql, columns, limitRows, offsetRows: task.offsetRows, path });
+  const watch = setInterval(() => void stopWhenTooLarge(path, place), sizeCheckMs);
+  try {
+    running.checkpoint();
+    const copied = await place.connection.duckdb.run(sql);
+    const rows = copied.rowsChanged;
+    const body = await readAfterFirstByte(path, resultBytesMax);
+    return {
+      body: linesToArray(body, rows, task.limitRows),
+      rows: Math.min(rows, task.limitRows),
+      hasMore: rows > task.limitRows,
+    };
+  } finally {
+    clearInterval(watch);
+    await unlink(path).catch(() => {});
+  }
+}
+
+async function stopWhenTooLarge(path: string, { running, resultBytesMax }: ExecutionPlace): Promise<void> {
+  const size = await stat(path).then(
+    (entry) => entry.size,
+    () => 0,
+  );
+  if (size > resultBytesMax) running.stop(tooLarge(resultBytesMax));
+}
+
+/** The file from the second byte of the result on; at least two bytes. */
+async function readAfterFirstByte(path: string, bytesMax: number): Promise<Uint8Array> {
+  const file = await open(path, "r");
+  try {
+    const { size } = await file.stat();
+    if (size + 1 > bytesMax) throw tooLarge(bytesMax);
+    const body = new Uint8Array(Math.max(size + 1, 2));
+    for (let at = 1; at < size + 1;) {
+      const { bytesRead } = await file.read(body, at, size + 1 - at, at - 1);
+      assert(bytesRead > 0, "a result file does not shrink");
+      at += bytesRead;
+    }
+    return body;
+  } finally {
+    await file.close();
+  }
+}

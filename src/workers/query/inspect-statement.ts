@@ -1,0 +1,205 @@
+import { nameKey } from "../../shared/schema/table-schema.js";
+import { isAllowedTableFunction, refusalOf } from "./function-rules.js";
+
+/**
+ * Walks the syntax tree that DuckDB's `json_serialize_sql` gives for one SELECT. Everything that the walk does not know
+ * is refused: a new kind of node must be looked at before clients may use it.
+ *
+ * The tree has four kinds of objects:
+ *
+ * ```
+ * query node   has cte_map   SELECT_NODE, SET_OPERATION_NODE, RECURSIVE_CTE_NODE
+ * expression   has class     CONSTANT, FUNCTION, COLUMN_REF, ...
+ * table        has sample    BASE_TABLE, JOIN, SUBQUERY, TABLE_FUNCTION, ...
+ * the rest     modifiers, orders, lists: walked through
+ * ```
+ */
+export interface InspectedStatement {
+  /** Names as first written, each once; those that a CTE in reach defines are none. */
+  readonly tables: readonly LocatedName[];
+  readonly parameters: number;
+  /** True when a WITH stands anywhere: names had to be told apart by scope. */
+  readonly hasCte: boolean;
+}
+
+export interface LocatedName {
+  readonly name: string;
+  readonly positionBytes: number | null;
+}
+
+/** A statement that clients may not run; `positionBytes` as DuckDB counts, null where the tree does not say. */
+export class RefusedStatement extends Error {
+  override readonly name = "RefusedStatement";
+  readonly positionBytes: number | null;
+
+  constructor(message: string, positionBytes: number | null = null) {
+    super(message);
+    this.positionBytes = positionBytes;
+  }
+}
+
+export type TreeNode = Readonly<Record<string, unknown>>;
+
+/** Lower-case names of the CTEs in reach. */
+type Scope = ReadonlySet<string>;
+
+interface Step {
+  readonly value: unknown;
+  readonly scope: Scope;
+}
+
+interface Walk {
+  readonly steps: Step[];
+  readonly tables: Map<string, LocatedName>;
+  parameters: number;
+  hasCte: boolean;
+}
+
+const queryNodes = new Set(["SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"]);
+const tableNodes = new Set([
+  "BASE_TABLE",
+  "EMPTY",
+  "EXPRESSION_LIST",
+  "JOIN",
+  "PIVOT",
+  "SHOW_REF",
+  "SUBQUERY",
+  "TABLE_FUNCTION",
+]);
+const expressionClasses = new Set([
+  "BETWEEN",
+  "CASE",
+  "CAST",
+  "COLLATE",
+  "COLUMN_REF",
+  "COMPARISON",
+  "CONJUNCTION",
+  "CONSTANT",
+  "DEFAULT",
+  "FUNCTION",
+  "LAMBDA",
+  "LAMBDA_REF",
+  "OPERATOR",
+  "PARAMETER",
+  "POSITIONAL_REFERENCE",
+  "STAR",
+  "SUBQUERY",
+  "TYPE",
+  "WINDOW",
+]);
+
+/** Throws RefusedStatement. The walk keeps its own stack, as trees are as deep as clients like. */
+export function inspectStatement(root: TreeNode): InspectedStatement {
+  const walk: Walk = { steps: [{ value: root, scope: new Set() }], tables: new Map(), parameters: 0, hasCte: false };
+  for (let step = walk.steps.pop(); step !== undefined; step = walk.steps.pop()) visit(walk, step);
+  const tables = [...walk.tables.values()].toSorted(
+    (left, right) => (left.positionBytes ?? 0) - (right.positionBytes ?? 0),
+  );
+  return { tables, parameters: walk.parameters, hasCte: walk.hasCte };
+}
+
+function visit(walk: Walk, { value, scope }: Step): void {
+  if (Array.isArray(value)) {
+    for (const item of value) walk.steps.push({ value: item, scope });
+  } else if (isNode(value)) {
+    if ("cte_map" in value) visitQuery(walk, value, scope);
+    else if (typeof value["class"] === "string") visitExpression(walk, value, scope);
+    else if ("sample" in value) visitTable(walk, value, scope);
+    else pushChildren(walk, value, scope);
+  }
+}
+
+/**
+ * A CTE is in reach of the CTEs after it in the same WITH, of itself only in the right side of a recursive one, and of
+ * everything in the query below. Where DuckDB should reach further than this, the name counts as a table's, which is
+ * the safe side: a table must be known.
+ */
+function visitQuery(walk: Walk, node: TreeNode, outer: Scope): void {
+  const type = String(node["type"]);
+  if (!queryNodes.has(type)) throw new RefusedStatement(`${type} is not a SELECT`);
+  const { cte_map: cteMap, ...rest } = node;
+  let scope = outer;
+  for (const { key, value } of entriesOf(cteMap)) {
+    walk.hasCte = true;
+    walk.steps.push({ value, scope });
+    scope = new Set([...scope, nameKey(key)]);
+  }
+  if (type === "RECURSIVE_CTE_NODE") {
+    const { right, ...others } = rest;
+    walk.steps.push({ value: right, scope: new Set([...scope, nameKey(String(node["cte_name"]))]) });
+    pushChildren(walk, others, scope);
+  } else {
+    pushChildren(walk, rest, scope);
+  }
+}
+
+function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
+  const kind = String(node["class"]);
+  if (!expressionClasses.has(kind)) throw new RefusedStatement(`${kind} is not understood`, positionOf(node));
+  // A constant's value is data, whatever it looks like.
+  if (kind === "CONSTANT") return;
+  if (kind === "PARAMETER") walk.parameters++;
+  if ("function_name" in node) checkFunction(node);
+  pushChildren(walk, node, scope);
+}
+
+function visitTable(walk: Walk, node: TreeNode, scope: Scope): void {
+  const type = String(node["type"]);
+  if (!tableNodes.has(type)) throw new RefusedStatement(`${type} is not a table`, positionOf(node));
+  if (type === "TABLE_FUNCTION") {
+    const call = node["function"];
+    const name = isNode(call) ? String(call["function_name"]) : "";
+    if (!isAllowedTableFunction(name)) {
+      throw new RefusedStatement(`the table function ${name} is not allowed`, positionOf(node));
+    }
+  } else if (type === "SHOW_REF") {
+    // `SHOW t` and `DESCRIBE t` carry a query; the forms without one list what the instance holds.
+    if (node["query"] === null) throw new RefusedStatement("only SHOW TABLES and DESCRIBE of one table are allowed");
+  } else if (type === "BASE_TABLE") {
+    visitTableName(walk, node, scope);
+  }
+  pushChildren(walk, node, scope);
+}
+
+function visitTableName(walk: Walk, node: TreeNode, scope: Scope): void {
+  const name = String(node["table_name"]);
+  const qualifiers = [node["catalog_name"], node["schema_name"]].filter((part) => part !== "");
+  if (qualifiers.length > 0) {
+    throw new RefusedStatement(`tables have no qualified names: ${[...qualifiers, name].join(".")}`, positionOf(node));
+  }
+  if (node["at_clause"] !== null) throw new RefusedStatement("AT is not allowed here", positionOf(node));
+  const key = nameKey(name);
+  if (scope.has(key) || walk.tables.has(key)) return;
+  walk.tables.set(key, { name, positionBytes: positionOf(node) });
+}
+
+function checkFunction(node: TreeNode): void {
+  const name = String(node["function_name"]);
+  const reason = refusalOf(name);
+  if (reason !== null) throw new RefusedStatement(`the function ${name} is not allowed: ${reason}`, positionOf(node));
+}
+
+function pushChildren(walk: Walk, node: TreeNode, scope: Scope): void {
+  for (const child of Object.values(node)) {
+    if (typeof child === "object" && child !== null) walk.steps.push({ value: child, scope });
+  }
+}
+
+function entriesOf(cteMap: unknown): { key: string; value: unknown }[] {
+  const map = isNode(cteMap) ? cteMap["map"] : undefined;
+  if (!Array.isArray(map)) throw new RefusedStatement("WITH is not understood");
+  return map.map((entry: unknown) => {
+    if (!isNode(entry)) throw new RefusedStatement("WITH is not understood");
+    return { key: String(entry["key"]), value: entry["value"] };
+  });
+}
+
+/** DuckDB writes 2^64 - 1 for nowhere. */
+function positionOf(node: TreeNode): number | null {
+  const position = node["query_location"];
+  return typeof position === "number" && Number.isSafeInteger(position) ? position : null;
+}
+
+export function isNode(value: unknown): value is TreeNode {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

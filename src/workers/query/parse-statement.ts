@@ -1,0 +1,192 @@
+import { MiniodbError } from "../../shared/errors.js";
+import { limits } from "../../shared/limits.js";
+import type { ParsedStatement } from "../../shared/messages.js";
+import { nameKey } from "../../shared/schema/table-schema.js";
+import { characterPosition, errorAt } from "./duckdb-error.js";
+import {
+  type InspectedStatement,
+  inspectStatement,
+  isNode,
+  type LocatedName,
+  RefusedStatement,
+  type TreeNode,
+} from "./inspect-statement.js";
+
+/** DuckDB's parser, as a statement check needs it. */
+export interface SqlParser {
+  /** The text of `json_serialize_sql(sql)`. */
+  serialize(sql: string): Promise<string>;
+  /** The tables that DuckDB itself finds; not always all. */
+  tableNames(sql: string): readonly string[];
+}
+
+const onlySelect = "only one SELECT, SHOW TABLES, DESCRIBE or EXPLAIN statement is allowed";
+/** Places of a semicolon that are tried as the statement's end, from the last on. */
+const endingsMax = 32;
+
+/**
+ * Decides with DuckDB's parser whether clients may run this text, and what it reads. Throws INVALID_SQL where it does
+ * not parse, SQL_NOT_ALLOWED where it is no SELECT or reaches outside; both with the place in the text.
+ */
+export async function parseStatement(parser: SqlParser, text: string): Promise<ParsedStatement> {
+  checkText(text);
+  const tree = await serialize(parser, text, text, 0);
+  if (tree !== null) return selectStatement(parser, { text, kind: "select", startBytes: 0, sql: text }, tree);
+
+  // EXPLAIN has no tree of its own. What stands behind the word must be a SELECT by itself, and only that is kept.
+  const explain = /^\s*explain(?:\s+analyze)?\s+/i.exec(text);
+  if (explain === null) throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
+  const sql = text.slice(explain[0].length);
+  const startBytes = Buffer.byteLength(explain[0]);
+  const explained = await serialize(parser, sql, text, startBytes);
+  if (explained === null) throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
+  const statement = await selectStatement(parser, { text, kind: "explain", startBytes, sql }, explained);
+  if (statement.kind === "show-tables") throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
+  const verb = /analyze/i.test(explain[0]) ? "EXPLAIN ANALYZE\n" : "EXPLAIN\n";
+  return { ...statement, sql: verb + statement.sql, startBytes: startBytes - Buffer.byteLength(verb) };
+}
+
+function checkText(text: string): void {
+  if (Buffer.byteLength(text) > limits.sqlBytesMax) {
+    throw new MiniodbError("INVALID_SQL", `a statement has at most ${limits.sqlBytesMax} bytes`);
+  }
+  // Parts of DuckDB's interface end a text at NUL, so that what is checked and what runs could differ.
+  const nul = text.indexOf("\0");
+  if (nul !== -1) throw errorAt("INVALID_SQL", "a statement holds no NUL", text, Buffer.byteLength(text.slice(0, nul)));
+}
+
+interface SerializedTree {
+  /** DuckDB's JSON text, to compare two trees by. */
+  readonly json: string;
+  readonly node: TreeNode;
+}
+
+/** The tree of the one statement in `sql`, which starts at `startBytes` of `text`; null where it is no SELECT. */
+async function serialize(
+  parser: SqlParser,
+  sql: string,
+  text: string,
+  startBytes: number,
+): Promise<SerializedTree | null> {
+  const json = await parser.serialize(sql);
+  const parsed = JSON.parse(json) as TreeNode;
+  if (parsed["error"] === true) {
+    if (parsed["error_type"] === "not implemented") return null;
+    const position = parsed["position"] === undefined ? Number.NaN : Number(parsed["position"]);
+    const positionBytes = Number.isSafeInteger(position) ? position + startBytes : null;
+    throw errorAt("INVALID_SQL", String(parsed["error_message"]), text, positionBytes);
+  }
+  const statements = parsed["statements"];
+  if (!Array.isArray(statements) || statements.length === 0) {
+    throw new MiniodbError("INVALID_SQL", "the text holds no statement");
+  }
+  if (statements.length > 1) throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
+  const statement: unknown = statements[0];
+  const node = isNode(statement) ? statement["node"] : undefined;
+  if (!isNode(node)) throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
+  return { json, node };
+}
+
+interface StatementText {
+  /** All that the client sent. */
+  readonly text: string;
+  readonly kind: "select" | "explain";
+  readonly sql: string;
+  readonly startBytes: number;
+}
+
+async function selectStatement(
+  parser: SqlParser,
+  source: StatementText,
+  tree: SerializedTree,
+): Promise<ParsedStatement> {
+  if (isShowTables(tree.node)) return { kind: "show-tables" };
+  const { text, kind, startBytes } = source;
+  const inspected = inspect(tree.node, source);
+  const sql = await withoutSemicolon(parser, source.sql, tree);
+  const tables = addNames(inspected, parser, sql).map(({ name, positionBytes }) => {
+    return { name, position: positionBytes === null ? null : characterPosition(text, positionBytes + startBytes) };
+  });
+  return { kind, sql, text, startBytes, tables, limitRows: limitOf(tree.node), parameters: inspected.parameters };
+}
+
+function inspect(node: TreeNode, source: StatementText): InspectedStatement {
+  try {
+    return inspectStatement(node);
+  } catch (error) {
+    if (!(error instanceof RefusedStatement)) throw error;
+    const position = error.positionBytes === null ? null : error.positionBytes + source.startBytes;
+    throw errorAt("SQL_NOT_ALLOWED", error.message, source.text, position);
+  }
+}
+
+/**
+ * Where a WITH stands, names were told apart by our reading of its scope; DuckDB's own list is added, so that a name
+ * that only DuckDB takes for a table must be known too.
+ */
+function addNames(inspected: InspectedStatement, parser: SqlParser, sql: string): readonly LocatedName[] {
+  if (!inspected.hasCte) return inspected.tables;
+  const known = new Set(inspected.tables.map((table) => nameKey(table.name)));
+  const more = parser.tableNames(sql).filter((name) => !known.has(nameKey(name)));
+  return [...inspected.tables, ...more.map((name) => ({ name, positionBytes: null }))];
+}
+
+/**
+ * The statement as it can stand in parentheses. A text without a semicolon can as it is: it was parsed whole, and the
+ * line feed before the closing parenthesis ends a comment. With one, the end is where the text before it has the same
+ * tree and parses in parentheses; a semicolon in a literal or comment passes neither or both.
+ */
+async function withoutSemicolon(parser: SqlParser, sql: string, tree: SerializedTree): Promise<string> {
+  if (!sql.includes(";")) return sql;
+  let end = sql.length;
+  for (let tries = 0; tries < endingsMax && end !== -1; tries++) {
+    const candidate = sql.slice(0, end);
+    if ((await parser.serialize(candidate)) === tree.json && (await standsInParentheses(parser, candidate))) {
+      return candidate;
+    }
+    end = sql.lastIndexOf(";", end - 1);
+  }
+  throw new MiniodbError("INVALID_SQL", "the end of the statement was not found: leave out its last semicolon");
+}
+
+async function standsInParentheses(parser: SqlParser, sql: string): Promise<boolean> {
+  const parsed = JSON.parse(await parser.serialize(inParentheses(sql))) as TreeNode;
+  return parsed["error"] === false && Array.isArray(parsed["statements"]) && parsed["statements"].length === 1;
+}
+
+/** The statement as a table, its text on lines of its own. */
+export function inParentheses(sql: string): string {
+  return `${parenthesesPrefix}${sql}\n) AS q`;
+}
+
+export const parenthesesPrefix = "SELECT * FROM (\n";
+
+/** `SHOW TABLES` and its synonyms, alone: `SELECT * FROM (SHOW TABLES)` has the same tree. */
+function isShowTables(node: TreeNode): boolean {
+  const table = node["from_table"];
+  if (!isNode(table) || table["type"] !== "SHOW_REF" || table["query"] !== null) return false;
+  const isPlain =
+    node["where_clause"] === null && lengthOf(node["modifiers"]) === 0 && lengthOf(node["select_list"]) === 1;
+  const list = node["select_list"];
+  const first: unknown = Array.isArray(list) ? list[0] : undefined;
+  const isStar = isNode(first) && first["type"] === "STAR";
+  return isPlain && isStar && String(table["table_name"]).replaceAll('"', "") === "tables";
+}
+
+/** What the outermost LIMIT says, when it is a plain number. */
+function limitOf(node: TreeNode): number | null {
+  const modifiers = node["modifiers"];
+  if (!Array.isArray(modifiers)) return null;
+  for (const modifier of modifiers as unknown[]) {
+    if (!isNode(modifier) || modifier["type"] !== "LIMIT_MODIFIER") continue;
+    const limit = modifier["limit"];
+    const value = isNode(limit) && limit["class"] === "CONSTANT" ? limit["value"] : undefined;
+    const rows = isNode(value) ? value["value"] : undefined;
+    if (typeof rows === "number" && Number.isSafeInteger(rows)) return rows;
+  }
+  return null;
+}
+
+function lengthOf(value: unknown): number {
+  return Array.isArray(value) ? value.length : -1;
+}

@@ -1,0 +1,91 @@
+import type { DuckDBConnection } from "@duckdb/node-api";
+import { BroadcastChannel } from "node:worker_threads";
+import { MiniodbError } from "../../shared/errors.js";
+
+/** DuckDB forgets an interrupt that comes between two statements, so that it is said again until the query ends. */
+const interruptAgainMs = 20;
+
+/**
+ * The queries of this worker that can be stopped: by their time limit, by main, or by a limit of the result.
+ *
+ * Main stores 1 in the query's word before it says anything on the channel, and a query looks at its word after it is
+ * registered here: whichever comes first, the stop is seen.
+ */
+export class RunningQueries {
+  readonly #words: Int32Array;
+  readonly #queries = new Set<RunningQuery>();
+  readonly #channel: BroadcastChannel;
+
+  constructor(cancelWords: SharedArrayBuffer, cancelChannel: string) {
+    this.#words = new Int32Array(cancelWords);
+    this.#channel = new BroadcastChannel(cancelChannel);
+    this.#channel.addEventListener("message", () => this.#stopCancelled());
+    // It must not keep a worker alive that the pool lets go.
+    this.#channel.unref();
+  }
+
+  close(): void {
+    this.#channel.close();
+  }
+
+  /** Call `end` on it when the query is over, whatever its end. */
+  start(slot: number, connection: DuckDBConnection, timeoutMs: number): RunningQuery {
+    const query = new RunningQuery(slot, connection, timeoutMs, (ended) => this.#queries.delete(ended));
+    this.#queries.add(query);
+    this.#stopCancelled();
+    return query;
+  }
+
+  #stopCancelled(): void {
+    for (const query of this.#queries) {
+      if (Atomics.load(this.#words, query.slot) === 0) continue;
+      query.stop(new MiniodbError("QUERY_TIMEOUT", "the query was cancelled"));
+    }
+  }
+}
+
+export class RunningQuery {
+  readonly slot: number;
+  readonly #connection: DuckDBConnection;
+  readonly #onEnd: (query: RunningQuery) => void;
+  readonly #timeout: NodeJS.Timeout;
+  #again: NodeJS.Timeout | undefined;
+  #reason: MiniodbError | undefined;
+
+  constructor(slot: number, connection: DuckDBConnection, timeoutMs: number, onEnd: (query: RunningQuery) => void) {
+    this.slot = slot;
+    this.#connection = connection;
+    this.#onEnd = onEnd;
+    this.#timeout = setTimeout(() => this.stop(queryTimeout(timeoutMs)), timeoutMs);
+  }
+
+  /** Why the query was stopped; undefined while it was not. The first reason stays. */
+  get reason(): MiniodbError | undefined {
+    return this.#reason;
+  }
+
+  /** Interrupts DuckDB; the query's next `checkpoint` throws the reason. */
+  stop(reason: MiniodbError): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#connection.interrupt();
+    this.#again = setInterval(() => this.#connection.interrupt(), interruptAgainMs);
+  }
+
+  /** Throws the reason when the query was stopped. */
+  checkpoint(): void {
+    if (this.#reason !== undefined) throw this.#reason;
+  }
+
+  end(): void {
+    clearTimeout(this.#timeout);
+    clearInterval(this.#again);
+    this.#onEnd(this);
+  }
+}
+
+function queryTimeout(timeoutMs: number): MiniodbError {
+  return new MiniodbError("QUERY_TIMEOUT", `the query ran longer than ${Math.ceil(timeoutMs)} ms`, {
+    timeoutMs: Math.ceil(timeoutMs),
+  });
+}
