@@ -76,6 +76,14 @@ const blockType = toType({
 
 /** `sync` (16 bytes) should be random per file: it is how a reader finds the next block after damage. */
 export function encodeAvroFile(file: AvroFile, sync: Uint8Array): Uint8Array {
+  try {
+    return encode(file, sync);
+  } catch (error) {
+    throw new MiniodbError("INTERNAL", `A record does not fit its Avro schema: ${String(error)}`, {}, error);
+  }
+}
+
+function encode(file: AvroFile, sync: Uint8Array): Uint8Array {
   const type = toType(file.schema);
   const syncBytes = asBuffer(sync);
   const meta: Record<string, Buffer> = {

@@ -24,14 +24,14 @@ export interface ManifestFile {
   readonly existing_rows_count: number;
   readonly deleted_rows_count: number;
   readonly partitions: readonly PartitionSummary[] | null;
-  readonly key_metadata: Uint8Array | null;
+  readonly key_metadata: Buffer | null;
 }
 
 interface PartitionSummary {
   readonly contains_null: boolean;
   readonly contains_nan: boolean | null;
-  readonly lower_bound: Uint8Array | null;
-  readonly upper_bound: Uint8Array | null;
+  readonly lower_bound: Buffer | null;
+  readonly upper_bound: Buffer | null;
 }
 
 /** The snapshot that a manifest, or a list, is written for. */

@@ -56,9 +56,9 @@ interface DataFileRecord {
   readonly value_counts: readonly Pair<number>[] | null;
   readonly null_value_counts: readonly Pair<number>[] | null;
   readonly nan_value_counts: readonly Pair<number>[] | null;
-  readonly lower_bounds: readonly Pair<Uint8Array>[] | null;
-  readonly upper_bounds: readonly Pair<Uint8Array>[] | null;
-  readonly key_metadata: Uint8Array | null;
+  readonly lower_bounds: readonly Pair<Buffer>[] | null;
+  readonly upper_bounds: readonly Pair<Buffer>[] | null;
+  readonly key_metadata: Buffer | null;
   readonly split_offsets: readonly number[] | null;
   readonly equality_ids: readonly number[] | null;
   readonly sort_order_id: number | null;
@@ -88,8 +88,8 @@ export interface NewEntryContext {
 export function newEntry(file: NewDataFile, context: NewEntryContext): ManifestEntry {
   const typeOf = new Map(context.schema.columns.map((column) => [column.fieldId, column.type]));
   const nulls: Pair<number>[] = [];
-  const lower: Pair<Uint8Array>[] = [];
-  const upper: Pair<Uint8Array>[] = [];
+  const lower: Pair<Buffer>[] = [];
+  const upper: Pair<Buffer>[] = [];
   for (const [id, bounds] of Object.entries(file.bounds)) {
     const key = Number(id);
     const type = typeOf.get(key);
@@ -206,10 +206,10 @@ export function decodeManifest(bytes: Uint8Array, name: string, inherited: Inher
   });
 }
 
-function byFieldId(pairs: readonly Pair<Uint8Array>[] | null): Map<number, Uint8Array> {
+function byFieldId(pairs: readonly Pair<Buffer>[] | null): Map<number, Buffer> {
   return new Map((pairs ?? []).map(({ key, value }) => [key, value]));
 }
 
-function decodeOptional(type: ColumnType, bytes: Uint8Array | undefined): string | number | boolean | null {
+function decodeOptional(type: ColumnType, bytes: Buffer | undefined): string | number | boolean | null {
   return bytes === undefined ? null : decodeBound(type, bytes);
 }

@@ -19,14 +19,14 @@ const textPointsMax = 16;
 const codePointMax = 0x10_ffff;
 
 /** A lower bound as bytes; null where the value bounds nothing (NaN). */
-export function encodeLowerBound(type: ColumnType, value: BoundValue): Uint8Array | null {
+export function encodeLowerBound(type: ColumnType, value: BoundValue): Buffer | null {
   // -0 is below +0 in the total order of the specification, and a zero of either sign may be in the file.
   if (type === "double" && value === 0) return doubleBytes(-0);
   return encodeValue(type, typeof value === "string" && isText(type) ? cutText(value) : value);
 }
 
 /** An upper bound as bytes; null where the value bounds nothing (NaN), or is cut and has no successor. */
-export function encodeUpperBound(type: ColumnType, value: BoundValue): Uint8Array | null {
+export function encodeUpperBound(type: ColumnType, value: BoundValue): Buffer | null {
   if (type === "double" && value === 0) return doubleBytes(0);
   if (typeof value !== "string" || !isText(type)) return encodeValue(type, value);
   const cut = cutText(value);
@@ -56,22 +56,22 @@ export function decodeBound(type: ColumnType, bytes: Uint8Array): BoundValue | n
 }
 
 /** A partition value or bound of the day partition: 4 bytes, little-endian. */
-export function encodeDay(day: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setInt32(0, day, true);
+export function encodeDay(day: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(day);
   return bytes;
 }
 
-function encodeValue(type: ColumnType, value: BoundValue): Uint8Array | null {
+function encodeValue(type: ColumnType, value: BoundValue): Buffer | null {
   switch (type) {
     case "boolean":
       assert(typeof value === "boolean", "a bound of a boolean column is a boolean");
-      return Uint8Array.of(value ? 1 : 0);
+      return Buffer.of(value ? 1 : 0);
     case "long":
     case "timestamp": {
       assert(typeof value === "string", `a bound of a ${type} column is decimal text`);
-      const bytes = new Uint8Array(8);
-      new DataView(bytes.buffer).setBigInt64(0, BigInt(value), true);
+      const bytes = Buffer.alloc(8);
+      bytes.writeBigInt64LE(BigInt(value));
       return bytes;
     }
     case "double":
@@ -86,9 +86,9 @@ function encodeValue(type: ColumnType, value: BoundValue): Uint8Array | null {
   }
 }
 
-function doubleBytes(value: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setFloat64(0, value, true);
+function doubleBytes(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleLE(value);
   return bytes;
 }
 

@@ -1,0 +1,144 @@
+/** What the catalog tests share: a warehouse in a temporary folder, with a clock and chance of the test's own. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { RealDisk } from "../../../src/shared/disk/real-disk.js";
+import { catalogContext, type CatalogContext } from "../../../src/shared/iceberg/catalog-context.js";
+import type { NewDataFile } from "../../../src/shared/iceberg/manifest.js";
+import type { TableIdentity } from "../../../src/shared/messages.js";
+import { initialSchema, withColumn, type TableSchema } from "../../../src/shared/schema/table-schema.js";
+import { LocalStore } from "../../../src/shared/store/local-store.js";
+import type { ByteRange, ObjectEntry, ObjectStore } from "../../../src/shared/store/object-store.js";
+import { dataFileKey } from "../../../src/shared/store/store-paths.js";
+import { seededRandom, type SeededRandom } from "../../harness/seeded-random.js";
+
+/** For tests of logic: the same calls without the waiting. */
+class UnsyncedDisk extends RealDisk {
+  override fdatasync(): void {}
+  override syncFolder(): void {}
+}
+
+/** The test's own time: objects carry the time of their last put by it. */
+export class TestClock {
+  nowMs = Date.UTC(2026, 0, 31, 12);
+}
+
+class ClockedStore implements ObjectStore {
+  readonly #store: ObjectStore;
+  readonly #clock: TestClock;
+  readonly #times: Map<string, number>;
+
+  constructor(store: ObjectStore, clock: TestClock, times: Map<string, number>) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#times = times;
+  }
+
+  get(key: string, range?: ByteRange): Promise<Uint8Array> {
+    return this.#store.get(key, range);
+  }
+
+  async put(key: string, body: Uint8Array): Promise<void> {
+    await this.#store.put(key, body);
+    this.#times.set(key, this.#clock.nowMs);
+  }
+
+  async putIfAbsent(key: string, body: Uint8Array): Promise<boolean> {
+    const isOurs = await this.#store.putIfAbsent(key, body);
+    if (isOurs) this.#times.set(key, this.#clock.nowMs);
+    return isOurs;
+  }
+
+  async putFile(key: string, path: string): Promise<void> {
+    await this.#store.putFile(key, path);
+    this.#times.set(key, this.#clock.nowMs);
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectEntry> {
+    for await (const entry of this.#store.list(prefix)) {
+      yield { ...entry, modifiedMs: this.#times.get(entry.key) ?? this.#clock.nowMs };
+    }
+  }
+
+  listFolders(prefix: string): Promise<string[]> {
+    return this.#store.listFolders(prefix);
+  }
+
+  delete(key: string): Promise<void> {
+    return this.#store.delete(key);
+  }
+
+  removeEmptyFolders(prefix: string): Promise<void> {
+    return this.#store.removeEmptyFolders(prefix);
+  }
+
+  readableUrl(key: string): string {
+    return this.#store.readableUrl(key);
+  }
+
+  uri(key: string): string {
+    return this.#store.uri(key);
+  }
+}
+
+export interface TestWarehouse {
+  readonly root: string;
+  readonly clock: TestClock;
+  readonly random: SeededRandom;
+  readonly store: ObjectStore;
+  /** A context as one worker has it; `parts` replace what a test wants otherwise. */
+  readonly context: (parts?: Partial<CatalogContext>) => CatalogContext;
+  readonly close: () => void;
+}
+
+export function openWarehouse(seed: number): TestWarehouse {
+  const root = mkdtempSync(join(tmpdir(), "miniodb-catalog-"));
+  const clock = new TestClock();
+  const random = seededRandom(seed);
+  const local = new LocalStore({ root, disk: new UnsyncedDisk(), sweepTemporary: false });
+  const store = new ClockedStore(local, clock, new Map());
+  const context = (parts: Partial<CatalogContext> = {}) =>
+    catalogContext(parts.store ?? store, {
+      nowMs: () => clock.nowMs,
+      random: random.real,
+      newUuid: () => seededUuid(random),
+      sleep: () => new Promise((resolve) => setImmediate(resolve)),
+      ...parts,
+    });
+  return { root, clock, random, store, context, close: () => rmSync(root, { recursive: true }) };
+}
+
+export function seededUuid(random: SeededRandom): string {
+  const hex = Array.from({ length: 32 }, () => random.integer(16).toString(16)).join("");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** timestamp (1), id (2), value: long (3), label: string (4). */
+export const sampleSchema: TableSchema = withColumn(withColumn(initialSchema, "value", "long"), "label", "string");
+
+/** 2026-01-31. */
+export const sampleDay = 20_484;
+const dayMicros = 86_400_000_000n;
+
+/** A data file that says it has these rows; its bytes are no Parquet. Put in the store already. */
+export async function putSampleFile(
+  warehouse: TestWarehouse,
+  identity: TableIdentity,
+  shape: { readonly rows: number; readonly day?: number; readonly fieldIds?: readonly number[] },
+): Promise<NewDataFile> {
+  const day = shape.day ?? sampleDay;
+  const uuid = seededUuid(warehouse.random);
+  const key = dataFileKey(identity.location, { day, createdMs: warehouse.clock.nowMs, uuid });
+  const body = Buffer.from(`rows ${shape.rows}`);
+  await warehouse.store.put(key, body);
+  const fieldIds = shape.fieldIds ?? [1, 2, 3, 4];
+  const start = BigInt(day) * dayMicros;
+  const bounds = {
+    1: { lower: String(start), upper: String(start + dayMicros - 1n), nulls: 0 },
+    ...(fieldIds.includes(3) ? { 3: { lower: "-5", upper: "9007199254740993", nulls: 1 } } : {}),
+    ...(fieldIds.includes(4)
+      ? { 4: { lower: "alpha", upper: "a text of more than sixteen characters", nulls: 0 } }
+      : {}),
+  };
+  return { key, bytes: body.length, rows: shape.rows, day, bounds, fieldIds };
+}
