@@ -31,6 +31,12 @@ export const failpointNames = [
   "commit.metadata.written",
   "commit.hint.written",
   "garbage.object.removed",
+  "seal.file.written",
+  "seal.file.named",
+  "flush.file.written",
+  "flush.file.stored",
+  "flush.commit.next",
+  "compact.commit.next",
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 

@@ -12,6 +12,8 @@
 import type { MessagePort } from "node:worker_threads";
 import type { RowError } from "./columns/row-account.js";
 import type { ErrorMessage } from "./errors.js";
+import type { CatalogOptions } from "./iceberg/catalog-context.js";
+import type { CommitResult } from "./iceberg/commit-result.js";
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
 import type { TableSchema } from "./schema/table-schema.js";
 import type { TableSettings } from "./schema/table-settings.js";
@@ -81,7 +83,14 @@ export type MainToIngest =
   | { readonly kind: "drop-table"; readonly uuid: string }
   | { readonly kind: "change-settings"; readonly uuid: string; readonly settings: TableSettings }
   /** Hand over the visible records after `afterSequence`; answered by `records` with the same ticket. */
-  | { readonly kind: "take-records"; readonly ticket: number; readonly uuid: string; readonly afterSequence: number; /** Where the slice ends at the latest; null: at the last visible row. */ readonly throughSequence: number | null; readonly purpose: "seal" | "flush" }
+  | {
+      readonly kind: "take-records";
+      readonly ticket: number;
+      readonly uuid: string;
+      readonly afterSequence: number;
+      /** Where the slice ends at the latest; null: at the last visible row. */ readonly throughSequence: number | null;
+      readonly purpose: "seal" | "flush";
+    }
   /** A commit covers everything up to here: forget it. `committedFieldIds` may be in files from now on. */
   | { readonly kind: "flushed"; readonly uuid: string; readonly sequence: number; readonly schema: TableSchema }
   | { readonly kind: "stop" };
@@ -132,17 +141,42 @@ export interface OpenTable {
 
 export type IngestToMain =
   /** All replayed rows are in the buffers. */
-  | { readonly kind: "ready"; readonly replayedRows: number; /** By table uuid. */ readonly lastSequences: Readonly<Record<string, number>>; /** Runs of sequences that damage took from the log. */ readonly gaps: readonly ReplayGap[] }
+  | {
+      readonly kind: "ready";
+      readonly replayedRows: number;
+      /** By table uuid. */ readonly lastSequences: Readonly<Record<string, number>>;
+      /** Runs of sequences that damage took from the log. */ readonly gaps: readonly ReplayGap[];
+    }
   /** A request names a table that this worker does not hold: answer open-table (creating it) or refuse-table. */
   | { readonly kind: "need-table"; readonly worker: number; readonly name: string; readonly mayCreate: boolean }
   /** The table belongs to another worker (main could not see the name): main sends the body there. */
   | { readonly kind: "reroute"; readonly requestId: number; readonly table: string; readonly body: Uint8Array }
   /** Sent before the completion of a request that has row errors or failed. */
-  | { readonly kind: "request-detail"; readonly requestId: number; readonly errors: readonly RowError[]; readonly error: ErrorMessage | null; readonly id: string | null }
+  | {
+      readonly kind: "request-detail";
+      readonly requestId: number;
+      readonly errors: readonly RowError[];
+      readonly error: ErrorMessage | null;
+      readonly id: string | null;
+    }
   /** `lastSequence` is the last row of the slice; the sequence asked after when there was nothing to hand over. */
-  | { readonly kind: "records"; readonly ticket: number; readonly uuid: string; readonly slice: RecordSlice; readonly lastSequence: number; /** Null when the table is gone. */ readonly schema: TableSchema | null }
+  | {
+      readonly kind: "records";
+      readonly ticket: number;
+      readonly uuid: string;
+      readonly slice: RecordSlice;
+      readonly lastSequence: number;
+      /** Null when the table is gone. */ readonly schema: TableSchema | null;
+    }
   /** Buffer sizes, when a table crosses its flush size and about every second while it holds rows. */
-  | { readonly kind: "table-load"; readonly uuid: string; readonly rows: number; readonly bytes: number; readonly oldestMs: number; readonly lastSequence: number }
+  | {
+      readonly kind: "table-load";
+      readonly uuid: string;
+      readonly rows: number;
+      readonly bytes: number;
+      readonly oldestMs: number;
+      readonly lastSequence: number;
+    }
   | { readonly kind: "stopped" };
 
 // ---- ingest worker -> WAL thread, main <-> WAL thread ----------------------------------------------------------
@@ -194,13 +228,33 @@ export type ToWal =
   | { readonly kind: "stop" };
 
 export type WalToMain =
-  | { readonly kind: "opened"; readonly stream: string; readonly segments: number; readonly bytes: number; /** What was damaged, and copied to `quarantine/`. */ readonly quarantinedBytes: number }
+  | {
+      readonly kind: "opened";
+      readonly stream: string;
+      readonly segments: number;
+      readonly bytes: number;
+      /** What was damaged, and copied to `quarantine/`. */ readonly quarantinedBytes: number;
+    }
   | { readonly kind: "worker-replaced"; readonly worker: number }
   | { readonly kind: "stalled"; readonly message: string }
   | { readonly kind: "resumed" }
   /** When the segments change, and about every second while something is written. */
-  | { readonly kind: "wal-load"; readonly segments: number; readonly bytes: number; readonly oldestPinnedBy: string | null; readonly totals: WalTotals }
+  | {
+      readonly kind: "wal-load";
+      readonly segments: number;
+      readonly bytes: number;
+      readonly oldestPinnedBy: string | null;
+      readonly totals: WalTotals;
+    }
   | { readonly kind: "stopped" };
+
+/** Since the WAL thread began; for /metrics, where the bench reads how large a group is. */
+export interface WalTotals {
+  /** Bytes of records. */
+  readonly writtenBytes: number;
+  /** Groups, which is fdatasync calls. */
+  readonly syncs: number;
+}
 
 // ---- main <-> query pool ---------------------------------------------------------------------------------------
 
@@ -294,7 +348,79 @@ export type QueryResult =
 
 // ---- main <-> persist pool -------------------------------------------------------------------------------------
 
-/** Encodes rows of a table's buffer as a hot segment. Needs no store. */
+/**
+ * All that a persist worker is started with (piscina's workerData), in the pool of seals and in that of flushes; the
+ * task's name is `runPersistTask`.
+ */
+export interface PersistWorkerOptions {
+  readonly store: StoreOptions;
+  /** Absolute, for files that are not objects yet; on the local store's device, where there is one. */
+  readonly temporaryFolder: string;
+  /** Files that lie in the temporary folder before they are put into the store: more days than that take more rounds. */
+  readonly partitionsPerRound: number;
+  /** DuckDB's limit in a worker that compacts. */
+  readonly compactionMemoryBytes: number;
+  readonly catalog: CatalogOptions;
+  /** Word 0 becomes 1 when the server stops: flushes and compactions then end with SHUTTING_DOWN before their next file. */
+  readonly stopWord: SharedArrayBuffer;
+}
+
+/** The warehouse. */
+export interface StoreOptions {
+  readonly kind: "local";
+  readonly folder: string;
+}
+
+export type PersistTask =
+  | SealTask
+  | FlushTask
+  | CompactTask
+  /** Loads and compiles the encoder, so that the first seal need not wait for it; answered by `done`. */
+  | { readonly kind: "warm-up" }
+  /**
+   * All live tables, answered by `tables`. As the first task of a process, before any other writes, it also removes what
+   * a crashed process left in the temporary folders.
+   */
+  | { readonly kind: "load-warehouse"; readonly isFirst: boolean }
+  /** Answered by `table`, or fails with TABLE_NOT_FOUND. */
+  | { readonly kind: "load-table"; readonly identity: TableIdentity }
+  /** Answered by `table`; fails with TABLE_EXISTS. */
+  | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
+  /** Answered by `committed`. */
+  | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly settings: TableSettings }
+  /** Answered by `done`. */
+  | { readonly kind: "drop-table"; readonly identity: TableIdentity }
+  /** Keeps the newest snapshots and the young ones; answered by `committed`. */
+  | {
+      readonly kind: "expire-snapshots";
+      readonly identity: TableIdentity;
+      readonly keep: number;
+      readonly olderThanMs: number;
+    }
+  /** Answered by `collected`. */
+  | {
+      readonly kind: "collect-garbage";
+      readonly graceMs: number;
+      /** In use whatever the metadata says. */ readonly keepKeys: readonly string[];
+    };
+
+/** Never rejects: errors come as `failed`. */
+export type PersistResult =
+  | SealResult
+  /** applyCommit (iceberg/commit-result.ts) makes the new TableState of it; where that answers null, load the table. */
+  | { readonly kind: "committed"; readonly commit: CommitResult }
+  | { readonly kind: "table"; readonly state: TableState }
+  | { readonly kind: "tables"; readonly states: readonly TableState[] }
+  | {
+      readonly kind: "collected";
+      readonly files: number;
+      readonly bytes: number;
+      readonly failed: readonly { readonly location: string; readonly error: ErrorMessage }[];
+    }
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly error: ErrorMessage };
+
+/** Encodes rows of a table's buffer as a hot segment. Touches neither store nor temporary folder. */
 export interface SealTask {
   readonly kind: "seal";
   readonly slice: RecordSlice;
@@ -316,10 +442,31 @@ export interface SealResult {
   readonly lastSequence: number;
 }
 
-/** Since the WAL thread began; for /metrics, where the bench reads how large a group is. */
-export interface WalTotals {
-  /** Bytes of records. */
-  readonly writtenBytes: number;
-  /** Groups, which is fdatasync calls. */
-  readonly syncs: number;
+/**
+ * Writes rows of a table's buffer as data files and commits them with the stream's new position, answered by
+ * `committed`: then they are durable in the store. On any error, STORE_UNAVAILABLE above all, the commit may or may not
+ * have been made; the same task again finds out, and writes no row twice.
+ */
+export interface FlushTask {
+  readonly kind: "flush";
+  readonly identity: TableIdentity;
+  /** Uuid of the log that the rows come from. */
+  readonly stream: string;
+  /** The stream's position in the table; rows (afterSequence, lastSequence] are taken. */
+  readonly afterSequence: number;
+  readonly lastSequence: number;
+  /** As of the last row. A column with `replacesFieldId` makes the flush rewrite the files that hold the old field. */
+  readonly schema: TableSchema;
+  readonly settings: TableSettings;
+  readonly slice: RecordSlice;
+}
+
+/** Merges files of one day into one, sorted; answered by `committed`. Fails with COMMIT_CONFLICT when one is gone. */
+export interface CompactTask {
+  readonly kind: "compact";
+  readonly identity: TableIdentity;
+  /** The committed schema. */
+  readonly schema: TableSchema;
+  readonly settings: TableSettings;
+  readonly files: readonly DataFile[];
 }

@@ -1,0 +1,95 @@
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { assert } from "../../shared/assert.js";
+import { decodeThriftStruct, type ThriftStruct, type ThriftValue } from "./thrift-compact.js";
+
+/** What a Parquet file says of itself at its end. */
+export interface ParquetFooter {
+  readonly rows: number;
+  /** Per row group and leaf column in file order; null where the writer left statistics out. */
+  readonly statistics: readonly (readonly (ChunkStatistics | null)[])[];
+}
+
+/** Of one column in one row group. Bounds are PLAIN-encoded values; texts may be cut, but bound all the same. */
+export interface ChunkStatistics {
+  readonly values: number;
+  readonly nulls: number;
+  readonly lower: Buffer | null;
+  readonly upper: Buffer | null;
+}
+
+/**
+ * Reads the footer back: the streaming writer of parquet-wasm drops without a word what it fails to write, and the
+ * bounds that the encoder has computed on its way need not be computed again.
+ *
+ * ```
+ * file            "PAR1" | row groups | FileMetaData | u32 length of FileMetaData | "PAR1"
+ * FileMetaData    3 num_rows, 4 list<RowGroup>
+ * RowGroup        1 list<ColumnChunk>, 3 num_rows
+ * ColumnChunk     3 ColumnMetaData
+ * ColumnMetaData  5 num_values (nulls included), 12 Statistics
+ * Statistics      3 null_count, 5 max_value, 6 min_value
+ * ```
+ * https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+ */
+export function readParquetFooter(path: string): ParquetFooter {
+  const fd = openSync(path, "r");
+  try {
+    const { size } = fstatSync(fd);
+    const tail = readAt(fd, Math.max(0, size - 8), Math.min(size, 8));
+    assert(tail.length === 8 && tail.toString("latin1", 4) === "PAR1", "a Parquet file ends with its magic bytes");
+    const footerBytes = tail.readUInt32LE(0);
+    assert(footerBytes + 12 <= size, "a Parquet footer lies within its file");
+    return parseFooter(decodeThriftStruct(readAt(fd, size - 8 - footerBytes, footerBytes)));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function parseFooter(metadata: ThriftStruct): ParquetFooter {
+  const rowGroups = listOf(metadata.get(4)).map((group) => {
+    return listOf(structOf(group).get(1)).map((chunk) => parseStatistics(structOf(structOf(chunk).get(3))));
+  });
+  return { rows: integerOf(metadata.get(3)), statistics: rowGroups };
+}
+
+function parseStatistics(column: ThriftStruct): ChunkStatistics | null {
+  const statistics = column.get(12);
+  if (statistics === undefined) return null;
+  const fields = structOf(statistics);
+  return {
+    values: integerOf(column.get(5)),
+    nulls: integerOf(fields.get(3) ?? 0),
+    lower: bytesOf(fields.get(6)),
+    upper: bytesOf(fields.get(5)),
+  };
+}
+
+function structOf(value: ThriftValue | undefined): ThriftStruct {
+  assert(value instanceof Map, "a struct is where the footer should have one");
+  return value;
+}
+
+function listOf(value: ThriftValue | undefined): readonly ThriftValue[] {
+  assert(Array.isArray(value), "a list is where the footer should have one");
+  return value as readonly ThriftValue[];
+}
+
+function integerOf(value: ThriftValue | undefined): number {
+  assert(typeof value === "number", "an integer is where the footer should have one");
+  return value;
+}
+
+function bytesOf(value: ThriftValue | undefined): Buffer | null {
+  return Buffer.isBuffer(value) ? value : null;
+}
+
+function readAt(fd: number, position: number, bytes: number): Buffer {
+  const buffer = Buffer.alloc(bytes);
+  let done = 0;
+  while (done < bytes) {
+    const read = readSync(fd, buffer, done, bytes - done, position + done);
+    assert(read > 0, "a file does not shrink while it is read");
+    done += read;
+  }
+  return buffer;
+}

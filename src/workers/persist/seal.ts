@@ -1,0 +1,34 @@
+import { renameSync, rmSync } from "node:fs";
+import { assert } from "../../shared/assert.js";
+import type { SealResult, SealTask } from "../../shared/messages.js";
+import { ArrowStreamWriter } from "./arrow-stream.js";
+import { writeParquetFile, type ParquetFormat } from "./parquet-file.js";
+import { rowsInRange } from "./row-source.js";
+import { typeRows } from "./typed-rows.js";
+
+/**
+ * Hot segments are written once and read a few times within seconds: what counts is the time of both. No compression,
+ * no dictionary, no statistics.
+ */
+const hotFormat: ParquetFormat = {
+  compression: "none",
+  statistics: false,
+  rowGroupRows: 122_880,
+  encodings: new Map(),
+};
+
+/**
+ * Writes the rows of the range, in the order of their sequences, as a hot segment. Nothing is durable when it returns:
+ * a crash loses the file, and the rows come back from the log. Readers see the whole file or none.
+ */
+export async function sealRows(task: SealTask): Promise<SealResult> {
+  const { slice, schema, path, afterSequence, lastSequence } = task;
+  const rows = typeRows(rowsInRange(slice, task), schema);
+  assert(rows.rowCount > 0, "a seal has rows");
+  const temporary = `${path}.tmp`;
+  rmSync(temporary, { force: true });
+  const chunks = new ArrowStreamWriter(rows, null).chunks(0, rows.rowCount);
+  const { bytes } = await writeParquetFile(temporary, chunks, hotFormat);
+  renameSync(temporary, path);
+  return { kind: "sealed", rows: rows.rowCount, bytes, firstSequence: afterSequence + 1, lastSequence };
+}
