@@ -1,1 +1,4 @@
-export { runIngest as default } from "./buffer/run-ingest.js";
+import { runIngest as run } from "./buffer/run-ingest.js";
+
+/** The piscina task of an ingest worker. */
+export const runIngest = run;

@@ -1,6 +1,5 @@
-import { randomUUID } from "node:crypto";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { IngestToMain, MainToIngest, OpenTable, TableState, ToWal } from "../../shared/messages.js";
+import type { IngestToMain, MainToIngest, OpenTable, ToWal } from "../../shared/messages.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
@@ -67,9 +66,9 @@ export class TableService {
   async changeSettings(name: string, settings: TableSettings): Promise<TableEntry> {
     const { registry, pool, toWorker } = this.#options;
     const entry = registry.get(name);
-    const state = await pool.changeSettings(entry.identity, settings);
-    // A flush may have committed meanwhile: its files and position are newer than what this commit saw.
-    entry.state = { ...entry.state, settings: state.settings, version: Math.max(state.version, entry.state.version) };
+    const commit = await pool.changeSettings(entry.identity, settings);
+    const state = await pool.stateAfter(commit, () => entry.state);
+    entry.adopt(state, Math.max(entry.flushedSequence, state.positions[entry.stream] ?? 0));
     toWorker(entry.worker, { kind: "change-settings", uuid: entry.identity.uuid, settings });
     return entry;
   }
@@ -100,8 +99,7 @@ export class TableService {
     if (registry.count >= tablesMax) {
       throw new MiniodbError("SERVER_BUSY", `There are tables.max = ${tablesMax} tables already`, { tablesMax });
     }
-    const uuid = randomUUID();
-    const state: TableState = await pool.createTable(name, uuid, settings);
+    const state = await pool.createTable(name, settings);
     const entry = registry.add(state);
     toWorker(entry.worker, { kind: "open-table", table: openTable(entry) });
     return entry;

@@ -70,13 +70,13 @@ export class Engine {
       limits: config.seal,
       hotFolder: folder.hot,
       records: this.#records,
-      pool: pools.seal,
+      pool: pools.quick,
       onError,
     });
     this.flushes = new FlushCoordinator({
       limits: config.flush,
       records: this.#records,
-      pool: pools.persist,
+      pool: pools.slow,
       onFlushed: (entry, sequence) => this.#onFlushed(entry, sequence),
       onError: (doing, error) => {
         this.metrics.flushed("failed", 0);
@@ -85,7 +85,7 @@ export class Engine {
     });
     this.tables = new TableService({
       registry: this.registry,
-      pool: pools.persist,
+      pool: pools.quick,
       toWorker: (worker, message) => ingest.post(worker, message),
       toWal: (message) => wal.post(message),
       onDropped: (entry) => this.flushes.forget(entry),
@@ -102,7 +102,7 @@ export class Engine {
     });
     const { readableUrl } = pools;
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, readableUrl });
-    this.#upkeep = new Upkeep({ config, registry: this.registry, pool: pools.persist, onError });
+    this.#upkeep = new Upkeep({ config, registry: this.registry, pool: pools.slow, onError });
     this.metrics = this.#openMetrics();
   }
 
@@ -241,6 +241,7 @@ export class Engine {
         bufferedRows: () => sumOf((entry) => entry.bufferedRows),
         hotSegments: () => sumOf((entry) => entry.hot.length),
         requestsUnderWay: () => writes.pendingCount,
+        walTotals: () => wal.load?.totals ?? { writtenBytes: 0, syncs: 0 },
         walBytes: () => wal.load?.bytes ?? 0,
         walSegments: () => wal.load?.segments ?? 0,
         walStalled: () => wal.stall !== null,

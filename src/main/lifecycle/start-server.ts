@@ -35,7 +35,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const lock = await takeDataFolder(folder);
 
   const pools = openPersistPools(config, folder);
-  const states = await pools.persist.loadWarehouse();
+  const states = await pools.slow.loadWarehouse();
 
   const slab = new SlabAllocator(powerOfTwoAtMost(config.ingest.slabBytes));
   const mainBell = new MainDoorbell(() => engine?.drain());
@@ -82,6 +82,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
 
   engine = new Engine({ config, log, version, folder, pools, slab, ingest, wal, stream: opened.stream, states });
   engine.start(await ingest.start(wal));
+  await pools.quick.warmUp();
   const { server, queries } = await openDoors(engine, { config, log, version, slab });
 
   const url = `http://${server.host}:${server.port}`;

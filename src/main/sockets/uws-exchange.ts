@@ -89,8 +89,7 @@ export class UwsExchange extends Exchange {
       this.#response = null;
       response.cork(() => {
         writeHead(response, status, headers, this.core.draining);
-        if (totalBytes === null) response.endWithoutBody();
-        else response.endWithoutBody(totalBytes);
+        endHead(response, totalBytes);
       });
       this.settle();
       return discardStream;
@@ -134,9 +133,10 @@ function writeCorkedReply(): void {
   const { response, status, headers, body, isHead, close } = corked;
   if (response === null) return;
   corked.response = null;
-  writeHead(response, status, headers, false);
+  const hasNoBody = isHead || isBodiless(status);
+  writeHead(response, status, headers, close && hasNoBody);
   if (isBodiless(status)) response.endWithoutBody();
-  else if (isHead) response.endWithoutBody(Buffer.byteLength(body), close);
+  else if (isHead) endHead(response, Buffer.byteLength(body));
   else response.end(body, close);
 }
 
@@ -149,10 +149,19 @@ function writeHead(response: HttpResponse, status: number, headers: ReplyHeaders
   if (close) response.writeHeader("connection", "close");
 }
 
+/**
+ * Ends a reply to HEAD. The length is a header of ours: `endWithoutBody(length)` would leave the response pending, and
+ * the next request of the connection would then count as pipelined.
+ */
+function endHead(response: HttpResponse, bodyBytes: number | null): void {
+  if (bodyBytes !== null) response.writeHeader("content-length", String(bodyBytes));
+  response.endWithoutBody();
+}
+
 function contentLengthOf(method: string, request: HttpRequest): number {
   const text = request.getHeader("content-length");
-  // The parser has refused anything but digits, and a length beside a transfer-encoding.
-  if (text !== "") return Number(text);
+  // A length that is none gets to the handler; the parser then refuses the body, and the exchange is aborted.
+  if (text !== "") return /^\d+$/.test(text) ? Number(text) : -1;
   if (method === "GET" || method === "HEAD") return 0;
   return request.getHeader("transfer-encoding") === "" ? 0 : -1;
 }

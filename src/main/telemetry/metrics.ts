@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import type { WalTotals } from "../../shared/messages.js";
 import type { WriteOutcome } from "../write/write-request.js";
 
 /** Values that are read when somebody asks, not counted along the way. */
@@ -9,6 +10,7 @@ export interface MetricSources {
   readonly hotSegments: () => number;
   readonly requestsUnderWay: () => number;
   readonly walBytes: () => number;
+  readonly walTotals: () => WalTotals;
   readonly walSegments: () => number;
   readonly walStalled: () => boolean;
   readonly failingFlushes: () => number;
@@ -65,6 +67,11 @@ export class Metrics {
     gauge("miniodb_hot_segments", "Hot segments of all tables.", sources.hotSegments);
     gauge("miniodb_pool_requests_under_way", "Writes between admission and reply.", sources.requestsUnderWay);
     gauge("miniodb_pool_slab_used_bytes", "Shared memory held by large bodies.", sources.slabUsedBytes);
+    const total = (name: string, help: string, read: () => number): void => {
+      new Counter({ name, help, registers, collect(this: Counter) { this.reset(); this.inc(read()); } });
+    };
+    total("miniodb_wal_written_bytes_total", "Bytes of log records.", () => sources.walTotals().writtenBytes);
+    total("miniodb_wal_syncs_total", "Groups that were synced.", () => sources.walTotals().syncs);
     gauge("miniodb_wal_bytes", "Log segments on disk.", sources.walBytes);
     gauge("miniodb_wal_segments", "Log segments on disk.", sources.walSegments);
     gauge("miniodb_wal_stalled", "1 while the log cannot be written.", () => (sources.walStalled() ? 1 : 0));

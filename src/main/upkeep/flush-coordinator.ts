@@ -1,5 +1,4 @@
 import { MiniodbError } from "../../shared/errors.js";
-import type { TableState } from "../../shared/messages.js";
 import type { RecordBroker } from "../catalog/record-broker.js";
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
@@ -144,7 +143,7 @@ export class FlushCoordinator {
     if (lastSequence <= afterSequence) return;
     entry.flushBoundary = lastSequence;
     const { identity, state, stream } = entry;
-    const committed: TableState = await pool.flush({
+    const commit = await pool.flush({
       identity,
       stream,
       afterSequence,
@@ -153,6 +152,7 @@ export class FlushCoordinator {
       settings: state.settings,
       slice,
     });
+    const committed = await pool.stateAfter(commit, () => entry.state);
     if (entry.isDropped) return;
     entry.adopt(committed, lastSequence);
     onFlushed(entry, lastSequence);

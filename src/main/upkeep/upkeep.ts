@@ -42,14 +42,18 @@ export class Upkeep {
     for (const entry of registry.all()) {
       if (this.#isStopped) return;
       try {
-        await pool.expireSnapshots(entry.identity, { keep: config.snapshots.keep, maxAgeMs: config.snapshots.maxAgeMs });
+        const { keep, maxAgeMs } = config.snapshots;
+        const commit = await pool.expireSnapshots(entry.identity, { keep, olderThanMs: maxAgeMs });
+        const state = await pool.stateAfter(commit, () => entry.state);
+        entry.adopt(state, Math.max(entry.flushedSequence, state.positions[entry.stream] ?? 0));
       } catch (error) {
         onError(`expiring snapshots of ${entry.name}`, error);
       }
     }
     if (this.#isStopped) return;
     try {
-      await pool.collectGarbage(config.garbage.graceMs);
+      // A running query may read files that the newest snapshot no longer names; the grace time covers it too.
+      await pool.collectGarbage(config.garbage.graceMs, []);
     } catch (error) {
       onError("collecting garbage", error);
     }

@@ -1,0 +1,155 @@
+import { join } from "node:path";
+import { Piscina } from "piscina";
+import type { Config } from "../../shared/config.js";
+import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
+import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
+import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
+import type {
+  CompactTask,
+  FlushTask,
+  PersistResult,
+  PersistTask,
+  PersistWorkerOptions,
+  SealTask,
+  TableIdentity,
+  TableState,
+} from "../../shared/messages.js";
+import type { TableSettings } from "../../shared/schema/table-settings.js";
+import type { DataFolder } from "./data-folder.js";
+import { workerUrls } from "./worker-urls.js";
+
+type Done<Kind extends PersistResult["kind"]> = Extract<PersistResult, { kind: Kind }>;
+type WithoutKind<Task> = Omit<Task, "kind">;
+
+export interface PersistPools {
+  /** Short tasks that somebody waits for: hot segments, and the tables' own commits. They never wait for a flush. */
+  readonly quick: PersistPool;
+  /** Long tasks: flushes, compaction, upkeep. */
+  readonly slow: PersistPool;
+  /** What DuckDB opens for a committed data file. */
+  readonly readableUrl: (key: string) => string;
+  close(): Promise<void>;
+}
+
+export function openPersistPools(config: Config, folder: DataFolder): PersistPools {
+  const stopWord = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  const options: PersistWorkerOptions = {
+    store: { kind: "local", folder: folder.warehouse },
+    temporaryFolder: join(folder.temp, "persist"),
+    partitionsPerRound: config.flush.partitionsMax,
+    compactionMemoryBytes: config.query.memoryBytes,
+    catalog: {
+      ...defaultCatalogOptions,
+      snapshotsKeep: config.snapshots.keep,
+      snapshotAgeMsMax: config.snapshots.maxAgeMs,
+      garbageGraceMs: config.garbage.graceMs,
+    },
+    stopWord,
+  };
+  const quick = new PersistPool(options, 1);
+  const slow = new PersistPool(options, config.flush.workers);
+  return {
+    quick,
+    slow,
+    readableUrl: (key) => join(folder.warehouse, key),
+    close: async () => {
+      Atomics.store(new Int32Array(stopWord), 0, 1);
+      await Promise.all([quick.close(), slow.close()]);
+    },
+  };
+}
+
+/**
+ * Tasks of the persist workers. Every method rejects with the MiniodbError that the worker met, WORKER_LOST when the
+ * thread died; after STORE_UNAVAILABLE or WORKER_LOST a commit may or may not have been made.
+ */
+export class PersistPool {
+  readonly #pool: Piscina<PersistTask, PersistResult>;
+
+  constructor(workerData: PersistWorkerOptions, threads: number) {
+    this.#pool = new Piscina({
+      filename: workerUrls.persist,
+      name: "runPersistTask",
+      minThreads: threads,
+      maxThreads: threads,
+      workerData,
+    });
+  }
+
+  async warmUp(): Promise<void> {
+    await this.#run({ kind: "warm-up" }, "done");
+  }
+
+  /** The file is there when it resolves; not synced, as the log can make it again. */
+  seal(task: WithoutKind<SealTask>): Promise<Done<"sealed">> {
+    return this.#run({ kind: "seal", ...task }, "sealed");
+  }
+
+  /** When it resolves, rows and position are durable in the store, in one commit. */
+  async flush(task: WithoutKind<FlushTask>): Promise<CommitResult> {
+    return (await this.#run({ kind: "flush", ...task }, "committed")).commit;
+  }
+
+  async compact(task: WithoutKind<CompactTask>): Promise<CommitResult> {
+    return (await this.#run({ kind: "compact", ...task }, "committed")).commit;
+  }
+
+  /** All live tables. The first call of a process, before any other task, also removes what a crashed one left. */
+  async loadWarehouse(): Promise<readonly TableState[]> {
+    return (await this.#run({ kind: "load-warehouse", isFirst: true }, "tables")).states;
+  }
+
+  async loadTable(identity: TableIdentity): Promise<TableState> {
+    return (await this.#run({ kind: "load-table", identity }, "table")).state;
+  }
+
+  async createTable(name: string, settings: TableSettings): Promise<TableState> {
+    return (await this.#run({ kind: "create-table", name, settings }, "table")).state;
+  }
+
+  async changeSettings(identity: TableIdentity, settings: TableSettings): Promise<CommitResult> {
+    return (await this.#run({ kind: "change-settings", identity, settings }, "committed")).commit;
+  }
+
+  async dropTable(identity: TableIdentity): Promise<void> {
+    await this.#run({ kind: "drop-table", identity }, "done");
+  }
+
+  async expireSnapshots(identity: TableIdentity, rule: { keep: number; olderThanMs: number }): Promise<CommitResult> {
+    return (await this.#run({ kind: "expire-snapshots", identity, ...rule }, "committed")).commit;
+  }
+
+  collectGarbage(graceMs: number, keepKeys: readonly string[]): Promise<Done<"collected">> {
+    return this.#run({ kind: "collect-garbage", graceMs, keepKeys }, "collected");
+  }
+
+  /**
+   * The table's state after a commit of ours, from the state that main holds now. Commits of one table may be answered
+   * in another order than they were made in: an older one changes nothing.
+   */
+  async stateAfter(commit: CommitResult, current: () => TableState): Promise<TableState> {
+    const before = current();
+    if (commit.head.version <= before.version) return before;
+    const applied = applyCommit(before, commit);
+    if (applied !== null) return applied;
+    const loaded = await this.loadTable(commit.head.identity);
+    const now = current();
+    return loaded.version > now.version ? loaded : now;
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.close({ force: true });
+  }
+
+  async #run<Kind extends PersistResult["kind"]>(task: PersistTask, kind: Kind): Promise<Done<Kind>> {
+    let result: PersistResult;
+    try {
+      result = await this.#pool.run(task);
+    } catch (error) {
+      throw new MiniodbError("WORKER_LOST", `The persist worker broke off: ${String(error)}`, {}, error);
+    }
+    if (result.kind === "failed") throw fromErrorMessage(result.error);
+    if (result.kind !== kind) throw new MiniodbError("INTERNAL", `${task.kind} was answered by ${result.kind}`);
+    return result as Done<Kind>;
+  }
+}
