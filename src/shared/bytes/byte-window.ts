@@ -1,5 +1,5 @@
 /** Zero bytes behind the content: a reader may look this far ahead, and no token of JSON or CSV contains a zero. */
-const paddingBytes = 32;
+export const readAheadBytes = 128;
 /** A window that had to grow past this for one long row is given back afterwards. */
 const keptBytes = 1024 * 1024;
 
@@ -9,7 +9,7 @@ const keptBytes = 1024 * 1024;
  * could still write to). Copying costs about 0.1 ns a byte; unaligned 32-bit reads through `view` win it back.
  *
  * ```
- * bytes   content [0, end)   zeros [end, end + 32)   rest of an earlier content
+ * bytes   content [0, end)   zeros [end, end + readAheadBytes)   rest of an earlier content
  * ```
  */
 export class ByteWindow {
@@ -21,22 +21,22 @@ export class ByteWindow {
 
   constructor(initialBytes: number) {
     this.#initialBytes = initialBytes;
-    this.bytes = new Uint8Array(initialBytes + paddingBytes);
+    this.bytes = new Uint8Array(initialBytes + readAheadBytes);
     this.view = new DataView(this.bytes.buffer);
   }
 
   /** Replaces the content by body[start, end). */
   load(body: Uint8Array, start: number, end: number): void {
     const length = end - start;
-    const capacity = this.bytes.length - paddingBytes;
+    const capacity = this.bytes.length - readAheadBytes;
     if (length > capacity || (capacity > keptBytes && length <= keptBytes)) this.#allocate(length);
     this.bytes.set(start === 0 && end === body.length ? body : body.subarray(start, end));
-    this.bytes.fill(0, length, length + paddingBytes);
+    this.bytes.fill(0, length, length + readAheadBytes);
     this.end = length;
   }
 
   #allocate(length: number): void {
-    this.bytes = new Uint8Array(Math.max(length, this.#initialBytes) + paddingBytes);
+    this.bytes = new Uint8Array(Math.max(length, this.#initialBytes) + readAheadBytes);
     this.view = new DataView(this.bytes.buffer);
   }
 }

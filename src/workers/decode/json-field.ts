@@ -1,3 +1,4 @@
+import { readAheadBytes } from "../../shared/bytes/byte-window.js";
 import { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import type { ColumnType } from "../../shared/schema/column-type.js";
 
@@ -29,12 +30,12 @@ export function kindOf(index: number, type: ColumnType): number {
 }
 
 /** Longer gaps (somebody's indentation) are not learned. */
-const gapBytesMax = 256;
+const gapBytesMax = readAheadBytes - 8;
 
-const noGap = new Int32Array(0);
 /** "}" and "{}" with zeros behind. */
-export const closeBraceView = new DataView(Uint8Array.of(0x7d, 0, 0, 0).buffer);
-export const emptyRowView = new DataView(Uint8Array.of(0x7b, 0x7d, 0, 0).buffer);
+const closeBraceView = new DataView(Uint8Array.of(0x7d, 0, 0, 0, 0, 0, 0, 0).buffer);
+export const emptyRowView = new DataView(Uint8Array.of(0x7b, 0x7d, 0, 0, 0, 0, 0, 0).buffer);
+const noMiddle = new Float64Array(0);
 
 /**
  * One spelling of a key, and what came behind its value the last time: the bytes from the value's end to the next value
@@ -43,9 +44,12 @@ export const emptyRowView = new DataView(Uint8Array.of(0x7b, 0x7d, 0, 0).buffer)
  * place (behind a value, or at a row's start), so wherever it matches it is right.
  *
  * ```
- * gap      the bytes as little-endian words      gapLast  index of the last word
- * gapMask  the bytes of it that count            gapBytes their number in all
+ * gapBytes < 8    (word at 0 ^ head) & headMask, (word at 4 ^ tail) & tailMask     32-bit words, little-endian
+ * gapBytes >= 8   first8, last8 (they may overlap), middle8 from 8 on past 16      64 bits, compared as doubles
  * ```
+ *
+ * Doubles are the one 64-bit comparison that JavaScript has. It is exact here: no NaN and no -0 is made of valid UTF-8
+ * without zero bytes, which is all that a gap ever holds.
  */
 export class Field {
   /** Between the quotes, as sent. */
@@ -55,10 +59,15 @@ export class Field {
   readonly name: string;
   readonly kind: number;
   readonly column: ColumnBuilder;
-  gap: Int32Array = noGap;
-  gapLast = 0;
-  gapMask = 0;
   gapBytes = 0;
+  head = 0;
+  headMask = 0;
+  tail = 0;
+  tailMask = 0;
+  // Fields that hold fractions from the start are kept as doubles, which a 0 would not do.
+  first8 = 0.5;
+  last8 = 0.5;
+  middle8: Float64Array = noMiddle;
   next: Field;
 
   /** `rowEnd` is the first guess of what follows; without it the field is the row end itself. */
@@ -77,14 +86,37 @@ export class Field {
   learn(view: DataView, start: number, end: number, next: Field): void {
     const length = end - start;
     if (length > gapBytesMax) return;
-    const words = (length + 3) >> 2;
-    if (this.gap.length < words) this.gap = new Int32Array(words);
-    for (let word = 0; word < words; word++) this.gap[word] = view.getInt32(start + word * 4, true);
-    this.gapLast = words - 1;
-    this.gapMask = (length & 3) === 0 ? -1 : (1 << ((length & 3) * 8)) - 1;
-    this.gapBytes = length;
     this.next = next;
+    this.gapBytes = length;
+    if (length < 8) {
+      this.head = view.getInt32(start, true);
+      this.headMask = length >= 4 ? -1 : lowBytes(length);
+      this.tail = view.getInt32(start + 4, true);
+      this.tailMask = length > 4 ? lowBytes(length - 4) : 0;
+      return;
+    }
+    this.first8 = view.getFloat64(start, true);
+    this.last8 = view.getFloat64(end - 8, true);
+    if (length <= 16) return;
+    this.middle8 = new Float64Array((length - 9) >> 3);
+    for (let index = 0; index < this.middle8.length; index++) {
+      this.middle8[index] = view.getFloat64(start + 8 + index * 8, true);
+    }
   }
+
+  /** For gaps of more than 16 bytes: whether what lies between the first and the last 8 is the same too. */
+  matchesMiddle(view: DataView, start: number): boolean {
+    const middle = this.middle8;
+    for (let index = 0; index < middle.length; index++) {
+      if (view.getFloat64(start + 8 + index * 8, true) !== middle[index]) return false;
+    }
+    return true;
+  }
+}
+
+/** A mask of the first 1 to 3 bytes of a little-endian word. */
+function lowBytes(count: number): number {
+  return (1 << (count * 8)) - 1;
 }
 
 export interface FieldPlace {

@@ -18,17 +18,12 @@ const roomBytes = 1024;
 export function readText(source: ByteWindow, start: number, column: ColumnBuilder, row: number): number {
   const { bytes, view } = source;
   if (bytes[start] !== quote) return -1;
-  const first = column.offsets[row] as number;
-  let text = column.textView;
-  let last = text.byteLength - 4;
+  const text = column.textView;
+  // Not the very last word of it: V8 13's Maglev takes that for out of bounds, and never inlines the write again.
+  const last = text.byteLength - 8;
   let from = start + 1;
-  let to = first;
-  for (;;) {
-    if (to > last) {
-      column.reserveText(row, to - first + roomBytes);
-      text = column.textView;
-      last = text.byteLength - 4;
-    }
+  let to = column.offsets[row] as number;
+  while (to <= last) {
     const word = view.getInt32(from, true);
     const marks =
       ((word - 0x20202020) | ((word ^ 0x22222222) - 0x01010101) | ((word ^ 0x5c5c5c5c) - 0x01010101) | word) & 0x80808080;
@@ -49,11 +44,12 @@ export function readText(source: ByteWindow, start: number, column: ColumnBuilde
     if (byte < 0x80) return -1;
     const length = sequenceLength(bytes, from, source.end);
     if (length === 0) return -1;
-    if (to > last) column.reserveText(row, to - first + roomBytes);
-    text = column.textView;
-    last = text.byteLength - 4;
+    if (to > last) break;
     text.setInt32(to, view.getInt32(from, true), true);
     from += length;
     to += length;
   }
+  // Out of room: more of it, and once again from the start. `text` stays one constant for the loop above.
+  column.reserveText(row, (from - start) * 2 + roomBytes);
+  return readText(source, start, column, row);
 }

@@ -29,6 +29,24 @@ import { JsonValueReader } from "./json-value.js";
 import { readText } from "./read-text.js";
 import { RowFaults } from "./row-faults.js";
 
+/**
+ * V8 folds a module's own constants into optimised code, and calls its own functions directly, but looks up what is
+ * imported at each use: hence these names for what the hot loop uses.
+ */
+const rowEnd = kindRowEnd;
+const ignored = kindIgnored;
+const boolean = kindBoolean;
+const long = kindLong;
+const double = kindDouble;
+const string = kindString;
+const timestamp = kindTimestamp;
+const id = kindId;
+const toLong = readInteger;
+const toDouble = readDecimal;
+const toText = readText;
+const toTimestamp = readTimestampText;
+const toEpoch = readEpoch;
+
 const quote = 0x22;
 const comma = 0x2c;
 const openBrace = 0x7b;
@@ -99,23 +117,24 @@ export class RowReader {
     let field = this.#rowStart;
     let at = start;
     for (;;) {
-      const gap = field.gap;
-      const last = field.gapLast;
-      let word = 0;
-      let from = at;
-      while (word < last && view.getInt32(from, true) === gap[word]) {
-        word++;
-        from += 4;
-      }
-      if (word === last && ((view.getInt32(from, true) ^ (gap[last] as number)) & field.gapMask) === 0) {
-        at += field.gapBytes;
+      const bytes = field.gapBytes;
+      const isExpected =
+        bytes < 8
+          ? (((view.getInt32(at, true) ^ field.head) & field.headMask) |
+              ((view.getInt32(at + 4, true) ^ field.tail) & field.tailMask)) ===
+            0
+          : view.getFloat64(at, true) === field.first8 &&
+            view.getFloat64(at + bytes - 8, true) === field.last8 &&
+            (bytes <= 16 || field.matchesMiddle(view, at));
+      if (isExpected) {
+        at += bytes;
         field = field.next;
       } else {
         at = this.#nextField(at, field);
         if (at < 0) return at;
         field = this.#found;
       }
-      if (field.kind === kindRowEnd) return at;
+      if (field.kind === rowEnd) return at;
       at = this.#readValue(at, field);
       if (at < 0) return at;
     }
@@ -160,7 +179,7 @@ export class RowReader {
   #readValue(at: number, field: Field): number {
     const { column, kind } = field;
     const row = this.#row;
-    if (kind === kindIgnored) return this.#values.read(at, field, row);
+    if (kind === ignored) return this.#values.read(at, field, row);
     if (column.length !== row || row >= column.rowCapacity) column.prepare(row);
     const end = this.#readFast(at, kind, column);
     if (end < 0) return this.#readSlow(at, field);
@@ -173,26 +192,26 @@ export class RowReader {
     const source = this.#source;
     const row = this.#row;
     switch (kind) {
-      case kindLong:
-        return readInteger(source, at, column.ints, row);
-      case kindDouble:
-        return readDecimal(source, at, column.doubles, row);
-      case kindString: {
-        const end = readText(source, at, column, row);
+      case long:
+        return toLong(source, at, column.ints, row);
+      case double:
+        return toDouble(source, at, column.doubles, row);
+      case string: {
+        const end = toText(source, at, column, row);
         return end - at > this.#target.valueBytesMax ? -1 : end;
       }
-      case kindId: {
-        const end = readText(source, at, column, row);
+      case id: {
+        const end = toText(source, at, column, row);
         if (end < 0) return end;
         const start = column.offsets[row] as number;
         return this.#target.acceptsId(column.text, start, column.offsets[row + 1] as number) ? end : -1;
       }
-      case kindTimestamp: {
-        if (source.bytes[at] !== quote) return readEpoch(source, at, column.ints, row);
-        const end = readTimestampText(source, at + 1, column.ints, row);
+      case timestamp: {
+        if (source.bytes[at] !== quote) return toEpoch(source, at, column.ints, row);
+        const end = toTimestamp(source, at + 1, column.ints, row);
         return end < 0 || source.bytes[end] !== quote ? -1 : end + 1;
       }
-      case kindBoolean: {
+      case boolean: {
         if (source.view.getInt32(at, true) !== trueWord) return -1;
         column.setBoolean(row, true);
         return at + 4;
