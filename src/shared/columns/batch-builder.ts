@@ -128,8 +128,14 @@ export class BatchBuilder {
     this.rowCount += count;
   }
 
-  /** Undoes what the row in hand has set, except columns it added: they stay, and stay null. */
+  /** Undoes what the row in hand has set, and what it did to the schema: columns added or widened. */
   abortRow(): void {
+    for (let change = this.#changes.at(-1); change?.row === this.rowCount; change = this.#changes.at(-1)) {
+      this.#changes.pop();
+      this.schema = change.schema;
+      if (change.replaced === null) this.columns.pop();
+      else this.columns[change.index] = change.replaced;
+    }
     this.#truncate();
   }
 
