@@ -67,7 +67,7 @@ export class UwsExchange extends Exchange {
     const response = this.#response;
     assert(response !== null, "an open exchange has a response");
     if (body.length > replyBytesAtOnce && !this.isHead) {
-      const bytes = typeof body === "string" ? textEncoder.encode(body) : body.slice();
+      const bytes = typeof body === "string" ? textEncoder.encode(body) : new Uint8Array(body);
       this.#streamWhole(status, headers, bytes);
       return;
     }

@@ -156,7 +156,8 @@ export class UwsChunkedStream extends UwsStream {
       return Promise.resolve(true);
     }
     if (!isKnown) {
-      this.#held.push(chunk.slice());
+      // Not `slice`: that of a Buffer would be a view.
+      this.#held.push(new Uint8Array(chunk));
       this.#heldBytes += chunk.length;
       return Promise.resolve(true);
     }
