@@ -1,5 +1,6 @@
 import { renameSync, rmSync } from "node:fs";
 import { assert } from "../../shared/assert.js";
+import { failpoint } from "../../shared/failpoints.js";
 import type { SealResult, SealTask } from "../../shared/messages.js";
 import { ArrowStreamWriter } from "./arrow-stream.js";
 import { writeParquetFile, type ParquetFormat } from "./parquet-file.js";
@@ -29,6 +30,8 @@ export async function sealRows(task: SealTask): Promise<SealResult> {
   rmSync(temporary, { force: true });
   const chunks = new ArrowStreamWriter(rows, null).chunks(0, rows.rowCount);
   const { bytes } = await writeParquetFile(temporary, chunks, hotFormat);
+  failpoint("seal.file.written");
   renameSync(temporary, path);
+  failpoint("seal.file.named");
   return { kind: "sealed", rows: rows.rowCount, bytes, firstSequence: afterSequence + 1, lastSequence };
 }

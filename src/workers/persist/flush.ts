@@ -1,0 +1,144 @@
+import { randomUUID } from "node:crypto";
+import { rmSync } from "node:fs";
+import { failpoint } from "../../shared/failpoints.js";
+import type { CommitResult } from "../../shared/iceberg/commit-result.js";
+import type { NewDataFile } from "../../shared/iceberg/manifest.js";
+import type { FlushTask, TableIdentity } from "../../shared/messages.js";
+import { nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
+import type { TableSettings } from "../../shared/schema/table-settings.js";
+import { dataFileKey } from "../../shared/store/store-paths.js";
+import { ArrowStreamWriter } from "./arrow-stream.js";
+import { chooseEncoding } from "./column-encodings.js";
+import { commitOnce, removeFiles } from "./commit-once.js";
+import { boundsOfFooter } from "./file-bounds.js";
+import { writeParquetFile, type ParquetFormat } from "./parquet-file.js";
+import { checkStop, temporaryPath, type PersistContext } from "./persist-context.js";
+import { replaceFields, type Replacement } from "./replace-fields.js";
+import { rowsInRange } from "./row-source.js";
+import { sortRows, type DayRows, type SortedRows } from "./sort-rows.js";
+import { typeRows, type TypedRows } from "./typed-rows.js";
+
+/**
+ * Large enough for compression and few enough for a file's footer, small enough that readers skip and share them out
+ * (DuckDB gives one to a thread), and that a row group under way takes little memory.
+ */
+export const rowGroupRows = 131_072;
+
+/**
+ * Sorts the rows, writes a data file per UTC day into the store, and commits them with the stream's position in one
+ * commit. See FlushTask for what is durable, and for errors.
+ *
+ * ```
+ * records ─▶ typed rows ─▶ order ─▶ day 1 ─▶ Parquet in the temporary folder ─▶ store ─┐
+ *                                   day 2 ─▶ ...                                        ├─▶ one commit
+ *            files with a column that became double ─▶ rewritten ───────────────▶ store ┘
+ * ```
+ */
+export async function flushRows(context: PersistContext, task: FlushTask): Promise<CommitResult> {
+  const { identity, schema, settings, slice, stream, afterSequence, lastSequence } = task;
+  const range = { stream, afterSequence, lastSequence };
+  const written: NewDataFile[] = [];
+  let replacement: Replacement;
+  try {
+    replacement = await replaceFields(context, { identity, schema, onFile: (file) => written.push(file) });
+    const rows = typeRows(rowsInRange(slice, range), schema);
+    if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, onFile: (file) => written.push(file) });
+  } catch (error) {
+    await removeFiles(context, written);
+    throw error;
+  }
+  failpoint("flush.commit.next");
+  return commitOnce(context, {
+    identity,
+    files: written,
+    range,
+    commit: (commitId) =>
+      replacement.removedKeys.length === 0
+        ? context.catalog.commitAppend(identity, { ...range, commitId, schema, files: written })
+        : context.catalog.commitRewrite(identity, {
+            commitId,
+            remove: replacement.removedKeys,
+            add: written,
+            schema,
+            append: range,
+          }),
+  });
+}
+
+interface DaysToWrite {
+  readonly identity: TableIdentity;
+  readonly settings: TableSettings;
+  readonly rows: TypedRows;
+  /** Called when a file is in the store. */
+  readonly onFile: (file: NewDataFile) => void;
+}
+
+/** One file per day. Days come in rounds, so that the temporary folder holds a bounded number of files. */
+async function writeDays(context: PersistContext, work: DaysToWrite): Promise<void> {
+  const sortOrder = work.settings.sortOrder ?? [timestampColumn];
+  const sorted = sortRows(work.rows, sortOrder);
+  const format = flushFormat(sorted.rows);
+  const stream = new ArrowStreamWriter(sorted.rows, sorted.order);
+  const isSorted = isInSortOrder(sorted, sortOrder);
+  const { partitionsPerRound } = context;
+  for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
+    const files: LocalFile[] = [];
+    try {
+      for (const day of sorted.days.slice(start, start + partitionsPerRound)) {
+        checkStop(context);
+        files.push(await writeDay(context, { day, sorted, stream, format }));
+        failpoint("flush.file.written");
+      }
+      for (const { path, ...file } of files) {
+        checkStop(context);
+        const createdMs = context.nowMs();
+        const key = dataFileKey(work.identity.location, { day: file.day, createdMs, uuid: randomUUID() });
+        await context.store.putFile(key, path);
+        work.onFile({ ...file, key, isSorted });
+        failpoint("flush.file.stored");
+      }
+    } finally {
+      for (const { path } of files) rmSync(path, { force: true });
+    }
+  }
+}
+
+interface LocalFile extends Omit<NewDataFile, "key"> {
+  readonly path: string;
+}
+
+interface DayToWrite {
+  readonly day: DayRows;
+  readonly sorted: SortedRows;
+  readonly stream: ArrowStreamWriter;
+  readonly format: ParquetFormat;
+}
+
+async function writeDay(context: PersistContext, { day, sorted, stream, format }: DayToWrite): Promise<LocalFile> {
+  const path = temporaryPath(context);
+  const columns = sorted.rows.columns.map(({ column }) => column);
+  const { bytes, footer } = await writeParquetFile(path, stream.chunks(day.from, day.to), format);
+  return {
+    path,
+    bytes,
+    rows: footer.rows,
+    day: day.day,
+    bounds: boundsOfFooter(footer, columns),
+    fieldIds: columns.map(({ fieldId }) => fieldId),
+  };
+}
+
+function flushFormat(rows: TypedRows): ParquetFormat {
+  const encodings = new Map(
+    rows.columns.map((column) => [column.column.name, chooseEncoding(rows, column, rowGroupRows)]),
+  );
+  return { compression: "zstd", statistics: true, rowGroupRows, encodings };
+}
+
+/** Iceberg's sort order of a table has nulls first, ours last: files say that they are sorted where neither has any. */
+function isInSortOrder(sorted: SortedRows, sortOrder: readonly string[]): boolean {
+  return sortOrder.every((name) => {
+    const column = sorted.rows.columns.find((candidate) => nameKey(candidate.column.name) === nameKey(name));
+    return column !== undefined && !column.hasNulls;
+  });
+}

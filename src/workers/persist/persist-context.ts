@@ -1,0 +1,65 @@
+import { randomUUID } from "node:crypto";
+import { rmSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { openDisk } from "../../shared/disk/open-disk.js";
+import { MiniodbError } from "../../shared/errors.js";
+import { TableCatalog } from "../../shared/iceberg/table-catalog.js";
+import type { PersistWorkerOptions } from "../../shared/messages.js";
+import { LocalStore } from "../../shared/store/local-store.js";
+import type { ObjectStore } from "../../shared/store/object-store.js";
+import { RetryingStore } from "../../shared/store/retrying-store.js";
+
+/** What the tasks that touch the store work with; made once per worker. Tests make their own, with a faulty store. */
+export interface PersistContext {
+  readonly store: ObjectStore;
+  readonly catalog: TableCatalog;
+  readonly temporaryFolder: string;
+  readonly partitionsPerRound: number;
+  readonly compactionMemoryBytes: number;
+  readonly stopWord: Int32Array;
+  /** Milliseconds since 1970. */
+  readonly nowMs: () => number;
+  readonly sleep: (ms: number) => Promise<void>;
+}
+
+const retryOptions = { attemptsMax: 4, waitMs: 50, waitMsMax: 1_000 };
+
+/** Makes the folders where they are missing. */
+export function openPersistContext(options: PersistWorkerOptions): PersistContext {
+  const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  mkdirSync(options.temporaryFolder, { recursive: true });
+  const local = new LocalStore({ root: options.store.folder, disk: openDisk(), sweepTemporary: false });
+  const store = new RetryingStore(local, { ...retryOptions, random: Math.random, sleep });
+  return {
+    store,
+    catalog: new TableCatalog(store, { options: options.catalog }),
+    temporaryFolder: options.temporaryFolder,
+    partitionsPerRound: options.partitionsPerRound,
+    compactionMemoryBytes: options.compactionMemoryBytes,
+    stopWord: new Int32Array(options.stopWord),
+    nowMs: Date.now,
+    sleep,
+  };
+}
+
+/** Removes what a crashed process left. For the first task of a process: it would take running tasks' files away too. */
+export function sweepTemporary(options: PersistWorkerOptions): void {
+  mkdirSync(options.temporaryFolder, { recursive: true });
+  for (const name of readdirSync(options.temporaryFolder)) {
+    rmSync(join(options.temporaryFolder, name), { recursive: true, force: true });
+  }
+  // Opening the store is what sweeps its own folder.
+  void new LocalStore({ root: options.store.folder, disk: openDisk(), sweepTemporary: true });
+}
+
+/** A path in the temporary folder that nobody else uses. */
+export function temporaryPath(context: PersistContext): string {
+  return join(context.temporaryFolder, `${randomUUID()}.parquet`);
+}
+
+/** To be called between files: throws SHUTTING_DOWN when the server stops. */
+export function checkStop(context: PersistContext): void {
+  if (Atomics.load(context.stopWord, 0) === 0) return;
+  throw new MiniodbError("SHUTTING_DOWN", "the server is stopping; the rows stay in the log");
+}

@@ -1,0 +1,94 @@
+import { workerData } from "node:worker_threads";
+import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
+import type { GarbageReport } from "../../shared/iceberg/collect-garbage.js";
+import type { PersistResult, PersistTask, PersistWorkerOptions } from "../../shared/messages.js";
+import { initialSchema } from "../../shared/schema/table-schema.js";
+import { compactFiles } from "./compact.js";
+import { flushRows } from "./flush.js";
+import { openPersistContext, sweepTemporary, type PersistContext } from "./persist-context.js";
+import { sealRows } from "./seal.js";
+import { warmUp } from "./warm-up.js";
+
+let opened: PersistContext | undefined;
+
+/** The store is opened at the first task that needs it: seals do not. */
+function context(): PersistContext {
+  opened ??= openPersistContext(workerData as PersistWorkerOptions);
+  return opened;
+}
+
+/**
+ * The piscina task of the seal pool and the persist pool. What an operator or a repetition can help comes back as
+ * `failed`; a programmer's mistake rejects, with its stack.
+ */
+export async function runPersistTask(task: PersistTask): Promise<PersistResult> {
+  try {
+    return await perform(task);
+  } catch (error) {
+    const failure = operatingError(error);
+    if (failure === undefined) throw error;
+    return { kind: "failed", error: toErrorMessage(failure) };
+  }
+}
+
+async function perform(task: PersistTask): Promise<PersistResult> {
+  switch (task.kind) {
+    case "seal":
+      return await sealRows(task);
+    case "flush":
+      return { kind: "committed", commit: await flushRows(context(), task) };
+    case "compact":
+      return { kind: "committed", commit: await compactFiles(context(), task) };
+    case "warm-up":
+      await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
+      return { kind: "done" };
+    case "load-warehouse":
+      if (task.isFirst) sweepTemporary(workerData as PersistWorkerOptions);
+      return { kind: "tables", states: await loadWarehouse(context()) };
+    case "load-table":
+      return { kind: "table", state: await context().catalog.loadTable(task.identity) };
+    case "create-table": {
+      const { name, settings } = task;
+      return { kind: "table", state: await context().catalog.createTable({ name, settings, schema: initialSchema }) };
+    }
+    case "change-settings":
+      return { kind: "committed", commit: await context().catalog.changeSettings(task.identity, task.settings) };
+    case "drop-table":
+      await context().catalog.dropTable(task.identity);
+      return { kind: "done" };
+    case "expire-snapshots":
+      return { kind: "committed", commit: await context().catalog.expireSnapshots(task.identity, task) };
+    case "collect-garbage": {
+      const { graceMs, keepKeys } = task;
+      return collected(await context().catalog.collectGarbage({ graceMs, keepKeys: new Set(keepKeys) }));
+    }
+  }
+}
+
+/** Tables that another node drops meanwhile are left out. */
+async function loadWarehouse({ catalog }: PersistContext) {
+  const states = [];
+  for (const identity of await catalog.listTables()) {
+    try {
+      states.push(await catalog.loadTable(identity));
+    } catch (error) {
+      if (!(error instanceof MiniodbError) || error.code !== "TABLE_NOT_FOUND") throw error;
+    }
+  }
+  return states;
+}
+
+function collected(report: GarbageReport): PersistResult {
+  const failed = report.failed.map(({ location, error }) => ({ location, error: toErrorMessage(error) }));
+  return { kind: "collected", files: report.removed.length, bytes: report.bytes, failed };
+}
+
+/** Disk full, I/O errors and DuckDB's memory or disk limit are the operator's; undefined for a programmer's mistake. */
+function operatingError(error: unknown): MiniodbError | undefined {
+  if (error instanceof MiniodbError) return error;
+  if (!(error instanceof Error)) return undefined;
+  const isSystemError = "code" in error && "syscall" in error;
+  const isDuckDBLimit = /^(?:IO Error|Out of Memory Error)/.test(error.message);
+  if (!isSystemError && !isDuckDBLimit) return undefined;
+  return new MiniodbError("STORE_UNAVAILABLE", `A file could not be written: ${error.message}`, {}, error);
+}
