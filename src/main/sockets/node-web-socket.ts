@@ -13,6 +13,9 @@ import { addressText } from "./node-exchange.js";
 import type { ServerCore } from "./server-core.js";
 import { statusLine } from "./status-lines.js";
 
+/** How long a connection that was cut may take to say that it is closed: a turn or two of the event loop. */
+const cutMsMax = 100;
+
 /** The WebSocket paths of the fallback server. */
 export class NodeWebSockets {
   readonly #core: ServerCore;
@@ -64,9 +67,14 @@ export class NodeWebSockets {
   async closeAll(timeoutMs: number): Promise<void> {
     clearInterval(this.#timer);
     for (const connection of this.#connections) connection.close(1001, "the server is shutting down");
+    await this.#whenGone(timeoutMs);
+    for (const connection of this.#connections) connection.cut();
+    await this.#whenGone(cutMsMax);
+  }
+
+  async #whenGone(timeoutMs: number): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs;
     while (this.#connections.size > 0 && performance.now() < deadlineMs) await sleep(5);
-    for (const connection of this.#connections) connection.cut();
   }
 
   #pingAll(): void {

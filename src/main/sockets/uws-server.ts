@@ -33,7 +33,7 @@ export async function openUwsServer(uws: UwsModule & ExclusivePort, options: Ser
   const core = new ServerCore(options);
   const webSockets = new Set<UwsWebSocket>();
   app.filter((response, change) => {
-    // Called for each connection that opens (1) and closes (-1); a WebSocket counts as closed here from its upgrade on.
+    // Called for each connection that opens (1), and that closes (-1) without having become a WebSocket.
     core.connections += Number(change);
     if (change === 1 && core.connections > options.connectionsMax) response.close();
   });

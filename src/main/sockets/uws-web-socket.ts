@@ -45,7 +45,6 @@ export function addUwsWebSocket({ app, core, webSockets, path, route }: RoutePar
     open: (socket) => {
       const { connection } = socket.getUserData();
       webSockets.add(connection);
-      core.connections++;
       core.webSockets++;
       connection.opened(socket);
     },
@@ -54,6 +53,7 @@ export function addUwsWebSocket({ app, core, webSockets, path, route }: RoutePar
     close: (socket, code) => {
       const { connection } = socket.getUserData();
       webSockets.delete(connection);
+      // The app's filter counted the connection in, and does not hear of it again once it is a WebSocket.
       core.connections--;
       core.webSockets--;
       connection.closed(code);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { HttpExchange } from "../../../src/main/sockets/http-server.js";
-import { RawClient } from "./raw-client.js";
+import type { RawClient } from "./raw-client.js";
 import {
   echo,
   eventually,

@@ -23,7 +23,7 @@ export interface TestServer {
   /** What the server reported to onError. */
   readonly errors: unknown[];
   /** A raw connection, closed with the test. */
-  connect(): Promise<RawClient>;
+  readonly connect: () => Promise<RawClient>;
 }
 
 export type TestServerOptions = Partial<ServerOptions> & { readonly handler: HttpHandler };
