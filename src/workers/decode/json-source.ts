@@ -1,6 +1,7 @@
 import { ByteWindow } from "../../shared/bytes/byte-window.js";
 import { JsonScanner } from "../../shared/bytes/json-scanner.js";
 import type { BatchBuilder } from "../../shared/columns/batch-builder.js";
+import { MiniodbError } from "../../shared/errors.js";
 import type { DecodeTarget } from "./decoder.js";
 import { RowReader, type RowKeys } from "./row-reader.js";
 
@@ -39,4 +40,13 @@ export class RowReaders {
 /** Length of the byte order mark that some editors put in front of UTF-8: it is passed over. */
 export function byteOrderMarkBytes(body: Uint8Array): number {
   return body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? 3 : 0;
+}
+
+/** The error of a body that is not JSON at `at` of the scanner's window, which starts at `windowAt` of the body. */
+export function invalidJson(scanner: JsonScanner, at: number, windowAt: number): MiniodbError {
+  if (at !== scanner.failedAt) scanner.fail(at);
+  const position = windowAt + at;
+  return new MiniodbError("INVALID_BODY", `The body is not valid JSON at byte ${position}: ${scanner.failure()}`, {
+    position,
+  });
 }

@@ -38,7 +38,8 @@ export class RowFaults {
   }
 
   clear(): void {
-    this.#faults.clear();
+    // Clearing an empty Map makes a new one inside.
+    if (this.#faults.size > 0) this.#faults.clear();
   }
 
   /** Rejects the row in hand for the first fault that no later value has replaced; false when there is none. */
