@@ -1,4 +1,4 @@
-import { readTimestampText, timestampOutOfRange } from "../../shared/bytes/read-timestamp.js";
+import { invalidTimestamp, readTimestampText, timestampOutOfRange } from "../../shared/bytes/read-timestamp.js";
 import { ByteWindow } from "../../shared/bytes/byte-window.js";
 import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import type { RowErrorCode } from "../../shared/columns/row-account.js";
@@ -7,9 +7,20 @@ import { ArrowJson } from "./arrow-json.js";
 import type { TimestampUnit } from "./arrow-schema.js";
 import type { ArrowValues, DoubleValues, LongValues, TextValues, TimestampValues, ValuesContext } from "./arrow-values.js";
 import { copyBits, isBitSet } from "./bulk-bits.js";
-import { areMicrosInRange, storeEpochDouble, storeEpochLong, storeMillis, storeNanos, storeSeconds } from "./bulk-epoch.js";
+import {
+  areMicrosInRange,
+  storeEpochDouble,
+  storeEpochLong,
+  storeMillis,
+  storeNanos,
+  storeSeconds,
+  textOfInteger,
+} from "./bulk-epoch.js";
 import type { BulkRows } from "./bulk-rows.js";
 import { appendTexts } from "./bulk-text.js";
+
+/** Position of the column `id` in every table. */
+const idIndex = 1;
 
 /** The column type that values of each form make where the column is new. */
 const naturalTypes = {
@@ -21,11 +32,20 @@ const naturalTypes = {
   json: "json",
 } as const satisfies Record<Exclude<ArrowValues["kind"], "null">, ColumnType>;
 
+const wanted: Readonly<Record<ColumnType, string>> = {
+  boolean: "booleans",
+  long: "integers",
+  double: "numbers",
+  string: "strings",
+  timestamp: "timestamps",
+  json: "nested values",
+};
+
 const valueNames = {
   long: "integers",
   double: "floating-point numbers",
   boolean: "booleans",
-  text: "texts",
+  text: "strings",
   timestamp: "timestamps",
   json: "nested values",
 } as const;
@@ -35,24 +55,26 @@ const valueNames = {
  * added; integers go into a double column; fractions widen a long column, where the table's rules let them; what does
  * not fit rejects its rows. A column without any value adds nothing.
  */
-export function appendArrowColumn(bulk: BulkRows, name: string, values: ArrowValues, context: ValuesContext): void {
+export function appendArrowColumn(bulk: BulkRows, key: string, values: ArrowValues, context: ValuesContext): void {
   if (values.kind === "null" || values.nullCount === values.length) return;
   const { builder } = bulk;
-  let index = builder.indexOf(name);
+  let index = builder.indexOf(key);
   if (index < 0) {
-    const added = builder.addColumn(name, naturalTypes[values.kind]);
-    if (typeof added !== "number") return rejectPresent(bulk, name, values, { code: added });
+    const added = builder.addColumn(key, naturalTypes[values.kind]);
+    if (typeof added !== "number") return rejectPresent(bulk, key, values, { code: added });
     index = added;
   }
+  const name = builder.schema.columns[index]?.name ?? key;
   let column = bulk.open(index);
   if (values.kind === "double" && column.type === "long" && needsDouble(values)) {
     const refusal = builder.widenToDouble(index);
     if (refusal === undefined) column = bulk.open(index);
   }
   const { type } = column;
-  const append = appenders[`${type}<${values.kind}`];
+  // Integers are taken as ids, by their digits.
+  const append = index === idIndex && values.kind === "long" ? appendDigits : appenders[`${type}<${values.kind}`];
   if (append === undefined) {
-    const message = `column ${name} is of type ${type}, the values are ${valueNames[values.kind]}`;
+    const message = `the column takes ${wanted[type]}; the values are ${valueNames[values.kind]}`;
     return rejectPresent(bulk, name, values, { code: "TYPE_MISMATCH", message });
   }
   append({ bulk, column, name, context }, values);
@@ -133,6 +155,12 @@ function copySlots({ base, count }: BulkRows, column: ColumnBuilder, source: Int
   column.length = base + count;
 }
 
+const appendDigits: Append = guard("long", ({ bulk, column }, { words, unsigned }) => {
+  for (let row = 0; row < bulk.count; row++) {
+    column.setString(bulk.base + row, textOfInteger(words, row, unsigned));
+  }
+});
+
 function appendLongs({ bulk, column, name }: Destination, values: LongValues): void {
   copySlots(bulk, column, values.words);
   if (!values.unsigned) return;
@@ -143,20 +171,14 @@ function appendLongs({ bulk, column, name }: Destination, values: LongValues): v
   }
 }
 
-const twoTo63 = 2 ** 63;
-
-/** True where one of the values is finite and no 64-bit integer. */
+/** True where one of the values is finite and no integer that a double holds for certain. */
 function needsDouble(values: DoubleValues): boolean {
   for (let row = 0; row < values.length; row++) {
     const value = values.doubles[row] as number;
-    if (isLong(value) || !Number.isFinite(value)) continue;
+    if (Number.isSafeInteger(value) || !Number.isFinite(value)) continue;
     if (isPresent(values, row)) return true;
   }
   return false;
-}
-
-function isLong(value: number): boolean {
-  return Math.floor(value) === value && value < twoTo63 && value >= -twoTo63;
 }
 
 function appendIntegralDoubles({ bulk, column, name }: Destination, values: DoubleValues): void {
@@ -164,13 +186,13 @@ function appendIntegralDoubles({ bulk, column, name }: Destination, values: Doub
   const { ints } = column;
   for (let row = 0; row < count; row++) {
     const value = values.doubles[row] as number;
-    if (isLong(value)) {
+    if (Number.isSafeInteger(value)) {
       const hi = Math.floor(value / 0x1_0000_0000);
       ints[(base + row) * 2] = value - hi * 0x1_0000_0000;
       ints[(base + row) * 2 + 1] = hi;
     } else if (isPresent(values, row)) {
       if (!Number.isFinite(value)) bulk.reject(row, "NUMBER_OUT_OF_RANGE", name);
-      else bulk.reject(row, "TYPE_MISMATCH", name, `column ${name} is of type long, the value has a fraction`);
+      else bulk.reject(row, "TYPE_MISMATCH", name, "the column takes integers; the value has a fraction");
     }
   }
   column.length = base + count;
@@ -249,6 +271,9 @@ function appendEpochDoubles({ bulk, column, name }: Destination, values: DoubleV
   column.length = base + count;
 }
 
+/** "2026-11-22T19:20:21Z" */
+const timestampTextBytesMin = 20;
+
 function appendTimestampTexts({ bulk, column, name }: Destination, values: TextValues): void {
   const { base, count } = bulk;
   const { offsets, text } = values;
@@ -256,9 +281,12 @@ function appendTimestampTexts({ bulk, column, name }: Destination, values: TextV
   window.load(text, 0, offsets[count] as number);
   for (let row = 0; row < count; row++) {
     if (!isPresent(values, row)) continue;
-    const end = readTimestampText(window, offsets[row] as number, column.ints, base + row);
+    const start = offsets[row] as number;
+    const stop = offsets[row + 1] as number;
     // Behind one text the next one follows at once: only a reading that ends with its own text is one.
-    if (end === offsets[row + 1]) continue;
+    const isLongEnough = stop - start >= timestampTextBytesMin;
+    const end = isLongEnough ? readTimestampText(window, start, column.ints, base + row) : invalidTimestamp;
+    if (end === stop) continue;
     bulk.reject(row, end === timestampOutOfRange ? "TIMESTAMP_OUT_OF_RANGE" : "INVALID_TIMESTAMP", name);
   }
   column.length = base + count;

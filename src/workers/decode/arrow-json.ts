@@ -4,7 +4,7 @@ import type { ArrowArray } from "./arrow-array.js";
 import { arrowValues, checkedOffsets } from "./arrow-normalise.js";
 import type { ArrowValues, TimestampValues, ValuesContext } from "./arrow-values.js";
 import { isBitSet } from "./bulk-bits.js";
-import { areMicrosInRange, isoOfMicros, storeMillis, storeNanos, storeSeconds, textOfLong } from "./bulk-epoch.js";
+import { areMicrosInRange, isoOfMicros, storeMillis, storeNanos, storeSeconds, textOfInteger } from "./bulk-epoch.js";
 import { RowFailure } from "./bulk-failure.js";
 import type { BulkRows } from "./bulk-rows.js";
 
@@ -161,11 +161,8 @@ type ScalarValues = Exclude<ArrowValues, { kind: "null" | "json" }>;
 
 function scalarText(values: ScalarValues, row: number): string {
   switch (values.kind) {
-    case "long": {
-      const lo = values.words[row * 2] as number;
-      const hi = values.words[row * 2 + 1] as number;
-      return values.unsigned ? String((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)) : textOfLong(lo, hi);
-    }
+    case "long":
+      return textOfInteger(values.words, row, values.unsigned);
     case "double": {
       const value = values.doubles[row] as number;
       if (!Number.isFinite(value)) throw new RowFailure("NUMBER_OUT_OF_RANGE", "a nested number is not finite");

@@ -104,9 +104,11 @@ export function isoOfMicros(words: Int32Array, index: number): string {
   return below === 0 ? text : `${text.slice(0, -1)}${String(below).padStart(3, "0")}Z`;
 }
 
-/** A signed 64-bit integer as decimal text. */
-export function textOfLong(lo: number, hi: number): string {
-  const value = hi * twoTo32 + (lo >>> 0);
+/** The 64-bit integer in words[2 × index] and the next as decimal text. */
+export function textOfInteger(words: Int32Array, index: number, isUnsigned: boolean): string {
+  const lo = words[index * 2] as number;
+  const hi = words[index * 2 + 1] as number;
+  const value = (isUnsigned ? hi >>> 0 : hi) * twoTo32 + (lo >>> 0);
   if (Number.isSafeInteger(value)) return String(value);
-  return String((BigInt(hi) << 32n) | BigInt(lo >>> 0));
+  return String((BigInt(isUnsigned ? hi >>> 0 : hi) << 32n) | BigInt(lo >>> 0));
 }

@@ -2,7 +2,7 @@ import { limits } from "../../shared/limits.js";
 import { appendArrowColumn } from "./arrow-append.js";
 import { ArrowBatchReader, type ArrowArray } from "./arrow-array.js";
 import { arrowError, readingMetadata } from "./arrow-flatbuffer.js";
-import { ArrowMessages, messageKinds, refuseCompression, type ArrowMessage } from "./arrow-message.js";
+import { arrowMessages, messageKinds, refuseCompression, type ArrowMessage, type ArrowMessages } from "./arrow-message.js";
 import { arrowValues } from "./arrow-normalise.js";
 import { readArrowSchema, type ArrowField } from "./arrow-schema.js";
 import { DecodedBytes, type ArrowValues, type ValuesContext } from "./arrow-values.js";
@@ -36,28 +36,29 @@ class ArrowDecoding implements Decoding {
   #column = 0;
 
   constructor(body: Uint8Array, target: DecodeTarget) {
-    this.#messages = new ArrowMessages(body);
+    this.#messages = arrowMessages(body);
     this.#target = target;
   }
 
   /** Goes on column by column: a record batch may be as large as the body. */
   step(bytesMax: number): boolean {
-    const start = this.#messages.position;
-    let columnBytes = 0;
-    while (this.#messages.position - start + columnBytes < bytesMax) {
-      if (this.#batch !== null) columnBytes += this.#appendColumn();
-      else if (!this.#readMessage()) return true;
+    let bytes = 0;
+    while (bytes < bytesMax) {
+      if (this.#batch !== null) bytes += 1 + this.#appendColumn();
+      else {
+        const message = this.#messages.next();
+        if (message === null) {
+          if (this.#fields === null) throw arrowError("it has no schema", 0);
+          return true;
+        }
+        this.#readMessage(message);
+        bytes += message.bytes - message.body.length;
+      }
     }
     return false;
   }
 
-  /** False after the last message. */
-  #readMessage(): boolean {
-    const message = this.#messages.next();
-    if (message === null) {
-      if (this.#fields === null) throw arrowError("it has no schema", this.#messages.position);
-      return false;
-    }
+  #readMessage(message: ArrowMessage): void {
     const { kind, header, position } = message;
     if (this.#fields === null) {
       if (kind !== messageKinds.schema) throw arrowError("it does not begin with a schema", position);
@@ -65,7 +66,6 @@ class ArrowDecoding implements Decoding {
     } else if (kind === messageKinds.dictionaryBatch) this.#readDictionary(message, this.#fields);
     else if (kind === messageKinds.recordBatch) this.#readRecordBatch(message, this.#fields);
     else throw arrowError(`a message of kind ${kind} is in its middle`, position);
-    return true;
   }
 
   #readRecordBatch({ header, body, position }: ArrowMessage, fields: readonly ArrowField[]): void {

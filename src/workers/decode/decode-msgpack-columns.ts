@@ -22,6 +22,7 @@ export const decodeMsgpackColumns: Decode = (body, target) => new MsgpackColumns
 const chunkRows = 1024;
 
 interface OpenColumn {
+  /** Of the table's column; of the array, where there is none. */
   readonly name: string;
   /** Position in the builder, or -1 where no value of the array is stored. */
   readonly index: number;
@@ -101,7 +102,8 @@ class MsgpackColumnsDecoding implements Decoding {
     const column = place.index < 0 ? null : this.#bulk.open(place.index);
     // Texts of a column take no more room than the rest of the body.
     if (column !== null) this.#bulk.checkText(column, 0, reader.end - reader.position);
-    this.#open = { name, ...place, column, row: 0 };
+    const columnName = this.#target.builder.schema.columns[place.index]?.name ?? name;
+    this.#open = { name: columnName, ...place, column, row: 0 };
   }
 
   /** Where the array's values go; an unknown column is added by its first value. */

@@ -1,5 +1,5 @@
 import { isValidUtf8 } from "../../shared/bytes/utf8.js";
-import { isoOfMicros, textOfLong } from "./bulk-epoch.js";
+import { isoOfMicros, textOfInteger } from "./bulk-epoch.js";
 import { RowFailure } from "./bulk-failure.js";
 import { tags, type MsgpackReader, type ValueKind } from "./msgpack-reader.js";
 
@@ -96,9 +96,7 @@ export class MsgpackJson {
         return reader.bytes[reader.position++] === tags.true ? "true" : "false";
       case "integer": {
         const isUnsigned = this.#scalars.readInteger(words);
-        const lo = words[0] as number;
-        const hi = words[1] as number;
-        return isUnsigned ? String((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)) : textOfLong(lo, hi);
+        return textOfInteger(words, 0, isUnsigned);
       }
       case "float": {
         const value = this.#scalars.readNumber();

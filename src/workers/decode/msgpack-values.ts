@@ -4,7 +4,7 @@ import { isValidUtf8 } from "../../shared/bytes/utf8.js";
 import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import type { RowErrorCode } from "../../shared/columns/row-account.js";
 import type { ColumnType } from "../../shared/schema/column-type.js";
-import { storeEpochDouble, storeEpochLong, storeSeconds, textOfLong } from "./bulk-epoch.js";
+import { storeEpochDouble, storeEpochLong, storeSeconds, textOfInteger } from "./bulk-epoch.js";
 import { RowFailure } from "./bulk-failure.js";
 import { MsgpackJson } from "./msgpack-json.js";
 import { tags, type MsgpackReader, type ValueKind } from "./msgpack-reader.js";
@@ -268,11 +268,8 @@ export class MsgpackValues {
   }
 
   #storeDigits(column: ColumnBuilder, row: number): RowErrorCode | undefined {
-    const words = this.#words;
-    const isUnsigned = this.readInteger(words);
-    const lo = words[0] as number;
-    const hi = words[1] as number;
-    column.setString(row, isUnsigned ? String((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)) : textOfLong(lo, hi));
+    const isUnsigned = this.readInteger(this.#words);
+    column.setString(row, textOfInteger(this.#words, 0, isUnsigned));
     return undefined;
   }
 
