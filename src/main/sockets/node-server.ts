@@ -48,9 +48,12 @@ function serve(server: Server, core: ServerCore, webSockets: NodeWebSockets): vo
     counted.add(socket);
     core.connections++;
     socket.on("close", () => core.connections--);
+    // node:http times the head of a request, but not a connection that never sends one.
+    socket.setTimeout(clientIdleSeconds * 1000);
   });
   server.on("request", (request, response) => {
     const { socket } = request;
+    socket.setTimeout(0);
     const before = exchanges.get(socket);
     if (before !== undefined && !before.hasEnded) {
       // Pipelining: refused as in uWebSockets.js, so that clients see one behaviour.
