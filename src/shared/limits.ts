@@ -38,8 +38,10 @@ export const limits = {
   /** Statements whose parse main keeps, and the length up to which it keeps them. */
   parsedStatementsMax: 1_000,
   parsedStatementBytesMax: 16 * 1024,
-  /** Results up to here are formatted value by value; DuckDB writes larger ones. */
+  /**
+   * Rows that a query worker formats value by value. A statement with more runs again, with DuckDB writing the JSON;
+   * where the first run may have cost as much as the second, more rows are worth formatting.
+   */
   directRowsMax: 4_096,
-  /** A query that took longer than this for its first `directRowsMax` rows is not run again to be written by DuckDB. */
-  rerunMsMax: 250,
+  directBlockingRowsMax: 32_768,
 } as const;

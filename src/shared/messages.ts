@@ -181,7 +181,10 @@ export type IngestToMain =
 
 // ---- ingest worker -> WAL thread, main <-> WAL thread ----------------------------------------------------------
 
-/** Registers a block before the first record in it is announced; `null` forgets it. */
+/**
+ * Registers a block before the first record in it is announced; `null` forgets it, after the last descriptor that
+ * names it was published.
+ */
 export interface WalBlock {
   readonly kind: "block";
   readonly worker: number;
@@ -321,6 +324,8 @@ export interface SelectStatement {
   /** What LIMIT says when it is a plain number. */
   readonly limitRows: number | null;
   readonly parameters: number;
+  /** Its first rows cost as much as all of them: it sorts, groups, joins or numbers rows. */
+  readonly isBlocking: boolean;
 }
 
 /** A table name that a statement reads, as first written in it; names that its CTEs define are none. */

@@ -34,32 +34,45 @@ let resultNumber = 0;
  * Runs the statement, whose views the connection has. Rows [offset, offset + limit) of it; one more is asked of DuckDB
  * to see whether there is any. Errors are DuckDB's, or the MiniodbError by which the query was stopped.
  *
- * The result comes as a stream and is formatted value by value. When it goes on beyond `directRowsMax` rows it is
- * given up, and the statement runs again with DuckDB writing the JSON: the second run costs less than the values
- * would, unless the first rows took long, as after a sort or an aggregation.
+ * ```
+ * first run    LIMIT: the rows that are worth formatting here, as values
+ * if it is cut short by that, and not by the request:
+ *   second run   all rows, DuckDB writes the JSON to a file      when every column has a type that it can write
+ *                all rows, as a stream of values                 otherwise
+ * ```
+ * Most results are small and end with the first run. Where they do not, DuckDB needs the first run's LIMIT only for a
+ * small part of the work, as a scan stops there; see `directBlockingRowsMax` for the others.
  */
 export async function executeStatement(task: ExecuteTask, place: ExecutionPlace): Promise<RowsText> {
-  const { running, connection } = place;
-  const { limitRows, statement } = task;
+  const { running, connection, resultBytesMax } = place;
+  const { limitRows } = task;
   const checkpoint = (): void => running.checkpoint();
-  const startMs = performance.now();
   checkpoint();
-  const result = await connection.duckdb.stream(givenSql(task).sql);
-  const columns = columnsOf(result);
-  const rows = new JsonRows(columns, place.resultBytesMax);
+  const directRows = directRowsOf(task);
+  const first = await connection.duckdb.run(givenSql(task, directRows).sql);
+  const columns = columnsOf(first);
+  const rows = new JsonRows(columns, resultBytesMax);
+  const isEnd = await rows.take(first, directRows, checkpoint);
+  if (isEnd || directRows === limitRows) return { body: rows.finish(), rows: rows.rows, hasMore: !isEnd };
 
-  const boundRows = Math.min(limitRows, statement.limitRows ?? limitRows);
-  const mayCopy = boundRows > limits.directRowsMax && statement.kind === "select" && canCopy(columns);
-  let isEnd = await rows.take(result, mayCopy ? limits.directRowsMax : limitRows, checkpoint);
-  if (!isEnd && mayCopy) {
-    if (performance.now() - startMs <= limits.rerunMsMax) return copyRows(task, columns, place);
-    isEnd = await rows.take(result, limitRows, checkpoint);
-  }
-  return { body: rows.finish(), rows: rows.rows, hasMore: !isEnd };
+  checkpoint();
+  if (canCopy(columns)) return copyRows(task, columns, place);
+  const all = new JsonRows(columns, resultBytesMax);
+  const stream = await connection.duckdb.stream(givenSql(task, limitRows).sql);
+  const isAll = await all.take(stream, limitRows, checkpoint);
+  return { body: all.finish(), rows: all.rows, hasMore: !isAll };
 }
 
-/** What DuckDB gets for the direct way, and the bytes by which places in it differ from those in the client's text. */
-export function givenSql({ statement, limitRows, offsetRows }: ExecuteTask): { sql: string; shiftBytes: number } {
+function directRowsOf({ statement, limitRows }: ExecuteTask): number {
+  if (statement.kind === "explain") return limitRows;
+  return Math.min(limitRows, statement.isBlocking ? limits.directBlockingRowsMax : limits.directRowsMax);
+}
+
+/** What DuckDB gets, and the bytes by which places in it differ from those in the client's text. */
+export function givenSql(
+  { statement, offsetRows }: ExecuteTask,
+  limitRows: number,
+): { sql: string; shiftBytes: number } {
   if (statement.kind === "explain") return { sql: statement.sql, shiftBytes: -statement.startBytes };
   const sql = `${inParentheses(statement.sql)} LIMIT ${limitRows + 1} OFFSET ${offsetRows}`;
   return { sql, shiftBytes: parenthesesPrefix.length - statement.startBytes };

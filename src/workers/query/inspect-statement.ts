@@ -20,6 +20,8 @@ export interface InspectedStatement {
   readonly parameters: number;
   /** True when a WITH stands anywhere: names had to be told apart by scope. */
   readonly hasCte: boolean;
+  /** True when its first rows cost as much as all of them: it sorts, groups, joins or numbers rows. */
+  readonly isBlocking: boolean;
 }
 
 export interface LocatedName {
@@ -53,6 +55,7 @@ interface Walk {
   readonly tables: Map<string, LocatedName>;
   parameters: number;
   hasCte: boolean;
+  isBlocking: boolean;
 }
 
 const queryNodes = new Set(["SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"]);
@@ -90,12 +93,19 @@ const expressionClasses = new Set([
 
 /** Throws RefusedStatement. The walk keeps its own stack, as trees are as deep as clients like. */
 export function inspectStatement(root: TreeNode): InspectedStatement {
-  const walk: Walk = { steps: [{ value: root, scope: new Set() }], tables: new Map(), parameters: 0, hasCte: false };
+  const walk: Walk = {
+    steps: [{ value: root, scope: new Set() }],
+    tables: new Map(),
+    parameters: 0,
+    hasCte: false,
+    isBlocking: false,
+  };
   for (let step = walk.steps.pop(); step !== undefined; step = walk.steps.pop()) visit(walk, step);
   const tables = [...walk.tables.values()].toSorted(
     (left, right) => (left.positionBytes ?? 0) - (right.positionBytes ?? 0),
   );
-  return { tables, parameters: walk.parameters, hasCte: walk.hasCte };
+  const { parameters, hasCte, isBlocking } = walk;
+  return { tables, parameters, hasCte, isBlocking };
 }
 
 function visit(walk: Walk, { value, scope }: Step): void {
@@ -105,8 +115,14 @@ function visit(walk: Walk, { value, scope }: Step): void {
     if ("cte_map" in value) visitQuery(walk, value, scope);
     else if (typeof value["class"] === "string") visitExpression(walk, value, scope);
     else if ("sample" in value) visitTable(walk, value, scope);
-    else pushChildren(walk, value, scope);
+    else visitOther(walk, value, scope);
   }
+}
+
+function visitOther(walk: Walk, node: TreeNode, scope: Scope): void {
+  // An aggregate's own ORDER BY is always there, mostly empty.
+  if (node["type"] === "DISTINCT_MODIFIER" || isFilled(node["orders"])) walk.isBlocking = true;
+  pushChildren(walk, node, scope);
 }
 
 /**
@@ -117,6 +133,7 @@ function visit(walk: Walk, { value, scope }: Step): void {
 function visitQuery(walk: Walk, node: TreeNode, outer: Scope): void {
   const type = String(node["type"]);
   if (!queryNodes.has(type)) throw new RefusedStatement(`${type} is not a SELECT`);
+  if (type !== "SELECT_NODE" || isFilled(node["group_expressions"])) walk.isBlocking = true;
   const { cte_map: cteMap, ...rest } = node;
   let scope = outer;
   for (const { key, value } of entriesOf(cteMap)) {
@@ -139,6 +156,7 @@ function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
   // A constant's value is data, whatever it looks like.
   if (kind === "CONSTANT") return;
   if (kind === "PARAMETER") walk.parameters++;
+  if (kind === "WINDOW") walk.isBlocking = true;
   if ("function_name" in node) checkFunction(node);
   pushChildren(walk, node, scope);
 }
@@ -146,6 +164,7 @@ function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
 function visitTable(walk: Walk, node: TreeNode, scope: Scope): void {
   const type = String(node["type"]);
   if (!tableNodes.has(type)) throw new RefusedStatement(`${type} is not a table`, positionOf(node));
+  if (type === "JOIN") walk.isBlocking = true;
   if (type === "TABLE_FUNCTION") {
     const call = node["function"];
     const name = isNode(call) ? String(call["function_name"]) : "";
@@ -169,8 +188,12 @@ function visitTableName(walk: Walk, node: TreeNode, scope: Scope): void {
   }
   if (node["at_clause"] !== null) throw new RefusedStatement("AT is not allowed here", positionOf(node));
   const key = nameKey(name);
-  if (scope.has(key) || walk.tables.has(key)) return;
-  walk.tables.set(key, { name, positionBytes: positionOf(node) });
+  if (scope.has(key)) return;
+  // The walk takes children from the last to the first: the name that stands first is the one that stays.
+  const positionBytes = positionOf(node);
+  const known = walk.tables.get(key);
+  if (known === undefined || (positionBytes ?? 0) < (known.positionBytes ?? 0))
+    walk.tables.set(key, { name, positionBytes });
 }
 
 function checkFunction(node: TreeNode): void {
@@ -183,6 +206,10 @@ function pushChildren(walk: Walk, node: TreeNode, scope: Scope): void {
   for (const child of Object.values(node)) {
     if (typeof child === "object" && child !== null) walk.steps.push({ value: child, scope });
   }
+}
+
+function isFilled(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0;
 }
 
 function entriesOf(cteMap: unknown): { key: string; value: unknown }[] {

@@ -82,7 +82,7 @@ const micros: JsonWriter = (value) => ifFinite(value, (value as DuckDBTimestampV
 const scalarWriters: Readonly<Partial<Record<DuckDBTypeId, JsonWriter>>> = {
   [DuckDBTypeId.FLOAT]: double,
   [DuckDBTypeId.DOUBLE]: double,
-  [DuckDBTypeId.VARCHAR]: (value) => JSON.stringify(value),
+  [DuckDBTypeId.VARCHAR]: (value) => quoted(value as string),
   [DuckDBTypeId.BLOB]: (value) => `"${base64(value as DuckDBBlobValue)}"`,
   [DuckDBTypeId.DATE]: (value) => ((value as DuckDBDateValue).isFinite ? JSON.stringify(String(value)) : "null"),
   [DuckDBTypeId.SQLNULL]: () => "null",
@@ -135,6 +135,16 @@ function nestedWriter(type: DuckDBType): JsonWriter | null {
     };
   }
   return null;
+}
+
+/** As DuckDB escapes: like JSON.stringify, but with capital letters in `\u001F`. */
+function quoted(text: string): string {
+  const json = JSON.stringify(text);
+  if (!json.includes("\\u00")) return json;
+  // Escapes are taken whole, so that an escaped backslash before `u00` is none of these.
+  return json.replace(/\\(?:u(00[0-9a-f]{2})|.)/g, (escape, hex?: string) =>
+    hex ? `\\u${hex.toUpperCase()}` : escape,
+  );
 }
 
 /** Exact to the last bit: both numbers are integers that doubles hold. */

@@ -71,9 +71,11 @@ async function serialize(
   const json = await parser.serialize(sql);
   const parsed = JSON.parse(json) as TreeNode;
   if (parsed["error"] === true) {
-    if (parsed["error_type"] === "not implemented") return null;
-    const position = parsed["position"] === undefined ? Number.NaN : Number(parsed["position"]);
-    const positionBytes = Number.isSafeInteger(position) ? position + startBytes : null;
+    if (/^Only SELECT statements/.test(String(parsed["error_message"]))) return null;
+    // Unlike all other places, those of syntax errors count characters (code points), not bytes.
+    const characters = parsed["position"] === undefined ? Number.NaN : Number(parsed["position"]);
+    const before = Number.isSafeInteger(characters) ? [...sql].slice(0, characters).join("") : null;
+    const positionBytes = before === null ? null : Buffer.byteLength(before) + startBytes;
     throw errorAt("INVALID_SQL", String(parsed["error_message"]), text, positionBytes);
   }
   const statements = parsed["statements"];
@@ -103,11 +105,12 @@ async function selectStatement(
   if (isShowTables(tree.node)) return { kind: "show-tables" };
   const { text, kind, startBytes } = source;
   const inspected = inspect(tree.node, source);
+  const { parameters, isBlocking } = inspected;
   const sql = await withoutSemicolon(parser, source.sql, tree);
   const tables = addNames(inspected, parser, sql).map(({ name, positionBytes }) => {
     return { name, position: positionBytes === null ? null : characterPosition(text, positionBytes + startBytes) };
   });
-  return { kind, sql, text, startBytes, tables, limitRows: limitOf(tree.node), parameters: inspected.parameters };
+  return { kind, sql, text, startBytes, tables, limitRows: limitOf(tree.node), parameters, isBlocking };
 }
 
 function inspect(node: TreeNode, source: StatementText): InspectedStatement {

@@ -84,7 +84,7 @@ export class QueryRunner {
     if (isFatal(failure)) this.#replaceEngine();
     if (isMissingFile(failure)) return { kind: "stale-files", message: failure.message };
     const { temporaryFolder, readableFolders } = this.#options;
-    const { shiftBytes } = givenSql(task);
+    const { shiftBytes } = givenSql(task, task.limitRows);
     const hiddenFolders = [temporaryFolder, ...readableFolders];
     throw toClientError(failure, { sql: task.statement.text, shiftBytes, hiddenFolders }, error);
   }

@@ -1,0 +1,140 @@
+import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type {
+  ParsedStatement,
+  QueryResult,
+  QueryTable,
+  QueryWorkerOptions,
+  SelectStatement,
+} from "../../../src/shared/messages.js";
+import type { ColumnType } from "../../../src/shared/schema/column-type.js";
+import type { TableColumn, TableSchema } from "../../../src/shared/schema/table-schema.js";
+import { QueryRunner } from "../../../src/workers/query/query-runner.js";
+
+/** Folders, an unconfined DuckDB that writes files for the test, and a query worker's inside on this thread. */
+export interface QueryFixture {
+  readonly folder: string;
+  readonly warehouse: string;
+  readonly temporaryFolder: string;
+  readonly runner: QueryRunner;
+  readonly cancelWords: Int32Array;
+  readonly cancelChannel: string;
+  /** The rows of `select` as a Parquet file in the warehouse; `fieldIds` by column name. Returns its path. */
+  writeParquet(name: string, select: string, fieldIds: Readonly<Record<string, number>>): Promise<string>;
+  /** What plain DuckDB says. */
+  rows(sql: string): Promise<unknown[][]>;
+  parse(sql: string): Promise<ParsedStatement>;
+  execute(sql: string, options?: ExecuteOptions): Promise<QueryResult>;
+  /** Parses and runs the statement; the rows as parsed JSON. Fails the test when there is an error. */
+  query(sql: string, options?: ExecuteOptions): Promise<Record<string, unknown>[]>;
+  close(): Promise<void>;
+}
+
+export interface ExecuteOptions {
+  readonly tables?: readonly QueryTable[];
+  readonly limitRows?: number;
+  readonly offsetRows?: number;
+  readonly timeoutMs?: number;
+  readonly form?: "text" | "literal";
+  readonly slot?: number;
+}
+
+let fixtureNumber = 0;
+
+export async function openFixture(options: Partial<QueryWorkerOptions> = {}): Promise<QueryFixture> {
+  const folder = mkdtempSync(join(tmpdir(), "miniodb-query-"));
+  const warehouse = join(folder, "warehouse");
+  const temporaryFolder = join(folder, "temporary");
+  mkdirSync(warehouse);
+  const cancelWords = new SharedArrayBuffer(64);
+  const cancelChannel = `query-fixture-${process.pid}-${++fixtureNumber}`;
+  const runner = new QueryRunner(
+    {
+      memoryBytes: 512 * 1024 * 1024,
+      threads: 2,
+      spillBytesMax: 256 * 1024 * 1024,
+      readableFolders: [warehouse],
+      temporaryFolder,
+      resultBytesMax: 64 * 1024 * 1024,
+      cancelWords,
+      cancelChannel,
+      ...options,
+    },
+    "test",
+  );
+  const instance = await DuckDBInstance.create(":memory:", { threads: "2" });
+  const writer = await instance.connect();
+  await writer.run("SET TimeZone = 'UTC'");
+  const parse = async (sql: string): Promise<ParsedStatement> => {
+    const result = await runner.run({ kind: "parse", sql });
+    assert.equal(result.kind, "parsed", JSON.stringify(result));
+    return (result as { statement: ParsedStatement }).statement;
+  };
+  const execute = async (sql: string, given: ExecuteOptions = {}): Promise<QueryResult> => {
+    const statement = (await parse(sql)) as SelectStatement;
+    const { slot = 0, tables = [], limitRows = 1_000_000, offsetRows = 0, timeoutMs = 60_000, form = "text" } = given;
+    return runner.run({ kind: "execute", slot, statement, tables, limitRows, offsetRows, timeoutMs, form });
+  };
+  return {
+    folder,
+    warehouse,
+    temporaryFolder,
+    runner,
+    cancelWords: new Int32Array(cancelWords),
+    cancelChannel,
+    parse,
+    execute,
+    writeParquet: (name, select, fieldIds) => writeParquet(writer, join(warehouse, name), select, fieldIds),
+    rows: async (sql) => (await writer.runAndReadAll(sql)).getRowsJson() as unknown[][],
+    query: async (sql, given) => rowsOf(await execute(sql, given)),
+    close: async () => {
+      await runner.close();
+      writer.closeSync();
+      instance.closeSync();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function writeParquet(
+  writer: DuckDBConnection,
+  path: string,
+  select: string,
+  fieldIds: Readonly<Record<string, number>>,
+): Promise<string> {
+  const ids = Object.entries(fieldIds).map(([name, id]) => `"${name.replaceAll('"', '""')}": ${id}`);
+  await writer.run(`COPY (${select}) TO '${path}' (FORMAT parquet, FIELD_IDS {${ids.join(", ")}})`);
+  return path;
+}
+
+export function rowsOf(result: QueryResult): Record<string, unknown>[] {
+  assert.equal(result.kind, "rows", JSON.stringify(result));
+  return JSON.parse(textOf(result)) as Record<string, unknown>[];
+}
+
+export function textOf(result: QueryResult): string {
+  assert.ok(result.kind === "rows");
+  return Buffer.from(result.body).toString();
+}
+
+/** `name type [fieldId [replaces]]` per column, as in "value double 5 3". */
+export function schemaOf(...lines: readonly string[]): TableSchema {
+  const columns = lines.map((line, index): TableColumn => {
+    const [name = "", type = "", fieldId, replaces] = line.split(" ");
+    return {
+      name,
+      type: type as ColumnType,
+      fieldId: fieldId === undefined ? index + 1 : Number(fieldId),
+      required: false,
+      ...(replaces !== undefined && { replacesFieldId: Number(replaces) }),
+    };
+  });
+  return { version: 1, lastFieldId: Math.max(...columns.map((column) => column.fieldId)), columns };
+}
+
+export function tableOf(name: string, schema: TableSchema, files: readonly string[]): QueryTable {
+  return { name, schema, committedFiles: files, hotFiles: [] };
+}

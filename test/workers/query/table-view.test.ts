@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { quoteName } from "../../../src/workers/query/table-view.js";
+import { openFixture, type QueryFixture, schemaOf, tableOf } from "./query-fixture.js";
+
+let fixture: QueryFixture;
+before(async () => {
+  fixture = await openFixture();
+});
+after(async () => fixture.close());
+
+describe("a table's view", () => {
+  test("columns come in the schema's order, missing ones are NULL, unknown ones do not show", async () => {
+    const old = await fixture.writeParquet("order-old.parquet", "SELECT 1::BIGINT AS b, 'x' AS gone", {
+      b: 2,
+      gone: 9,
+    });
+    const young = await fixture.writeParquet("order-young.parquet", "SELECT 'y' AS a, 2::BIGINT AS b, true AS c", {
+      a: 1,
+      b: 2,
+      c: 3,
+    });
+    const schema = schemaOf("c boolean 3", "a string 1", "b long 2", "d double 4", "e timestamp 5", "f json 6");
+    const tables = [tableOf("t", schema, [old, young])];
+    const rows = await fixture.query("SELECT * FROM t ORDER BY b", { tables });
+    const missing = { d: null, e: null, f: null };
+    assert.deepEqual(rows, [
+      { c: null, a: null, b: 1, ...missing },
+      { c: true, a: "y", b: 2, ...missing },
+    ]);
+    assert.deepEqual(Object.keys(rows[0] ?? {}), ["c", "a", "b", "d", "e", "f"]);
+    const described = await fixture.query("DESCRIBE t", { tables });
+    assert.deepEqual(
+      described.map((row) => `${String(row["column_name"])} ${String(row["column_type"])}`),
+      ["c BOOLEAN", "a VARCHAR", "b BIGINT", "d DOUBLE", "e TIMESTAMP WITH TIME ZONE", "f VARCHAR"],
+    );
+    assert.deepEqual(await fixture.query("SELECT count(*) AS n FROM t WHERE f IS NULL", { tables }), [{ n: 2 }]);
+  });
+
+  test("a renamed column is found by its field id, and a name that moved on is not confused", async () => {
+    const file = await fixture.writeParquet("renamed.parquet", "SELECT 'one' AS a, 'two' AS b", { a: 1, b: 2 });
+    const tables = [tableOf("t", schemaOf("b string 1", "c string 2", "a string 3"), [file])];
+    assert.deepEqual(await fixture.query("SELECT * FROM t", { tables }), [{ b: "one", c: "two", a: null }]);
+  });
+
+  test("a table without files has its columns and no rows", async () => {
+    const tables = [
+      tableOf("Empty", schemaOf("timestamp timestamp", "id string", "v double", "n long", "b boolean", "j json"), []),
+    ];
+    assert.deepEqual(await fixture.query("SELECT count(*) AS n, max(v) AS v FROM empty", { tables }), [
+      { n: 0, v: null },
+    ]);
+    assert.deepEqual(await fixture.query("SELECT * FROM EMPTY WHERE id = 'x'", { tables }), []);
+    const described = await fixture.query("DESCRIBE empty", { tables });
+    assert.deepEqual(
+      described.map((row) => row["column_type"]),
+      ["TIMESTAMP WITH TIME ZONE", "VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN", "VARCHAR"],
+    );
+  });
+
+  test("a long that became double keeps its fractions, under the same field id", async () => {
+    const long = await fixture.writeParquet("same-long.parquet", "SELECT 3::BIGINT AS v", { v: 1 });
+    const double = await fixture.writeParquet("same-double.parquet", "SELECT 1.7::DOUBLE AS v", { v: 1 });
+    for (const files of [
+      [long, double],
+      [double, long],
+    ]) {
+      const tables = [tableOf("t", schemaOf("v double 1"), files)];
+      const rows = await fixture.query("SELECT v FROM t ORDER BY v", { tables });
+      assert.deepEqual(rows, [{ v: 1.7 }, { v: 3 }]);
+      assert.deepEqual(await fixture.query("SELECT v FROM t WHERE v > 1.5 AND v < 2", { tables }), [{ v: 1.7 }]);
+      assert.deepEqual(await fixture.query("SELECT sum(v) AS s FROM t", { tables }), [{ s: 4.7 }]);
+    }
+  });
+
+  test("a long that became double under a new field id is one column with its old files", async () => {
+    const old = await fixture.writeParquet(
+      "replaced-old.parquet",
+      "SELECT i::BIGINT AS v, i AS k FROM (VALUES (1), (2), (NULL)) x(i)",
+      { v: 3, k: 1 },
+    );
+    const young = await fixture.writeParquet(
+      "replaced-young.parquet",
+      "SELECT i::DOUBLE AS v, 10 AS k FROM (VALUES (1.5), (NULL)) x(i)",
+      { v: 5, k: 1 },
+    );
+    // The alias of the earlier half must not be a column's name.
+    const schema = schemaOf("k long 1", "v double 5 3", "v_3 string 6", "V_3_ string 7");
+    const tables = [tableOf("t", schema, [old, young])];
+    const rows = await fixture.query("SELECT v, v_3 FROM t ORDER BY v NULLS LAST", { tables });
+    assert.deepEqual(
+      rows.map((row) => row["v"]),
+      [1, 1.5, 2, null, null],
+    );
+    assert.deepEqual(await fixture.query("SELECT count(*) AS n FROM t WHERE v BETWEEN 1.2 AND 2.5", { tables }), [
+      { n: 2 },
+    ]);
+    const [first] = await fixture.query("SELECT * FROM t LIMIT 1", { tables });
+    assert.deepEqual(Object.keys(first ?? {}), ["k", "v", "v_3", "V_3_"]);
+  });
+
+  test("names of columns and files may hold every character", async () => {
+    const names = [
+      'q"uote',
+      "s'ingle",
+      "back\\slash",
+      "br{a}ce",
+      "com,ma",
+      "eq=ual",
+      "col:on",
+      "NULL",
+      " lead",
+      "trail ",
+      "[x]",
+      "ünï 😀",
+      "new\nline",
+      "\\",
+      'x\\"',
+      "select",
+      "-- x",
+      ";",
+    ];
+    const select = `SELECT ${names.map((name, index) => `${index}::BIGINT AS ${quoteName(name)}`).join(", ")}`;
+    const folder = join(fixture.warehouse, "day=2024-01-02");
+    mkdirSync(folder);
+    const fieldIds = Object.fromEntries(names.map((name, index) => [name, index + 1]));
+    const file = await fixture
+      .writeParquet("day=2024-01-02/od''d [x] *?.parquet", select, fieldIds)
+      .then((path) => path.replace("''", "'"));
+    const schema = {
+      version: 1,
+      lastFieldId: names.length,
+      columns: names.map((name, index) => ({ fieldId: index + 1, name, type: "long" as const, required: false })),
+    };
+    const rows = await fixture.query("SELECT * FROM t", { tables: [tableOf("t", schema, [file])] });
+    assert.deepEqual(rows, [Object.fromEntries(names.map((name, index) => [name, index]))]);
+    assert.equal("day" in (rows[0] ?? {}), false, "no column out of the folder's name");
+  });
+
+  test("two snapshots of one table in turn and at once are not mixed up", async () => {
+    const one = await fixture.writeParquet("snapshot-1.parquet", "SELECT 1::BIGINT AS v", { v: 1 });
+    const two = await fixture.writeParquet("snapshot-2.parquet", "SELECT 2::BIGINT AS v", { v: 1 });
+    const sum = async (files: readonly string[], slot: number): Promise<unknown> => {
+      const rows = await fixture.query("SELECT sum(v) AS s FROM t", {
+        tables: [tableOf("t", schemaOf("v long"), files)],
+        slot,
+      });
+      return rows[0]?.["s"];
+    };
+    for (let round = 0; round < 5; round++) {
+      const found = await Promise.all([sum([one], 0), sum([two], 1), sum([one, two], 2), sum([], 3)]);
+      assert.deepEqual(found, [1, 2, 3, null]);
+      assert.equal(await sum([two], 0), 2);
+    }
+  });
+});
