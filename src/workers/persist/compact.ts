@@ -10,7 +10,7 @@ import { dataFileKey } from "../../shared/store/store-paths.js";
 import { commitOnce } from "./commit-once.js";
 import { copyFiles } from "./duckdb-copy.js";
 import { mergeBounds } from "./merge-bounds.js";
-import { checkStop, temporaryPath, type PersistContext } from "./persist-context.js";
+import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
 
 /**
  * Merges files of one day into one, sorted, and swaps it for them in one commit; durable when it returns. The rows are
@@ -49,7 +49,7 @@ async function mergeFiles(context: PersistContext, task: CompactTask): Promise<N
     const bounds: Record<number, ColumnBounds> = {};
     for (const column of columns) bounds[column.fieldId] = mergeBounds(files, column);
     const key = dataFileKey(identity.location, { day, createdMs: context.nowMs(), uuid: randomUUID() });
-    await context.store.putFile(key, path);
+    await putFile(context, key, path);
     const isSorted = orderBy.length === sortOrder.length && orderBy.every((column) => hasNoNulls(column, bounds));
     return { key, bytes, rows, day, bounds, fieldIds: columns.map(({ fieldId }) => fieldId), isSorted };
   } finally {

@@ -12,7 +12,7 @@ import { chooseEncoding } from "./column-encodings.js";
 import { commitOnce, removeFiles } from "./commit-once.js";
 import { boundsOfFooter } from "./file-bounds.js";
 import { writeParquetFile, type ParquetFormat } from "./parquet-file.js";
-import { checkStop, temporaryPath, type PersistContext } from "./persist-context.js";
+import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
 import { replaceFields, type Replacement } from "./replace-fields.js";
 import { rowsInRange } from "./row-source.js";
 import { sortRows, type DayRows, type SortedRows } from "./sort-rows.js";
@@ -93,7 +93,7 @@ async function writeDays(context: PersistContext, work: DaysToWrite): Promise<vo
         checkStop(context);
         const createdMs = context.nowMs();
         const key = dataFileKey(work.identity.location, { day: file.day, createdMs, uuid: randomUUID() });
-        await context.store.putFile(key, path);
+        await putFile(context, key, path);
         work.onFile({ ...file, key, isSorted });
         failpoint("flush.file.stored");
       }

@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { rmSync } from "node:fs";
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { openDisk } from "../../shared/disk/open-disk.js";
 import { MiniodbError } from "../../shared/errors.js";
@@ -8,6 +7,7 @@ import { TableCatalog } from "../../shared/iceberg/table-catalog.js";
 import type { PersistWorkerOptions } from "../../shared/messages.js";
 import { LocalStore } from "../../shared/store/local-store.js";
 import type { ObjectStore } from "../../shared/store/object-store.js";
+import { isStoreFailure } from "../../shared/store/store-failure.js";
 import { RetryingStore } from "../../shared/store/retrying-store.js";
 
 /** What the tasks that touch the store work with; made once per worker. Tests make their own, with a faulty store. */
@@ -56,6 +56,17 @@ export function sweepTemporary(options: PersistWorkerOptions): void {
 /** A path in the temporary folder that nobody else uses. */
 export function temporaryPath(context: PersistContext): string {
   return join(context.temporaryFolder, `${randomUUID()}.parquet`);
+}
+
+/** Moves a local file into the store, where it is durable then. Throws STORE_UNAVAILABLE; the file may be gone. */
+export async function putFile(context: PersistContext, key: string, path: string): Promise<void> {
+  try {
+    await context.store.putFile(key, path);
+  } catch (error) {
+    if (!isStoreFailure(error)) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new MiniodbError("STORE_UNAVAILABLE", `The store did not take ${key}: ${message}`, { key }, error);
+  }
 }
 
 /** To be called between files: throws SHUTTING_DOWN when the server stops. */

@@ -7,7 +7,7 @@ import type { ColumnBounds, DataFile, TableIdentity } from "../../shared/message
 import type { TableColumn, TableSchema } from "../../shared/schema/table-schema.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { copyFiles } from "./duckdb-copy.js";
-import { checkStop, temporaryPath, type PersistContext } from "./persist-context.js";
+import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
 
 export interface ReplaceRequest {
   readonly identity: TableIdentity;
@@ -52,7 +52,7 @@ async function replaceInFile(context: PersistContext, request: ReplaceRequest, f
       if (known !== undefined) bounds[column.fieldId] = boundsUnder(column, known);
     }
     const { size: bytes } = statSync(path);
-    await context.store.putFile(key, path);
+    await putFile(context, key, path);
     return { key, bytes, rows, day: file.day, bounds, fieldIds: columns.map(({ fieldId }) => fieldId) };
   } finally {
     rmSync(path, { force: true });

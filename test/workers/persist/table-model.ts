@@ -61,6 +61,7 @@ export class TableModel {
   readonly #records: ModelRecord[] = [];
   readonly #committed = new Set<number>();
   #lastMicros = 0n;
+  #sequenceGap = 0;
 
   constructor(random: SeededRandom) {
     this.#random = random;
@@ -109,31 +110,42 @@ export class TableModel {
   }
 
   appendRecord(rowCount: number, shape: RowShape): void {
+    const { columns } = this.schema;
+    this.#lastMicros = shape.isAscending ? this.#lastMicros : 0n;
+    const rows = Array.from({ length: rowCount }, () => {
+      return columns.map((column, index): ModelValue => {
+        if (index === 0) return this.#time(shape);
+        return !column.required && this.#random.real() < shape.nullShare ? null : this.#value(column.type);
+      });
+    });
+    this.#append(rows);
+  }
+
+  /** A record of one row that has this text and a time. */
+  appendText(name: string, text: string): void {
+    const { columns } = this.schema;
+    this.#append([columns.map((column, index) => (index === 0 ? 0n : column.name === name ? text : null))]);
+  }
+
+  #append(rows: readonly (readonly ModelValue[])[]): void {
     const builder = this.#builder;
+    const { columns, version } = builder.schema;
     const firstSequence = this.lastSequence + 1 + this.#sequenceGap;
     this.#sequenceGap = 0;
-    this.#lastMicros = shape.isAscending ? this.#lastMicros : 0n;
-    for (let row = 0; row < rowCount; row++) {
-      const values = new Map<string, ModelValue>();
-      for (const [index, column] of builder.schema.columns.entries()) {
-        const isNull = !column.required && this.#random.real() < shape.nullShare;
-        const isTime = index === 0;
-        const value = isTime ? this.#time(shape) : isNull ? null : this.#value(column.type);
-        values.set(nameKey(column.name), value);
-        setValue(builder.columns[index] as ColumnBuilder, row, value);
-      }
+    for (const [row, values] of rows.entries()) {
+      for (const [index, value] of values.entries()) setValue(builder.columns[index] as ColumnBuilder, row, value);
       builder.endRow({ receivedMicros: 0, generateId: null, idRequired: false });
-      this.rows.push({ sequence: firstSequence + row, values });
+      const named = columns.map((column, index) => [nameKey(column.name), values[index] ?? null] as const);
+      this.rows.push({ sequence: firstSequence + row, values: new Map(named) });
     }
     const batch = builder.finish();
     const bytes = new Uint8Array(recordBytes(batch, []));
     const tableUuid = "00000000-0000-4000-8000-000000000000";
-    encodeRowsRecord(bytes, 0, { tableUuid, firstSequence, schemaVersion: builder.schema.version, batch, batches: [] });
-    this.#records.push({ firstSequence, rowCount, bytes });
+    encodeRowsRecord(bytes, 0, { tableUuid, firstSequence, schemaVersion: version, batch, batches: [] });
+    this.#records.push({ firstSequence, rowCount: rows.length, bytes });
     builder.reset();
     builder.rowCount = 0;
   }
-  #sequenceGap = 0;
 
   /** The records that hold rows of (after, last], laid out over a few blocks, now and then several to a span. */
   slice(after: number, last: number): RecordSlice {

@@ -26,7 +26,7 @@ export function openTestWarehouse(plan: FaultPlan = () => undefined): TestWareho
   const store = new FaultyStore(local, plan);
   const context: PersistContext = {
     store,
-    catalog: new TableCatalog(store),
+    catalog: new TableCatalog(store, { sleep: () => Promise.resolve() }),
     temporaryFolder,
     partitionsPerRound: 3,
     compactionMemoryBytes: 64 * 1024 * 1024,

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { planCompaction, type CompactionRules } from "../../../src/main/upkeep/plan-compaction.js";
+import type { DataFile } from "../../../src/shared/messages.js";
+
+const rules: CompactionRules = { smallFileBytes: 100, smallFilesMin: 3, targetBytes: 250 };
+
+function file(key: string, day: number, bytes: number, startMicros: number | null): DataFile {
+  const lower = startMicros === null ? null : String(startMicros);
+  return { key, day, bytes, rows: 1, fieldIds: [1], bounds: { 1: { lower, upper: lower, nulls: 0 } } };
+}
+
+function keysOf(files: readonly DataFile[]): string[][] {
+  return planCompaction(files, rules).map((plan) => plan.files.map(({ key }) => key));
+}
+
+describe("plan of compaction", () => {
+  test("days with few small files are left alone, and so are large files", () => {
+    assert.deepEqual(keysOf([]), []);
+    assert.deepEqual(keysOf([file("a", 1, 10, 1), file("b", 1, 10, 2), file("c", 2, 10, 3)]), []);
+    const large = [file("a", 1, 10, 1), file("b", 1, 10, 2), file("c", 1, 100, 3), file("d", 1, 500, 3)];
+    assert.deepEqual(keysOf(large), []);
+  });
+
+  test("small files of a day are merged in the order of their time", () => {
+    const files = [file("c", 1, 10, 30), file("a", 1, 10, 10), file("b", 1, 10, 20), file("x", 1, 999, 0)];
+    assert.deepEqual(planCompaction(files, rules), [{ day: 1, files: [files[1], files[2], files[0]] }]);
+  });
+
+  test("times order as numbers, and files without one come first", () => {
+    const files = [file("a", 1, 10, 100), file("b", 1, 10, 9), file("c", 1, 10, null), file("d", 1, 10, -5)];
+    assert.deepEqual(keysOf(files), [["c", "d", "b", "a"]]);
+  });
+
+  test("a merged file stays within the target; a file that would be alone is left", () => {
+    const files = [1, 2, 3, 4, 5].map((n) => file(`f${n}`, 1, 90, n));
+    assert.deepEqual(keysOf(files), [
+      ["f1", "f2"],
+      ["f3", "f4"],
+    ]);
+  });
+
+  test("the day with the most files comes first", () => {
+    const files = [1, 2, 3].map((n) => file(`a${n}`, 1, 1, n)).concat([1, 2, 3, 4].map((n) => file(`b${n}`, 2, 1, n)));
+    assert.deepEqual(
+      planCompaction(files, rules).map(({ day }) => day),
+      [2, 1],
+    );
+  });
+});
