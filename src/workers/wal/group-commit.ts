@@ -52,14 +52,16 @@ export class WalSource {
       return;
     }
     this.#forgotten.push({ blockId: block.blockId, afterTaken: this.#taken + this.#ring.available });
-    this.#forget();
   }
 
   /** Moves descriptors into `group` as records, up to the bounds; returns the bytes. */
   gather(group: Uint8Array[], bytesMax: number): number {
+    this.#forget();
     const descriptor = this.#descriptor;
     let bytes = 0;
     while (bytes < bytesMax && group.length < groupRecordsMax && takeWalDescriptor(this.#ring, descriptor)) {
+      // Before the look-up: it may read a message that forgets blocks by this count.
+      this.#taken++;
       const { blockId, offset, length, completions } = descriptor;
       const block = this.#blockOf(blockId);
       assert(length > 0 && offset % 8 === 0 && offset + length <= block.length, "a record lies within its block");
@@ -67,7 +69,6 @@ export class WalSource {
       assert(recordLengthAt(viewOf(record), 0) === length, "a descriptor names a whole record");
       group.push(record);
       bytes += length;
-      this.#taken++;
       this.#completions += completions;
       this.#isWaiting = true;
     }
@@ -82,7 +83,6 @@ export class WalSource {
     this.#gate.open(this.#completions);
     this.#completions = 0;
     this.#ring.release();
-    this.#forget();
     return true;
   }
 
@@ -97,6 +97,7 @@ export class WalSource {
     return block;
   }
 
+  /** Only between gatherings, when no descriptor is in hand. */
   #forget(): void {
     while (this.#forgotten.length > 0) {
       const { blockId, afterTaken } = this.#forgotten[0] as ForgottenBlock;
