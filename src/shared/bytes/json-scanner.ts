@@ -63,7 +63,8 @@ export class JsonScanner {
     for (;;) {
       const byte = bytes[at] as number;
       if (byte > space) return at;
-      const isSpace = byte === space || byte === tab || byte === carriageReturn || (byte === newline && this.#newlineIsSpace);
+      const isSpace =
+        byte === space || byte === tab || byte === carriageReturn || (byte === newline && this.#newlineIsSpace);
       if (!isSpace) return at;
       at++;
     }

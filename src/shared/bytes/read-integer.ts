@@ -30,7 +30,7 @@ export function readInteger(source: ByteWindow, start: number, out: Int32Array, 
   }
   const next = bytes[at] as number;
   if (next === point || (next | 0x20) === exponentMark) return notAnInteger;
-  if (at - first > 9) return storeLong(bytes, first, at, { out, index }) ? at : integerTooLarge;
+  if (at - first > 9) return storeLong(bytes, start, at, { out, index }) ? at : integerTooLarge;
   if (first !== start) value = -value | 0;
   out[index * 2] = value;
   out[index * 2 + 1] = value >> 31;
@@ -42,10 +42,11 @@ interface LongPlace {
   readonly index: number;
 }
 
-/** Stores ten or more digits; false where 64 bits do not hold them. The sign stands in front of `first`, if any. */
-function storeLong(bytes: Uint8Array, first: number, end: number, place: LongPlace): boolean {
+/** Stores ten or more digits and their sign; false where 64 bits do not hold them. */
+function storeLong(bytes: Uint8Array, start: number, end: number, place: LongPlace): boolean {
+  const negative = bytes[start] === minus;
+  const first = negative ? start + 1 : start;
   if (end - first > 19) return false;
-  const negative = first > 0 && bytes[first - 1] === minus;
   // upper × 10^9 + lower, with upper in 16-bit limbs, so that every product and sum stays below 2^53.
   const upper = digitsValue(bytes, first, end - 9);
   const lower = digitsValue(bytes, end - 9, end);

@@ -101,13 +101,21 @@ function daysSince1970(bytes: Uint8Array, start: number): number {
   if (century > 99 || yearOfCentury > 99 || bytes[start + 4] !== minus || bytes[start + 7] !== minus) return Number.NaN;
   const year = century * 100 + yearOfCentury;
   const isLeap = (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0;
-  const monthDays = month === 2 ? (isLeap ? 29 : 28) : month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
+  const monthDays =
+    month === 2 ? (isLeap ? 29 : 28) : month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
   if (month < 1 || month > 12 || day < 1 || day > monthDays) return Number.NaN;
   if (year === 0) return -Infinity;
   // Years that start in March put the leap day last (Hinnant, "chrono-compatible low-level date algorithms").
   const shifted = month > 2 ? year : year - 1;
   const dayOfYear = Math.floor((153 * (month > 2 ? month - 3 : month + 9) + 2) / 5) + day - 1;
-  return shifted * 365 + Math.floor(shifted / 4) - Math.floor(shifted / 100) + Math.floor(shifted / 400) + dayOfYear - 719_468;
+  return (
+    shifted * 365 +
+    Math.floor(shifted / 4) -
+    Math.floor(shifted / 100) +
+    Math.floor(shifted / 400) +
+    dayOfYear -
+    719_468
+  );
 }
 
 /** "+HH:MM" or "-HH:MM" in seconds, or undefined where there is none. */
