@@ -97,8 +97,9 @@ export class WebSocketConnection {
       const end = at + headBytes + length;
       if (bytes.length < end) break;
       if (opcode === opcodes.text) this.#events.onText(bytes.toString("utf8", at + headBytes, end));
-      if (opcode === opcodes.close)
-        {this.#events.onEnd(`the server closed: ${bytes.toString("utf8", at + headBytes + 2, end)}`);}
+      if (opcode === opcodes.close) {
+        this.#events.onEnd(`the server closed: ${bytes.toString("utf8", at + headBytes + 2, end)}`);
+      }
       if (opcode === opcodes.ping) this.#socket.write(Buffer.from([finBit | opcodes.pong, maskBit, 0, 0, 0, 0]));
       at = end;
     }
