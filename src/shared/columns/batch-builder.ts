@@ -128,6 +128,11 @@ export class BatchBuilder {
     this.rowCount += count;
   }
 
+  /** What the rows in hand did to the schema stays, even if they are undone: a flush may look at it from now on. */
+  keepSchema(): void {
+    this.#changes.length = 0;
+  }
+
   /** Undoes what the row in hand has set, and what it did to the schema: columns added or widened. */
   abortRow(): void {
     for (let change = this.#changes.at(-1); change?.row === this.rowCount; change = this.#changes.at(-1)) {

@@ -95,6 +95,7 @@ export class TableOwner {
     return {
       builder: this.builder,
       account,
+      table: this.identity.name,
       defaults,
       acceptsId: this.#acceptsId,
       valueBytesMax: limits.valueBytesMax,
@@ -118,7 +119,8 @@ export class TableOwner {
   /** A commit covers everything up to `sequence`. Returns the blocks that nothing needs any more. */
   flushed(sequence: number, committed: TableSchema): Block[] {
     const freed = this.buffer.forget(sequence);
-    if (this.builder.rowCount === 0) this.#adopt(committed);
+    // A large body may have filled columns of the builder whose rows do not count yet.
+    if (this.builder.rowCount === 0 && !this.busy) this.#adopt(committed);
     for (const block of freed) this.arena.retire(block);
     return freed;
   }

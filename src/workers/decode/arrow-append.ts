@@ -5,7 +5,14 @@ import type { RowErrorCode } from "../../shared/columns/row-account.js";
 import type { ColumnType } from "../../shared/schema/column-type.js";
 import { ArrowJson } from "./arrow-json.js";
 import type { TimestampUnit } from "./arrow-schema.js";
-import type { ArrowValues, DoubleValues, LongValues, TextValues, TimestampValues, ValuesContext } from "./arrow-values.js";
+import type {
+  ArrowValues,
+  DoubleValues,
+  LongValues,
+  TextValues,
+  TimestampValues,
+  ValuesContext,
+} from "./arrow-values.js";
 import { copyBits, isBitSet } from "./bulk-bits.js";
 import {
   areMicrosInRange,

@@ -15,7 +15,9 @@ export function gatherValues(rows: DictionaryRows, dictionary: ArrowValues, cont
   for (let row = 0; row < length; row++) {
     const index = indices[row] as number;
     if (index >= 0 && index < dictionary.length) continue;
-    if (rows.validity === null || isBitSet(rows.validity, row)) throw context.fail("an index leads outside its dictionary");
+    if (rows.validity === null || isBitSet(rows.validity, row)) {
+      throw context.fail("an index leads outside its dictionary");
+    }
   }
   const nulls = { length, ...gatherNulls(rows, dictionary) };
   switch (dictionary.kind) {
@@ -28,7 +30,11 @@ export function gatherValues(rows: DictionaryRows, dictionary: ArrowValues, cont
     case "timestamp":
       return { ...dictionary, ...nulls, words: gatherWords(indices, dictionary.words) };
     case "double":
-      return { kind: "double", ...nulls, doubles: Float64Array.from(indices, (index) => dictionary.doubles[index] ?? 0) };
+      return {
+        kind: "double",
+        ...nulls,
+        doubles: Float64Array.from(indices, (index) => dictionary.doubles[index] ?? 0),
+      };
     case "boolean": {
       const bits = new Uint8Array((length + 7) >> 3);
       for (let row = 0; row < length; row++) if (isBitSet(dictionary.bits, indices[row] as number)) setBit(bits, row);
@@ -73,7 +79,10 @@ function textEnd(part: TextValues): number {
 }
 
 /** A row is null where its index is, or where the entry is. */
-function gatherNulls(rows: DictionaryRows, dictionary: ArrowValues): { nullCount: number; validity: Uint8Array | null } {
+function gatherNulls(
+  rows: DictionaryRows,
+  dictionary: ArrowValues,
+): { nullCount: number; validity: Uint8Array | null } {
   const { length, indices } = rows;
   if (dictionary.nullCount === 0) return { nullCount: rows.nullCount, validity: rows.validity };
   const validity = new Uint8Array((length + 7) >> 3).fill(0xff);

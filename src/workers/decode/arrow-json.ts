@@ -70,18 +70,12 @@ export class ArrowJson {
 
   #writeNested(array: ArrowArray, row: number): void {
     const { type } = array.field;
-    switch (type.kind) {
-      case "list":
-        this.#writeItems(array.children[0] as ArrowArray, this.#rangeOf(array, row, type.offsetBytes));
-        return;
-      case "map":
-        this.#writeEntries(array.children[0] as ArrowArray, this.#rangeOf(array, row, 4));
-        return;
-      case "fixedList":
-        this.#writeItems(array.children[0] as ArrowArray, { start: row * type.size, end: (row + 1) * type.size });
-        return;
-      default:
-        this.#writeStruct(array, row);
+    const child = array.children[0];
+    if (type.kind === "struct" || child === undefined) this.#writeStruct(array, row);
+    else if (type.kind === "map") this.#writeEntries(child, this.#rangeOf(array, row, 4));
+    else if (type.kind === "list") this.#writeItems(child, this.#rangeOf(array, row, type.offsetBytes));
+    else if (type.kind === "fixedList") {
+      this.#writeItems(child, { start: row * type.size, end: (row + 1) * type.size });
     }
   }
 

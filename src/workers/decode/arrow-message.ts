@@ -80,7 +80,8 @@ class FileMessages implements ArrowMessages {
 
   constructor(bytes: Uint8Array) {
     const lengthAt = bytes.length - fileEndBytes;
-    const isWhole = lengthAt > fileMagic.length && fileMagic.every((byte, index) => bytes[lengthAt + 4 + index] === byte);
+    const isWhole =
+      lengthAt > fileMagic.length && fileMagic.every((byte, index) => bytes[lengthAt + 4 + index] === byte);
     if (!isWhole) throw arrowError("it begins like a file, and does not end like one", bytes.length);
     const footerBytes = new DataView(bytes.buffer, bytes.byteOffset + lengthAt, 4).getUint32(0, true);
     if (footerBytes > lengthAt) throw arrowError("its footer is longer than the body", lengthAt);
@@ -117,7 +118,9 @@ class FileMessages implements ArrowMessages {
       const at = blocks.start + index * blockBytes;
       const start = int64At(blocks.view, at);
       // Each message once, or a short body could name a long batch a million times.
-      if (!(start >= end && start < this.#footerStart)) throw arrowError("a block of its footer is out of order", start);
+      if (!(start >= end && start < this.#footerStart)) {
+        throw arrowError("a block of its footer is out of order", start);
+      }
       end = start + Math.max(blocks.view.getInt32(at + 8, true), 8);
       return start;
     });

@@ -41,7 +41,12 @@ export function arrowValues(array: ArrowArray, context: ValuesContext): ArrowVal
 }
 
 /** Offsets of `length` rows as 32-bit integers; throws where one decreases or is beyond `limit`. */
-export function checkedOffsets(array: ArrowArray, offsetBytes: 4 | 8, limit: number, context: ValuesContext): Int32Array {
+export function checkedOffsets(
+  array: ArrowArray,
+  offsetBytes: 4 | 8,
+  limit: number,
+  context: ValuesContext,
+): Int32Array {
   const words = typedView(Int32Array, array.values.subarray(0, (array.length + 1) * offsetBytes));
   const offsets = offsetBytes === 4 ? words : new Int32Array(array.length + 1);
   if (offsetBytes === 8) {

@@ -6,7 +6,14 @@ import type { TimestampUnit } from "./arrow-schema.js";
  * An Arrow array in one of the few forms that columns are filled from. Where Arrow's layout is the form, the arrays
  * are views on the body.
  */
-export type ArrowValues = NullValues | LongValues | DoubleValues | BooleanValues | TextValues | TimestampValues | JsonValues;
+export type ArrowValues =
+  | NullValues
+  | LongValues
+  | DoubleValues
+  | BooleanValues
+  | TextValues
+  | TimestampValues
+  | JsonValues;
 
 interface Values {
   readonly length: number;

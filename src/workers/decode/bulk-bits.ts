@@ -13,7 +13,7 @@ export function countClearBits(bits: Uint8Array, count: number): number {
   let clear = 0;
   for (let index = 0; index < whole; index++) clear += clearBitsOfByte[bits[index] as number] as number;
   if ((count & 7) === 0) return clear;
-  return clear + (clearBitsOfByte[(bits[whole] as number) | (0xff << (count & 7) & 0xff)] as number);
+  return clear + (clearBitsOfByte[(bits[whole] as number) | ((0xff << (count & 7)) & 0xff)] as number);
 }
 
 export function isBitSet(bits: Uint8Array, bit: number): boolean {

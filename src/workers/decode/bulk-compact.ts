@@ -19,7 +19,7 @@ export function compactColumn(column: ColumnBuilder, range: CompactRange): void 
   const width = columnTypeTable[column.type].width;
   const bitmaps = [column.validity, width === 0 ? column.bits : null].filter((bitmap) => bitmap !== null);
   let kept = 0;
-  for (let from = 0; from < count; ) {
+  for (let from = 0; from < count;) {
     if (rejects[from] !== 0) {
       from++;
       continue;

@@ -34,7 +34,12 @@ export function areMicrosInRange(words: Int32Array, index: number): boolean {
 }
 
 /** Stores seconds (an integer) and µs within the second; returns why not, where years 1 to 9999 do not hold them. */
-export function storeSeconds(out: Int32Array, index: number, seconds: number, micros: number): RowErrorCode | undefined {
+export function storeSeconds(
+  out: Int32Array,
+  index: number,
+  seconds: number,
+  micros: number,
+): RowErrorCode | undefined {
   if (!(seconds >= secondsLeast && seconds <= secondsMost)) return "TIMESTAMP_OUT_OF_RANGE";
   storeMicros(out, index, seconds, micros);
   return undefined;

@@ -2,7 +2,13 @@ import { limits } from "../../shared/limits.js";
 import { appendArrowColumn } from "./arrow-append.js";
 import { ArrowBatchReader, type ArrowArray } from "./arrow-array.js";
 import { arrowError, readingMetadata } from "./arrow-flatbuffer.js";
-import { arrowMessages, messageKinds, refuseCompression, type ArrowMessage, type ArrowMessages } from "./arrow-message.js";
+import {
+  arrowMessages,
+  messageKinds,
+  refuseCompression,
+  type ArrowMessage,
+  type ArrowMessages,
+} from "./arrow-message.js";
 import { arrowValues } from "./arrow-normalise.js";
 import { readArrowSchema, type ArrowField } from "./arrow-schema.js";
 import { DecodedBytes, type ArrowValues, type ValuesContext } from "./arrow-values.js";
@@ -55,6 +61,8 @@ class ArrowDecoding implements Decoding {
         bytes += message.bytes - message.body.length;
       }
     }
+    // Others come between the steps.
+    this.#target.builder.keepSchema();
     return false;
   }
 

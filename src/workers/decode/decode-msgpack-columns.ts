@@ -3,6 +3,7 @@ import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import type { RowErrorCode } from "../../shared/columns/row-account.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { ColumnType } from "../../shared/schema/column-type.js";
+import { nameKey } from "../../shared/schema/table-schema.js";
 import { BulkRows } from "./bulk-rows.js";
 import type { Decode, DecodeTarget, Decoding } from "./decoder.js";
 import { fillBooleans, fillDoubles, fillLongs, fillTexts, fillTimestamps } from "./msgpack-fill.js";
@@ -14,9 +15,37 @@ import { MsgpackValues, naturalTypeAt, needsDouble } from "./msgpack-values.js";
  * nil where there is none. Values go from bytes into columns without objects between.
  *
  * A value that does not fit rejects its row; anything that is not of this shape (arrays of different lengths, a column
- * named twice, bytes behind the end) is INVALID_BODY. `table` is not looked at: whoever routed the body has read it.
+ * named twice, another table than the target's, bytes behind the end) is INVALID_BODY.
  */
 export const decodeMsgpackColumns: Decode = (body, target) => new MsgpackColumnsDecoding(body, target);
+
+/**
+ * True where a MessagePack body is a map of `columns` (which is a map) and perhaps `table`, and so can be no row that
+ * anyone means: else it is rows. Looks at no more than the first few values; never throws.
+ */
+export function isMsgpackColumns(body: Uint8Array): boolean {
+  const reader = new MsgpackReader(body);
+  try {
+    for (let entries = reader.readMap(); entries > 0 && entries <= 2; entries--) {
+      const key = readKey(reader);
+      if (key === "columns") return reader.kind() === "map";
+      if (key !== "table") return false;
+      reader.skip();
+    }
+    return false;
+  } catch (error) {
+    // Not even MessagePack: the decoder will say so.
+    if (error instanceof MiniodbError) return false;
+    throw error;
+  }
+}
+
+/** The text at the position, or null where there is none. */
+function readKey(reader: MsgpackReader): string | null {
+  if (!reader.readText()) return null;
+  const { bytes, textStart, textEnd } = reader;
+  return Buffer.from(bytes.buffer, bytes.byteOffset + textStart, textEnd - textStart).toString("utf8");
+}
 
 /** Rows between looks at the slice's end. */
 const chunkRows = 1024;
@@ -62,6 +91,8 @@ class MsgpackColumnsDecoding implements Decoding {
         return true;
       }
     }
+    // Others come between the steps.
+    this.#target.builder.keepSchema();
     return false;
   }
 
@@ -75,7 +106,12 @@ class MsgpackColumnsDecoding implements Decoding {
     this.#entriesLeft--;
     const key = this.#readName();
     if (key === "table") {
-      if (!reader.readText()) throw this.#shapeError("table is not text");
+      const { table } = this.#target;
+      const name = readKey(reader);
+      if (name === null) throw this.#shapeError("table is not text");
+      if (table !== undefined && nameKey(name) !== nameKey(table)) {
+        throw this.#shapeError(`it is for the table ${JSON.stringify(name)}, the request for ${table}`);
+      }
     } else if (key === "columns") {
       if (this.#columnsLeft >= 0) throw this.#shapeError("columns is there twice");
       this.#columnsLeft = reader.readMap();
@@ -87,7 +123,7 @@ class MsgpackColumnsDecoding implements Decoding {
     this.#columnsLeft--;
     const reader = this.#reader;
     const name = this.#readName();
-    const key = name.toLowerCase();
+    const key = nameKey(name);
     if (this.#seen.has(key)) throw this.#shapeError(`the column ${JSON.stringify(name)} is there twice`);
     this.#seen.add(key);
     const length = reader.readArray();
@@ -205,10 +241,10 @@ class MsgpackColumnsDecoding implements Decoding {
 
   #readName(): string {
     const reader = this.#reader;
-    if (!reader.readText()) throw this.#shapeError("a key is not text");
-    const { bytes, textStart, textEnd } = reader;
-    if (!isValidUtf8(bytes, textStart, textEnd)) throw this.#shapeError("a key is not UTF-8");
-    return Buffer.from(bytes.buffer, bytes.byteOffset + textStart, textEnd - textStart).toString("utf8");
+    const name = readKey(reader);
+    if (name === null) throw this.#shapeError("a key is not text");
+    if (!isValidUtf8(reader.bytes, reader.textStart, reader.textEnd)) throw this.#shapeError("a key is not UTF-8");
+    return name;
   }
 
   #shapeError(sentence: string): MiniodbError {

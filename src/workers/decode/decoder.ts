@@ -8,6 +8,8 @@ import type { RowAccount } from "../../shared/columns/row-account.js";
 export interface DecodeTarget {
   readonly builder: BatchBuilder;
   readonly account: RowAccount;
+  /** The table's name: a body that names another one is refused. Undefined where nobody has one to compare with. */
+  readonly table?: string;
   readonly defaults: RowDefaults;
   /** True when the id, as UTF-8 bytes [start, end) of source, keeps the table's rule. */
   readonly acceptsId: (source: Uint8Array, start: number, end: number) => boolean;

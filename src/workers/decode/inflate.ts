@@ -32,9 +32,6 @@ const framesMax = 1_000;
 const chunkBytesLeast = 16 * 1024;
 const chunkBytesMost = 1024 * 1024;
 
-/** True where this Node can undo `Content-Encoding: zstd`. */
-export const inflatesZstd: boolean = zstdDecompressSync !== undefined;
-
 /**
  * Undoes a body's Content-Encoding (a code of `frameEncodings`). The result has at most `inflatedBytesMax` bytes, and
  * no more than about twice that (and a zstd window of at least 8 MiB) is allocated on the way, whatever the body

@@ -117,7 +117,11 @@ export class MsgpackJson {
         if (refusal !== undefined) throw new RowFailure("INVALID_TIMESTAMP", "a nested timestamp is out of range");
         return `"${isoOfMicros(words, 0)}"`;
       }
-      default:
+      case "array":
+      case "map":
+        throw new RowFailure("TYPE_MISMATCH", "a key of a nested map is nested itself");
+      case "binary":
+      case "extension":
         throw new RowFailure("TYPE_MISMATCH", "a nested value is binary data or an extension value");
     }
   }

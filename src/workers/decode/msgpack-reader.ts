@@ -32,19 +32,17 @@ export const tags = {
   text32: 0xdb,
 } as const;
 
-export const valueKinds = [
-  "nil",
-  "boolean",
-  "integer",
-  "float",
-  "text",
-  "binary",
-  "array",
-  "map",
-  "timestamp",
-  "extension",
-] as const;
-export type ValueKind = (typeof valueKinds)[number];
+export type ValueKind =
+  | "nil"
+  | "boolean"
+  | "integer"
+  | "float"
+  | "text"
+  | "binary"
+  | "array"
+  | "map"
+  | "timestamp"
+  | "extension";
 
 /** Bytes of the length field behind each of the tags c4 to df that has one, else 0. */
 const lengthBytesOf = new Uint8Array(256);
@@ -52,14 +50,41 @@ const lengthBytesOf = new Uint8Array(256);
 const fixedBytesOf = new Uint8Array(256);
 const kindOf: ValueKind[] = Array.from({ length: 256 }, (_, tag) => kindOfTag(tag));
 for (const [tag, bytes] of [
-  [0xc4, 1], [0xc5, 2], [0xc6, 4], [0xc7, 1], [0xc8, 2], [0xc9, 4],
-  [0xd9, 1], [0xda, 2], [0xdb, 4], [0xdc, 2], [0xdd, 4], [0xde, 2], [0xdf, 4],
+  [0xc4, 1],
+  [0xc5, 2],
+  [0xc6, 4],
+  [0xc7, 1],
+  [0xc8, 2],
+  [0xc9, 4],
+  [0xd9, 1],
+  [0xda, 2],
+  [0xdb, 4],
+  [0xdc, 2],
+  [0xdd, 4],
+  [0xde, 2],
+  [0xdf, 4],
 ] as const) {
   lengthBytesOf[tag] = bytes;
 }
 for (const [tag, bytes] of [
-  [0xc7, 1], [0xc8, 1], [0xc9, 1], [0xca, 4], [0xcb, 8], [0xcc, 1], [0xcd, 2], [0xce, 4], [0xcf, 8],
-  [0xd0, 1], [0xd1, 2], [0xd2, 4], [0xd3, 8], [0xd4, 2], [0xd5, 3], [0xd6, 5], [0xd7, 9], [0xd8, 17],
+  [0xc7, 1],
+  [0xc8, 1],
+  [0xc9, 1],
+  [0xca, 4],
+  [0xcb, 8],
+  [0xcc, 1],
+  [0xcd, 2],
+  [0xce, 4],
+  [0xcf, 8],
+  [0xd0, 1],
+  [0xd1, 2],
+  [0xd2, 4],
+  [0xd3, 8],
+  [0xd4, 2],
+  [0xd5, 3],
+  [0xd6, 5],
+  [0xd7, 9],
+  [0xd8, 17],
 ] as const) {
   fixedBytesOf[tag] = bytes;
 }

@@ -137,7 +137,7 @@ export class MsgpackValues {
         words[1] = view.getInt32(position + 1);
         words[0] = view.getInt32(position + 5);
         reader.position = position + bytes;
-        return tag === tags.uint64 && (words[1] as number) < 0;
+        return tag === tags.uint64 && words[1] < 0;
       }
       if (tag === tags.uint8) lo = view.getUint8(position + 1);
       else if (tag === tags.uint16) lo = view.getUint16(position + 1);
@@ -189,7 +189,12 @@ export class MsgpackValues {
         return this.#readTimestampExtension(out, index);
       case "text":
         return this.#readTimestampText(out, index);
-      default:
+      case "nil":
+      case "boolean":
+      case "binary":
+      case "array":
+      case "map":
+      case "extension":
         return this.refuse("timestamp", kind);
     }
   }

@@ -103,6 +103,25 @@ export function rowsOf({ builder }: DecodeTarget): Row[] {
   return rows;
 }
 
+/** The rows without the timestamps, for bodies that name none. */
+export function payloadsOf(target: DecodeTarget): Row[] {
+  return rowsOf(target).map((row) => {
+    const { timestamp, ...rest } = row;
+    assert.equal(typeof timestamp, "bigint", "every row has a timestamp");
+    return rest;
+  });
+}
+
+/** One column of the rows; null where a row has no value. */
+export function valuesOf(target: DecodeTarget, name = "x"): unknown[] {
+  return rowsOf(target).map((row) => row[name] ?? null);
+}
+
+/** Row, column and code of the errors in the account. */
+export function codesOf({ account }: DecodeTarget): unknown[] {
+  return account.errors.map(({ row, column, code }) => [row, column, code]);
+}
+
 /** The type of each of the table's columns. */
 export function typesOf({ builder }: DecodeTarget): Record<string, ColumnType> {
   return Object.fromEntries(builder.schema.columns.slice(2).map(({ name, type }) => [name, type]));
@@ -140,7 +159,9 @@ export function assertSound(batch: ColumnBatch): void {
       const value = valueAt(column, row);
       if (value === null) nulls++;
       if (type === "double") assert.ok(value === null || Number.isFinite(value), "doubles are finite");
-      if (type === "timestamp") assert.ok(value === null || ((value as bigint) >= microsMin && (value as bigint) <= microsMax));
+      if (type === "timestamp") {
+        assert.ok(value === null || ((value as bigint) >= microsMin && (value as bigint) <= microsMax));
+      }
       if (offsets === null) continue;
       const end = offsets[row + 1] as number;
       assert.equal(offsets[row], previousEnd, "texts follow each other");
@@ -150,7 +171,8 @@ export function assertSound(batch: ColumnBatch): void {
     }
     assert.equal(nullCount, nulls, "nulls are counted");
     assert.equal(validity === null, nulls === 0, "a bitmap where there are nulls");
-    if (offsets === null) assert.equal(values.length, type === "boolean" ? (batch.rowCount + 7) >> 3 : batch.rowCount * 8);
+    const valueBits = type === "boolean" ? 1 : 64;
+    if (offsets === null) assert.equal(values.length, (batch.rowCount * valueBits + 7) >> 3);
   }
 }
 

@@ -1,70 +1,50 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
-import { Packr } from "msgpackr";
-import type { ColumnType } from "../../../src/shared/schema/column-type.js";
 import { decodeMsgpackColumns } from "../../../src/workers/decode/decode-msgpack-columns.js";
-import { decodeMsgpackRows } from "../../../src/workers/decode/decode-msgpack-rows.js";
-import {
-  decodeAll,
-  isTaken,
-  newTarget,
-  propertyRuns,
-  receivedMicros,
-  refusal,
-  rowsOf,
-  shared,
-  typesOf,
-  type TargetOptions,
-} from "./bulk-harness.js";
+import { codesOf, decodeAll, newTarget, receivedMicros, refusal, rowsOf, typesOf, valuesOf } from "./bulk-harness.js";
+import { columnsBody, decodeColumns, hexText, packr, rawColumn } from "./msgpack-bodies.js";
 
-const packr = new Packr({ useRecords: false, mapsAsObjects: true });
-
-function columnsBody(columns: Record<string, readonly unknown[]>, extra: object = {}): Uint8Array {
-  return packr.pack({ ...extra, columns });
-}
-
-function decodeColumns(columns: Record<string, readonly unknown[]>, options: TargetOptions = {}) {
-  const target = newTarget(options);
-  decodeAll(decodeMsgpackColumns, columnsBody(columns), target);
-  return target;
-}
-
-/** Values of column `x` without the system columns. */
-function valuesOf(target: ReturnType<typeof newTarget>, name = "x"): unknown[] {
-  return rowsOf(target).map((row) => row[name] ?? null);
-}
-
-/** A body whose column `x` has these values, each given as hexadecimal MessagePack. */
-function rawColumn(...values: readonly string[]): Uint8Array {
-  const header = `81a7${Buffer.from("columns").toString("hex")}81a178dd`;
-  const count = values.length.toString(16).padStart(8, "0");
-  return Buffer.from(header + count + values.join(""), "hex");
+/** Row and code of the errors, where one column is at fault. */
+function rowCodes({ account }: ReturnType<typeof newTarget>): unknown[] {
+  return account.errors.map(({ row, code }) => [row, code]);
 }
 
 describe("values", () => {
   test("integers of every width, exactly", () => {
     const forms: readonly (readonly [string, bigint])[] = [
-      ["00", 0n], ["7f", 127n], ["ff", -1n], ["e0", -32n],
-      ["ccff", 255n], ["cdffff", 65_535n], ["ceffffffff", 4_294_967_295n], ["cf7fffffffffffffff", 2n ** 63n - 1n],
-      ["d080", -128n], ["d18000", -32_768n], ["d280000000", -2_147_483_648n], ["d38000000000000000", -(2n ** 63n)],
-      ["cf0020000000000001", 2n ** 53n + 1n], ["d3ffdfffffffffffff", -(2n ** 53n) - 1n],
+      ["00", 0n],
+      ["7f", 127n],
+      ["ff", -1n],
+      ["e0", -32n],
+      ["ccff", 255n],
+      ["cdffff", 65_535n],
+      ["ceffffffff", 4_294_967_295n],
+      ["cf7fffffffffffffff", 2n ** 63n - 1n],
+      ["d080", -128n],
+      ["d18000", -32_768n],
+      ["d280000000", -2_147_483_648n],
+      ["d38000000000000000", -(2n ** 63n)],
+      ["cf0020000000000001", 2n ** 53n + 1n],
+      ["d3ffdfffffffffffff", -(2n ** 53n) - 1n],
     ];
     // In two orders, so that each form stands in the body's last bytes as well as in its middle.
     for (const order of [forms, forms.toReversed()]) {
       const target = newTarget();
-      decodeAll(decodeMsgpackColumns, rawColumn(...order.map(([hex]) => hex)), target);
+      decodeAll(decodeMsgpackColumns, rawColumn(order.map(([hex]) => hex)), target);
       assert.deepEqual(typesOf(target), { x: "long" });
-      assert.deepEqual(valuesOf(target), order.map(([, value]) => value));
+      assert.deepEqual(
+        valuesOf(target),
+        order.map(([, value]) => value),
+      );
     }
   });
 
   test("an integer past 2^63 makes a double column, and is rejected by a long one", () => {
     const first = newTarget();
-    decodeAll(decodeMsgpackColumns, rawColumn("cf8000000000000000", "01"), first);
+    decodeAll(decodeMsgpackColumns, rawColumn(["cf8000000000000000", "01"]), first);
     assert.deepEqual(valuesOf(first), [2 ** 63, 1]);
     const second = newTarget({ columns: { x: "long" } });
-    decodeAll(decodeMsgpackColumns, rawColumn("01", "cf8000000000000000", "02"), second);
+    decodeAll(decodeMsgpackColumns, rawColumn(["01", "cf8000000000000000", "02"]), second);
     assert.deepEqual(valuesOf(second), [1n, 2n]);
     assert.deepEqual(second.account.errors, [
       { row: 1, column: "x", code: "NUMBER_OUT_OF_RANGE", message: "the integer does not fit 64 bits" },
@@ -73,11 +53,21 @@ describe("values", () => {
 
   test("floats of 32 and 64 bits; a mix with integers is double; infinities and NaN are rejected", () => {
     const target = newTarget();
-    const body = rawColumn("01", "ca3fc00000", "cb3ff199999999999a", "cb7ff0000000000000", "ca7fc00000", "ce00000007", "cbfff0000000000000");
+    const body = rawColumn([
+      "01",
+      "ca3fc00000",
+      "cb3ff199999999999a",
+      "cb7ff0000000000000",
+      "ca7fc00000",
+      "ce00000007",
+      "cbfff0000000000000",
+    ]);
     decodeAll(decodeMsgpackColumns, body, target);
     assert.deepEqual(valuesOf(target), [1, 1.5, 1.1, 7]);
-    assert.deepEqual(target.account.errors.map(({ row, code }) => [row, code]), [
-      [3, "NUMBER_OUT_OF_RANGE"], [4, "NUMBER_OUT_OF_RANGE"], [6, "NUMBER_OUT_OF_RANGE"],
+    assert.deepEqual(rowCodes(target), [
+      [3, "NUMBER_OUT_OF_RANGE"],
+      [4, "NUMBER_OUT_OF_RANGE"],
+      [6, "NUMBER_OUT_OF_RANGE"],
     ]);
   });
 
@@ -94,7 +84,11 @@ describe("values", () => {
 
   test("texts of every length form, with every width of UTF-8", () => {
     const lengths = [0, 1, 31, 32, 47, 48, 63, 64, 65, 95, 96, 255, 256, 65_535, 65_536];
-    const texts = lengths.flatMap((length) => ["a".repeat(length), "é".repeat(length >> 1), `${"x".repeat(length)}€😀`]);
+    const texts = lengths.flatMap((length) => [
+      "a".repeat(length),
+      "é".repeat(length >> 1),
+      `${"x".repeat(length)}€😀`,
+    ]);
     const target = decodeColumns({ x: [...texts, null, "end"] });
     assert.deepEqual(valuesOf(target), [...texts, null, "end"]);
   });
@@ -106,10 +100,12 @@ describe("values", () => {
       return `d9${length.toString(16).padStart(2, "0")}${bytes.toString("hex")}`;
     };
     const target = newTarget();
-    decodeAll(decodeMsgpackColumns, rawColumn("a161", broken(1), broken(20), "a162", broken(200), "a163"), target);
+    decodeAll(decodeMsgpackColumns, rawColumn(["a161", broken(1), broken(20), "a162", broken(200), "a163"]), target);
     assert.deepEqual(valuesOf(target), ["a", "b", "c"]);
-    assert.deepEqual(target.account.errors.map(({ row, code }) => [row, code]), [
-      [1, "INVALID_UTF8"], [2, "INVALID_UTF8"], [4, "INVALID_UTF8"],
+    assert.deepEqual(rowCodes(target), [
+      [1, "INVALID_UTF8"],
+      [2, "INVALID_UTF8"],
+      [4, "INVALID_UTF8"],
     ]);
   });
 
@@ -122,7 +118,11 @@ describe("values", () => {
 
   test("binary data and other extensions are rejected with a sentence", () => {
     const target = newTarget();
-    decodeAll(decodeMsgpackColumns, rawColumn("c403010203", "d40501", "a161", "81a16bc40101", "c708" + "05" + "00".repeat(8)), target);
+    decodeAll(
+      decodeMsgpackColumns,
+      rawColumn(["c403010203", "d40501", "a161", "81a16bc40101", `c70805${"00".repeat(8)}`]),
+      target,
+    );
     assert.deepEqual(valuesOf(target), ["a"]);
     assert.equal(target.account.rejected, 4);
     assert.match(target.account.errors[0]?.message ?? "", /binary data/);
@@ -130,10 +130,18 @@ describe("values", () => {
 
   test("a value longer than the bound, or deeper, rejects its row", () => {
     const deep = (depth: number): unknown => (depth === 0 ? 1 : [deep(depth - 1)]);
-    const target = decodeColumns({ s: ["abcd", "abcdef", "ok", "ok"], j: [[1], [2], deep(4), ["123456"]] }, { valueBytesMax: 5, depthMax: 3 });
-    assert.deepEqual(rowsOf(target).map(({ s, j }) => [s, j]), [["abcd", [1]]]);
-    assert.deepEqual(target.account.errors.map(({ row, code }) => [row, code]), [
-      [1, "VALUE_TOO_LARGE"], [2, "VALUE_TOO_LARGE"], [3, "VALUE_TOO_LARGE"],
+    const target = decodeColumns(
+      { s: ["abcd", "abcdef", "ok", "ok"], j: [[1], [2], deep(4), ["123456"]] },
+      { valueBytesMax: 5, depthMax: 3 },
+    );
+    assert.deepEqual(
+      rowsOf(target).map(({ s, j }) => [s, j]),
+      [["abcd", [1]]],
+    );
+    assert.deepEqual(rowCodes(target), [
+      [1, "VALUE_TOO_LARGE"],
+      [2, "VALUE_TOO_LARGE"],
+      [3, "VALUE_TOO_LARGE"],
     ]);
   });
 });
@@ -147,34 +155,70 @@ describe("system columns", () => {
       ["c70cff3b9ac9ffffffffffffffffff", -1n],
     ];
     const target = newTarget();
-    const [columns, name] = ["columns", "timestamp"].map((key) => Buffer.from(key).toString("hex"));
-    decodeAll(decodeMsgpackColumns, Buffer.from(`81a7${columns}81a9${name}93${forms.map(([hex]) => hex).join("")}`, "hex"), target);
-    assert.deepEqual(valuesOf(target, "timestamp"), forms.map(([, micros]) => micros));
+    const body = rawColumn(
+      forms.map(([hex]) => hex),
+      "timestamp",
+    );
+    decodeAll(decodeMsgpackColumns, body, target);
+    assert.deepEqual(
+      valuesOf(target, "timestamp"),
+      forms.map(([, micros]) => micros),
+    );
     const bad = newTarget();
-    const wrong = ["d7ffee6b2800" + "66000000", "c703ff010203", "c70cff000000007fffffffffffffff"];
-    decodeAll(decodeMsgpackColumns, Buffer.from(`81a7${columns}81a9${name}93${wrong.join("")}`, "hex"), bad);
-    assert.deepEqual(bad.account.errors.map(({ code }) => code), ["INVALID_TIMESTAMP", "INVALID_TIMESTAMP", "TIMESTAMP_OUT_OF_RANGE"]);
+    const wrong = ["d7ffee6b280066000000", "c703ff010203", "c70cff000000007fffffffffffffff"];
+    decodeAll(decodeMsgpackColumns, rawColumn(wrong, "timestamp"), bad);
+    assert.deepEqual(rowCodes(bad), [
+      [0, "INVALID_TIMESTAMP"],
+      [1, "INVALID_TIMESTAMP"],
+      [2, "TIMESTAMP_OUT_OF_RANGE"],
+    ]);
   });
 
   test("the same instant in every unit and form", () => {
     const seconds = 1_700_000_123;
     const instant = BigInt(seconds) * 1_000_000n;
     const values = [
-      seconds, seconds * 1e3, seconds * 1e6, BigInt(seconds) * 1_000_000_000n, BigInt(seconds) * 1_000_000n,
-      new Date(seconds * 1000), new Date(seconds * 1000).toISOString(), `${new Date(seconds * 1000).toISOString().slice(0, 19)}+00:00`,
+      seconds,
+      seconds * 1e3,
+      seconds * 1e6,
+      BigInt(seconds) * 1_000_000_000n,
+      BigInt(seconds) * 1_000_000n,
+      new Date(seconds * 1000),
+      new Date(seconds * 1000).toISOString(),
+      `${new Date(seconds * 1000).toISOString().slice(0, 19)}+00:00`,
     ];
-    const target = decodeColumns({ timestamp: [...values, seconds + 0.25, seconds * 1e3 + 0.5], x: [...values, 1, 1].map((_, row) => row) });
+    const target = decodeColumns({
+      timestamp: [...values, seconds + 0.25, seconds * 1e3 + 0.5],
+      x: [...values, 1, 1].map((_, row) => row),
+    });
     assert.deepEqual(valuesOf(target, "timestamp"), [...values.map(() => instant), instant + 250_000n, instant + 500n]);
   });
 
   test("a bad timestamp rejects its row; a missing one is the receive time", () => {
-    const values = [1_700_000_000, "yesterday", null, 1e300, NaN, true, "0000-01-01T00:00:00Z", new Uint8Array(2), "x".repeat(100), 2 ** 64];
+    const values = [
+      1_700_000_000,
+      "yesterday",
+      null,
+      1e300,
+      NaN,
+      true,
+      "0000-01-01T00:00:00Z",
+      new Uint8Array(2),
+      "x".repeat(100),
+      2 ** 64,
+    ];
     const target = decodeColumns({ Timestamp: values, x: values.map((_, row) => row) });
     assert.deepEqual(valuesOf(target), [0n, 2n]);
     assert.deepEqual(valuesOf(target, "timestamp"), [1_700_000_000_000_000n, BigInt(receivedMicros)]);
-    assert.deepEqual(target.account.errors.map(({ row, code }) => [row, code]), [
-      [1, "INVALID_TIMESTAMP"], [3, "TIMESTAMP_OUT_OF_RANGE"], [4, "INVALID_TIMESTAMP"], [5, "TYPE_MISMATCH"],
-      [6, "TIMESTAMP_OUT_OF_RANGE"], [7, "TYPE_MISMATCH"], [8, "INVALID_TIMESTAMP"], [9, "TIMESTAMP_OUT_OF_RANGE"],
+    assert.deepEqual(rowCodes(target), [
+      [1, "INVALID_TIMESTAMP"],
+      [3, "TIMESTAMP_OUT_OF_RANGE"],
+      [4, "INVALID_TIMESTAMP"],
+      [5, "TYPE_MISMATCH"],
+      [6, "TIMESTAMP_OUT_OF_RANGE"],
+      [7, "TYPE_MISMATCH"],
+      [8, "INVALID_TIMESTAMP"],
+      [9, "TIMESTAMP_OUT_OF_RANGE"],
     ]);
     const none = decodeColumns({ x: [1, 2] });
     assert.deepEqual(valuesOf(none, "timestamp"), [BigInt(receivedMicros), BigInt(receivedMicros)]);
@@ -184,13 +228,16 @@ describe("system columns", () => {
     const target = decodeColumns({ ID: ["a", "", "not good", null, 7, "z"], x: [0, 1, 2, 3, 4, 5] });
     assert.deepEqual(valuesOf(target, "id"), ["a", null, null, "7", "z"]);
     assert.deepEqual(valuesOf(target), [0n, 1n, 3n, 4n, 5n]);
-    assert.deepEqual(target.account.errors.map(({ row, code }) => [row, code]), [[2, "INVALID_ID"]]);
+    assert.deepEqual(rowCodes(target), [[2, "INVALID_ID"]]);
   });
 
   test("ids that are required, and ids that are made", () => {
     const required = decodeColumns({ id: ["a", null, "", "b"] }, { defaults: { idRequired: true } });
     assert.deepEqual(valuesOf(required, "id"), ["a", "b"]);
-    assert.deepEqual(required.account.errors.map(({ row, code }) => [row, code]), [[1, "ID_REQUIRED"], [2, "ID_REQUIRED"]]);
+    assert.deepEqual(rowCodes(required), [
+      [1, "ID_REQUIRED"],
+      [2, "ID_REQUIRED"],
+    ]);
     let made = 0;
     const defaults = { idRequired: true, generateId: () => `made-${made++}` };
     const some = decodeColumns({ id: ["a", null, "b c", "", "b"] }, { defaults, earlierRows: 2 });
@@ -206,7 +253,7 @@ describe("columns", () => {
   test("unknown columns are added by their values; all-nil ones and bad names are not", () => {
     const target = decodeColumns({ a: [null, 1], b: [null, null], "": [null, 1], c: [null, new Uint8Array(1)] });
     assert.deepEqual(typesOf(target), { a: "long" });
-    assert.deepEqual(target.account.errors.map(({ row, column, code }) => [row, column, code]), [[1, "", "INVALID_COLUMN_NAME"]]);
+    assert.deepEqual(codesOf(target), [[1, "", "INVALID_COLUMN_NAME"]]);
     const closed = decodeColumns({ a: [1, null], x: [1, 2] }, { columns: { x: "long" }, rules: { addColumns: false } });
     assert.deepEqual(valuesOf(closed), [2n]);
     assert.equal(closed.account.errors[0]?.code, "UNKNOWN_COLUMN");
@@ -215,12 +262,22 @@ describe("columns", () => {
   });
 
   test("values that do not fit their column reject their rows, in order, with the row's number in the request", () => {
-    const target = decodeColumns({ x: [1, "one", 2, true, null, [1]], y: ["a", "b", 3, "d", "e", "f"] }, { earlierRows: 1, errorsMax: 3 });
+    const target = decodeColumns(
+      { x: [1, "one", 2, true, null, [1]], y: ["a", "b", 3, "d", "e", "f"] },
+      { earlierRows: 1, errorsMax: 3 },
+    );
     assert.deepEqual(valuesOf(target), [null, 1n, null]);
     assert.deepEqual(valuesOf(target, "y"), [null, "a", "e"]);
     assert.equal(target.account.accepted, 2);
     assert.equal(target.account.rejected, 4);
-    assert.deepEqual(target.account.errors.map(({ row, column }) => [row, column]), [[1, "x"], [2, "y"], [3, "x"]]);
+    assert.deepEqual(
+      target.account.errors.map(({ row, column }) => [row, column]),
+      [
+        [1, "x"],
+        [2, "y"],
+        [3, "x"],
+      ],
+    );
     assert.equal(target.account.errors[0]?.message, "the column takes an integer; the value is a string");
   });
 
@@ -258,117 +315,34 @@ describe("bodies that are refused", () => {
   }
 
   test("bytes behind the end, and the byte that is never used", () => {
-    assert.match(refusal(decodeMsgpackColumns, Buffer.concat([columnsBody({ x: [1] }), Buffer.of(0)])).message, /bytes follow/);
-    assert.match(refusal(decodeMsgpackColumns, rawColumn("01", "c1")).message, /c1/);
+    assert.match(
+      refusal(decodeMsgpackColumns, Buffer.concat([columnsBody({ x: [1] }), Buffer.of(0)])).message,
+      /bytes follow/,
+    );
+    assert.match(refusal(decodeMsgpackColumns, rawColumn(["01", "c1"])).message, /c1/);
     assert.equal(refusal(decodeMsgpackColumns, new Uint8Array(0)).code, "INVALID_BODY");
   });
 
   test("huge claims of length allocate nothing", () => {
-    const columns = Buffer.from("columns").toString("hex");
-    const claims = ["dfffffffff", `81a7${columns}dfffffffff`, `81a7${columns}81a178ddffffffff`, `81a7${columns}81a17891dbffffffff`, `81a7${columns}81a17891ddffffffff`];
+    const columns = hexText("columns");
+    const claims = [
+      "dfffffffff",
+      `81a7${columns}dfffffffff`,
+      `81a7${columns}81a178ddffffffff`,
+      `81a7${columns}81a17891dbffffffff`,
+      `81a7${columns}81a17891ddffffffff`,
+    ];
     const before = process.memoryUsage();
-    for (const hex of claims) assert.equal(refusal(decodeMsgpackColumns, Buffer.from(hex, "hex")).code, "INVALID_BODY", hex);
+    for (const hex of claims) {
+      assert.equal(refusal(decodeMsgpackColumns, Buffer.from(hex, "hex")).code, "INVALID_BODY", hex);
+    }
     const after = process.memoryUsage();
     assert.ok(after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed < 32 * 1024 * 1024);
   });
 
   test("ten million open arrays", () => {
-    const columns = Buffer.from("columns").toString("hex");
+    const columns = hexText("columns");
     const body = Buffer.concat([Buffer.from(`81a7${columns}81a17891`, "hex"), Buffer.alloc(10_000_000, 0x91)]);
     assert.equal(refusal(decodeMsgpackColumns, body).code, "INVALID_BODY");
   });
-});
-
-// ---- properties ------------------------------------------------------------------------------------------------
-
-const text = fc.string({ unit: "grapheme", maxLength: 40 });
-const scalars: Record<ColumnType, fc.Arbitrary<unknown>> = {
-  boolean: fc.boolean(),
-  long: fc.oneof(fc.integer(), fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })),
-  double: fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => (Object.is(value, -0) ? 0 : value)),
-  string: text,
-  timestamp: fc.date({ min: new Date(0), max: new Date(4e12), noInvalidDate: true }),
-  json: fc.array(fc.oneof(fc.integer(), text, fc.constant(null), fc.dictionary(text, fc.boolean(), { maxKeys: 2 })), { maxLength: 3 }),
-};
-const types = Object.keys(scalars) as ColumnType[];
-const columnCount = 5;
-
-/** Columns of known types whose values mostly fit, as rows of values in column order. */
-const table = fc.array(fc.constantFrom(...types), { minLength: columnCount, maxLength: columnCount }).chain((columnTypes) => {
-  const any = fc.oneof(...Object.values(scalars), fc.constant(new Uint8Array([1, 2])), fc.constant(Number.NaN));
-  const row = fc.tuple(
-    ...columnTypes.map((type) => fc.oneof({ weight: 12, arbitrary: scalars[type] }, { weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: any })),
-  );
-  return fc.record({ columnTypes: fc.constant(columnTypes), rows: fc.array(row, { maxLength: 60 }), slice: fc.integer({ min: 1, max: 400 }) });
-});
-
-function namedColumns(rows: readonly (readonly unknown[])[]): Record<string, unknown[]> {
-  return Object.fromEntries(Array.from({ length: columnCount }, (_, index) => [`c${index}`, rows.map((row) => row[index])]));
-}
-
-test("columns and rows of the same values give the same table and the same account", () => {
-  fc.assert(
-    fc.property(table, ({ columnTypes, rows, slice }) => {
-      const columns = Object.fromEntries(columnTypes.map((type, index) => [`c${index}`, type]));
-      const options: TargetOptions = { columns, rules: { longMeetsDouble: "reject" }, earlierRows: 3 };
-      const byColumns = newTarget(options);
-      decodeAll(decodeMsgpackColumns, shared(columnsBody(namedColumns(rows))), byColumns, slice);
-      const byRows = newTarget(options);
-      const maps = rows.map((row) => Object.fromEntries(row.map((value, index) => [`c${index}`, value])));
-      decodeAll(decodeMsgpackRows, packr.pack(maps), byRows, slice);
-      // An empty body has no columns that could say so.
-      if (rows.length === 0) return;
-      assert.deepEqual(rowsOf(byColumns), rowsOf(byRows));
-      assert.deepEqual(byColumns.account, byRows.account);
-    }),
-    propertyRuns(400),
-  );
-});
-
-test("what fits is stored as msgpackr reads it", () => {
-  const column = fc.constantFrom(...types).chain((type) => fc.record({ type: fc.constant(type), values: fc.array(fc.option(scalars[type], { freq: 5 }), { minLength: 1, maxLength: 50 }) }));
-  fc.assert(
-    fc.property(column, ({ type, values }) => {
-      const target = decodeColumns({ x: values }, { columns: { x: type } });
-      const reader = new Packr({ useRecords: false, int64AsType: "bigint" });
-      const read = (reader.unpack(packr.pack(values)) as unknown[]).map((value) => {
-        if (value === null) return null;
-        if (type === "long") return BigInt(value as number);
-        if (type === "double") return Number(value);
-        if (type === "timestamp") return BigInt((value as Date).getTime()) * 1000n;
-        return value;
-      });
-      assert.deepEqual(valuesOf(target), read);
-      assert.equal(target.account.rejected, 0);
-    }),
-    propertyRuns(300),
-  );
-});
-
-test("a body cut at any byte is refused, and leaves the builder as it was", () => {
-  const columns = { timestamp: [1_700_000_000, new Date(5), "2026-01-01T00:00:00Z"], x: [1, 2.5, null], s: ["a", "é€😀", "x".repeat(70)], j: [[1], { a: "b" }, null] };
-  const body = columnsBody(columns, { table: "t" });
-  const target = newTarget({ columns: { x: "long" }, earlierRows: 2 });
-  const before = rowsOf(target);
-  for (let length = 0; length < body.length; length++) {
-    assert.equal(refusal(decodeMsgpackColumns, body.subarray(0, length), target).code, "INVALID_BODY", `cut at ${length}`);
-    assert.deepEqual(rowsOf(target), before);
-  }
-  decodeAll(decodeMsgpackColumns, body, target);
-  assert.equal(rowsOf(target).length, 5);
-});
-
-test("mutated bodies are taken or refused, and never leave an unsound column", () => {
-  const mutation = fc.record({ at: fc.nat(), byte: fc.integer({ min: 0, max: 255 }) });
-  fc.assert(
-    fc.property(table, fc.array(mutation, { minLength: 1, maxLength: 4 }), ({ rows, slice }, mutations) => {
-      const body = columnsBody(namedColumns(rows));
-      for (const { at, byte } of mutations) body[at % body.length] = byte;
-      const target = newTarget({ earlierRows: 2, columns: { c0: "long", c1: "string" } });
-      isTaken(decodeMsgpackColumns, body, target, ["INVALID_BODY"]);
-      decodeAll(decodeMsgpackColumns, columnsBody({ x: [1], c1: ["a"] }), newTarget(), slice);
-      rowsOf(target);
-    }),
-    propertyRuns(1_500),
-  );
 });

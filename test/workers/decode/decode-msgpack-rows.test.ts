@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Packr } from "msgpackr";
 import { decodeMsgpackRows } from "../../../src/workers/decode/decode-msgpack-rows.js";
 import {
+  codesOf,
   decodeAll,
   isTaken,
   newTarget,
+  payloadsOf,
   propertyRuns,
   receivedMicros,
   refusal,
@@ -25,18 +27,9 @@ function decodeRows(rows: readonly unknown[], options: TargetOptions = {}) {
   return target;
 }
 
-/** The rows without the timestamps that they did not name. */
-function payloads(target: ReturnType<typeof newTarget>): Row[] {
-  return rowsOf(target).map(({ timestamp: _, ...rest }) => rest);
-}
-
 /** A map of these keys and values, each given as hexadecimal MessagePack. */
 function rawMap(...entries: readonly string[]): string {
   return (0x80 + entries.length / 2).toString(16) + entries.join("");
-}
-
-function codes(target: ReturnType<typeof newTarget>): unknown[] {
-  return target.account.errors.map(({ row, column, code }) => [row, column, code]);
 }
 
 describe("rows", () => {
@@ -44,10 +37,10 @@ describe("rows", () => {
   const expected = [{ a: 1n, b: "x" }, { a: 2n, b: "y" }, { a: 3n, b: "z", c: true }, { c: false }];
 
   test("as one array, as maps one after the other, and one alone", () => {
-    assert.deepEqual(payloads(decodeRows(rows)), expected);
+    assert.deepEqual(payloadsOf(decodeRows(rows)), expected);
     const stream = newTarget();
     decodeAll(decodeMsgpackRows, shared(Buffer.concat(rows.map((row) => packr.pack(row)))), stream, 3);
-    assert.deepEqual(payloads(stream), expected);
+    assert.deepEqual(payloadsOf(stream), expected);
     assert.deepEqual(typesOf(stream), { a: "long", b: "string", c: "boolean" });
     const one = newTarget();
     decodeAll(decodeMsgpackRows, packr.pack({ a: 1 }), one);
@@ -61,28 +54,42 @@ describe("rows", () => {
       { k: new Uint8Array(3) },
       { l: 2n ** 64n - 1n },
     ]);
-    assert.deepEqual(typesOf(target), { a: "long", b: "double", c: "string", d: "boolean", e: "timestamp", f: "json", i: "json", l: "double" });
-    assert.deepEqual(payloads(target), [
+    assert.deepEqual(typesOf(target), {
+      a: "long",
+      b: "double",
+      c: "string",
+      d: "boolean",
+      e: "timestamp",
+      f: "json",
+      i: "json",
+      l: "double",
+    });
+    assert.deepEqual(payloadsOf(target), [
       { a: 1n, b: 1.5, c: "s", d: true, e: 1000n, f: { g: [1, { h: null }] }, i: [] },
       { l: 2 ** 64 },
     ]);
-    assert.deepEqual(codes(target), [[1, "k", "TYPE_MISMATCH"]]);
+    assert.deepEqual(codesOf(target), [[1, "k", "TYPE_MISMATCH"]]);
     assert.match(target.account.errors[0]?.message ?? "", /base64/);
   });
 
   test("a fraction widens a long column, or is rejected where the table says so", () => {
     const wide = decodeRows([{ a: 1 }, { a: 2.5 }, { a: 3 }]);
-    assert.deepEqual(payloads(wide), [{ a: 1 }, { a: 2.5 }, { a: 3 }]);
+    assert.deepEqual(payloadsOf(wide), [{ a: 1 }, { a: 2.5 }, { a: 3 }]);
     const strict = decodeRows([{ a: 1 }, { a: 2.5 }, { a: 3e9 }], { rules: { longMeetsDouble: "reject" } });
-    assert.deepEqual(payloads(strict), [{ a: 1n }, { a: 3_000_000_000n }]);
-    assert.deepEqual(codes(strict), [[1, "a", "TYPE_MISMATCH"]]);
+    assert.deepEqual(payloadsOf(strict), [{ a: 1n }, { a: 3_000_000_000n }]);
+    assert.deepEqual(codesOf(strict), [[1, "a", "TYPE_MISMATCH"]]);
   });
 
   test("a rejected row takes back the columns that it added; the rows after it can add them again", () => {
-    const target = decodeRows([{ a: 1 }, { a: 1, n: "text", x: 1.5, a2: new Uint8Array(1) }, { a: 2, n: 5, x: "s" }, { a: 3, n: 6, x: "t" }]);
+    const target = decodeRows([
+      { a: 1 },
+      { a: 1, n: "text", x: 1.5, a2: new Uint8Array(1) },
+      { a: 2, n: 5, x: "s" },
+      { a: 3, n: 6, x: "t" },
+    ]);
     assert.deepEqual(typesOf(target), { a: "long", n: "long", x: "string" });
-    assert.deepEqual(payloads(target), [{ a: 1n }, { a: 2n, n: 5n, x: "s" }, { a: 3n, n: 6n, x: "t" }]);
-    assert.deepEqual(codes(target), [[1, "a2", "TYPE_MISMATCH"]]);
+    assert.deepEqual(payloadsOf(target), [{ a: 1n }, { a: 2n, n: 5n, x: "s" }, { a: 3n, n: 6n, x: "t" }]);
+    assert.deepEqual(codesOf(target), [[1, "a2", "TYPE_MISMATCH"]]);
   });
 
   test("keys: the last of two counts, case does not, nil is no value, odd ones are refused", () => {
@@ -101,8 +108,8 @@ describe("rows", () => {
     ];
     const target = newTarget({ columns: { a: "long" } });
     decodeAll(decodeMsgpackRows, Buffer.from(maps.join(""), "hex"), target);
-    assert.deepEqual(payloads(target), [{ a: 2n }, {}, { a: 7n }, { b: 4n }]);
-    assert.deepEqual(codes(target), [
+    assert.deepEqual(payloadsOf(target), [{ a: 2n }, {}, { a: 7n }, { b: 4n }]);
+    assert.deepEqual(codesOf(target), [
       [3, "a", "TYPE_MISMATCH"],
       [4, null, "INVALID_COLUMN_NAME"],
       [5, null, "INVALID_UTF8"],
@@ -114,9 +121,24 @@ describe("rows", () => {
 
   test("elements that are no maps, and system columns", () => {
     const defaults = { idRequired: true };
-    const target = decodeRows([{ id: "a", timestamp: 5 }, 5, [1], { ID: "b c" }, { id: "" }, {}, { Id: 7, Timestamp: "2026-01-01T00:00:00.5Z" }, { id: "x", timestamp: "?" }], { defaults });
-    assert.deepEqual(rowsOf(target), [{ id: "a", timestamp: 5_000_000n }, { id: "7", timestamp: 1_767_225_600_500_000n }]);
-    assert.deepEqual(codes(target), [
+    const target = decodeRows(
+      [
+        { id: "a", timestamp: 5 },
+        5,
+        [1],
+        { ID: "b c" },
+        { id: "" },
+        {},
+        { Id: 7, Timestamp: "2026-01-01T00:00:00.5Z" },
+        { id: "x", timestamp: "?" },
+      ],
+      { defaults },
+    );
+    assert.deepEqual(rowsOf(target), [
+      { id: "a", timestamp: 5_000_000n },
+      { id: "7", timestamp: 1_767_225_600_500_000n },
+    ]);
+    assert.deepEqual(codesOf(target), [
       [1, null, "INVALID_ROW"],
       [2, null, "INVALID_ROW"],
       [3, "id", "INVALID_ID"],
@@ -127,21 +149,47 @@ describe("rows", () => {
   });
 
   test("rules of the table: no new columns, no more columns", () => {
-    const closed = decodeRows([{ a: 1 }, { b: 1 }, { b: null }], { columns: { a: "long" }, rules: { addColumns: false } });
-    assert.deepEqual(codes(closed), [[1, "b", "UNKNOWN_COLUMN"]]);
+    const closed = decodeRows([{ a: 1 }, { b: 1 }, { b: null }], {
+      columns: { a: "long" },
+      rules: { addColumns: false },
+    });
+    assert.deepEqual(codesOf(closed), [[1, "b", "UNKNOWN_COLUMN"]]);
     const full = decodeRows([{ a: 1 }, { b: 1 }], { rules: { columnsMax: 3 } });
-    assert.deepEqual(codes(full), [[1, "b", "TOO_MANY_COLUMNS"]]);
+    assert.deepEqual(codesOf(full), [[1, "b", "TOO_MANY_COLUMNS"]]);
   });
 
   test("nested values that no JSON text can be", () => {
     const deep = (depth: number): unknown => (depth === 0 ? 1 : [deep(depth - 1)]);
-    const target = decodeRows([{ j: [Number.NaN] }, { j: [new Uint8Array(1)] }, { j: deep(65) }, { j: deep(64) }, { j: ["x".repeat(200)] }, { j: Array.from({ length: 100 }, () => 1) }], { valueBytesMax: 150 });
-    assert.deepEqual(payloads(target), [{ j: deep(64) }]);
-    assert.deepEqual(codes(target), [[0, "j", "NUMBER_OUT_OF_RANGE"], [1, "j", "TYPE_MISMATCH"], [2, "j", "VALUE_TOO_LARGE"], [4, "j", "VALUE_TOO_LARGE"], [5, "j", "VALUE_TOO_LARGE"]]);
+    const target = decodeRows(
+      [
+        { j: [Number.NaN] },
+        { j: [new Uint8Array(1)] },
+        { j: deep(65) },
+        { j: deep(64) },
+        { j: ["x".repeat(200)] },
+        { j: Array.from({ length: 100 }, () => 1) },
+      ],
+      { valueBytesMax: 150 },
+    );
+    assert.deepEqual(payloadsOf(target), [{ j: deep(64) }]);
+    assert.deepEqual(codesOf(target), [
+      [0, "j", "NUMBER_OUT_OF_RANGE"],
+      [1, "j", "TYPE_MISMATCH"],
+      [2, "j", "VALUE_TOO_LARGE"],
+      [4, "j", "VALUE_TOO_LARGE"],
+      [5, "j", "VALUE_TOO_LARGE"],
+    ]);
     const keys = newTarget();
-    decodeAll(decodeMsgpackRows, Buffer.from(rawMap("a16a", "8207a16b08c3") + rawMap("a16a", "81c3c3") + rawMap("a16a", "91a1ff"), "hex"), keys);
-    assert.deepEqual(payloads(keys), [{ j: { 7: "k", 8: true } }]);
-    assert.deepEqual(codes(keys), [[1, "j", "TYPE_MISMATCH"], [2, "j", "INVALID_UTF8"]]);
+    decodeAll(
+      decodeMsgpackRows,
+      Buffer.from(rawMap("a16a", "8207a16b08c3") + rawMap("a16a", "81c3c3") + rawMap("a16a", "91a1ff"), "hex"),
+      keys,
+    );
+    assert.deepEqual(payloadsOf(keys), [{ j: { 7: "k", 8: true } }]);
+    assert.deepEqual(codesOf(keys), [
+      [1, "j", "TYPE_MISMATCH"],
+      [2, "j", "INVALID_UTF8"],
+    ]);
   });
 });
 
@@ -177,13 +225,21 @@ describe("bodies that are refused", () => {
   });
 
   test("a body cut anywhere but between rows", () => {
-    const parts = [{ a: 1, s: "text €" }, { a: 2.5, j: [1, { k: "v" }] }, { t: new Date(1), timestamp: "2026-01-01T00:00:00Z" }].map((row) => packr.pack(row));
+    const parts = [
+      { a: 1, s: "text €" },
+      { a: 2.5, j: [1, { k: "v" }] },
+      { t: new Date(1), timestamp: "2026-01-01T00:00:00Z" },
+    ].map((row) => packr.pack(row));
     const body = Buffer.concat(parts);
     const ends = new Set(parts.map((_, index) => Buffer.concat(parts.slice(0, index + 1)).length));
     const target = newTarget();
     for (let length = 0; length < body.length; length++) {
       if (ends.has(length)) continue;
-      assert.equal(refusal(decodeMsgpackRows, body.subarray(0, length), target).code, "INVALID_BODY", `cut at ${length}`);
+      assert.equal(
+        refusal(decodeMsgpackRows, body.subarray(0, length), target).code,
+        "INVALID_BODY",
+        `cut at ${length}`,
+      );
       assert.equal(rowsOf(target).length, 0);
     }
   });
@@ -211,7 +267,10 @@ test("texts, booleans, integers and nested values come out as msgpackr reads the
       long: fc.integer(),
       text: fc.string({ unit: "grapheme", maxLength: 60 }),
       flag: fc.boolean(),
-      nested: fc.oneof(fc.array(fc.jsonValue({ maxDepth: 3 })), fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 2 }))),
+      nested: fc.oneof(
+        fc.array(fc.jsonValue({ maxDepth: 3 })),
+        fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 2 })),
+      ),
     },
     { requiredKeys: [] },
   );
@@ -227,7 +286,7 @@ test("texts, booleans, integers and nested values come out as msgpackr reads the
         // -0 is 0 in JSON text, and JSON.parse makes own keys of "__proto__".
         ...(nested === undefined ? {} : { nested: JSON.parse(JSON.stringify(nested)) as unknown }),
       }));
-      assert.deepEqual(payloads(target), expected);
+      assert.deepEqual(payloadsOf(target), expected);
     }),
     propertyRuns(300),
   );
