@@ -70,7 +70,7 @@ export class BenchContext {
   /** R1: the sockets layer alone, which reads the body and replies. */
   async withSocketsOnly<Result>(use: (server: ServerProcess) => Promise<Result>): Promise<Result> {
     const mainFile = fileURLToPath(new URL("../references/sockets-only-process.js", import.meta.url));
-    const server = await ServerProcess.start({ folder: this.#folder, mainFile });
+    const server = await ServerProcess.start({ folder: this.#folder, mainFile, nodeFlags: [] });
     try {
       return await use(server);
     } finally {

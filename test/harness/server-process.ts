@@ -15,7 +15,7 @@ export interface ServerOptions {
   readonly flags?: readonly string[];
   /** Added to an environment that is cleaned of MINIODB_ names. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Flags of Node itself, such as `--cpu-prof`. */
+  /** Flags of Node itself, such as `--cpu-prof`; without them, source maps for readable stacks. */
   readonly nodeFlags?: readonly string[];
   /** Compiled main file; without it the one of this build. */
   readonly mainFile?: string;
@@ -111,14 +111,17 @@ export class ServerProcess {
   }
 
   async #launch(flags: readonly string[]): Promise<void> {
-    const { nodeFlags = [], mainFile = builtMainFile, readyTimeoutMs = readyTimeoutMsDefault } = this.#options;
+    const {
+      nodeFlags = ["--enable-source-maps"],
+      mainFile = builtMainFile,
+      readyTimeoutMs = readyTimeoutMsDefault,
+    } = this.#options;
     const own = ["--data-folder", this.folder, "--http-port", "0"];
     const startMs = performance.now();
-    const child = spawn(
-      process.execPath,
-      ["--enable-source-maps", ...nodeFlags, mainFile, ...own, ...(this.#options.flags ?? []), ...flags],
-      { env: { ...cleanEnvironment(), ...this.#options.env }, stdio: ["ignore", "pipe", "pipe"] },
-    );
+    const child = spawn(process.execPath, [...nodeFlags, mainFile, ...own, ...(this.#options.flags ?? []), ...flags], {
+      env: { ...cleanEnvironment(), ...this.#options.env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     this.#child = child;
     running.add(child);
     this.#exit = new Promise((resolve) => {
