@@ -44,4 +44,11 @@ export const limits = {
    */
   directRowsMax: 4_096,
   directBlockingRowsMax: 32_768,
+  /** One WAL record: it is read and written in one piece, and its string offsets are 32 bits. */
+  walRecordBytesMax: 1024 * 1024 * 1024,
+  /** A commit group: more is left for the next one, so that the first of a group does not wait for ever. */
+  walGroupBytesMax: 16 * 1024 * 1024,
+  walGroupRecordsMax: 8_192,
+  /** Trimmed segments that are kept to be written again. */
+  walSparesMax: 2,
 } as const;

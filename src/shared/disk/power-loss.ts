@@ -173,4 +173,3 @@ function giveName(sideFolder: string, path: string, inode: number | null): numbe
   }
   return 1;
 }
-

@@ -110,4 +110,3 @@ export function* parseDigestEntries(bytes: Uint8Array, header: DigestHeader): Ge
     at += prefixBytes + entryBytes;
   }
 }
-

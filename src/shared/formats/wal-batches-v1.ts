@@ -85,7 +85,10 @@ export function parseBatches(bytes: Uint8Array, at: number, count: number): Batc
 }
 
 /** Size and age of the entry at `at`, for those who only copy it. */
-export function batchEntryBytesAt(view: DataView, at: number): { readonly entryBytes: number; readonly createdMs: number } {
+export function batchEntryBytesAt(
+  view: DataView,
+  at: number,
+): { readonly entryBytes: number; readonly createdMs: number } {
   return { entryBytes: view.getUint32(at, true), createdMs: view.getFloat64(at + 16, true) };
 }
 

@@ -1,5 +1,6 @@
 import { assert } from "../assert.js";
 import type { ColumnBatch, ColumnData } from "../columns/column-batch.js";
+import { limits } from "../limits.js";
 import { columnTypeTable } from "../schema/column-type.js";
 import type { TableSchema } from "../schema/table-schema.js";
 import { writeUuid } from "./uuid-bytes.js";
@@ -8,7 +9,6 @@ import {
   columnEntryBytes,
   headerFields,
   padTo8,
-  recordBytesMax,
   recordHeaderBytes,
   recordKinds,
   viewOf,
@@ -129,7 +129,7 @@ interface HeaderValues {
 }
 
 function writeHeader(view: DataView, at: number, header: HeaderValues): void {
-  assert(header.length % 8 === 0 && header.length <= recordBytesMax, "a record's length is within bounds");
+  assert(header.length % 8 === 0 && header.length <= limits.walRecordBytesMax, "a record's length is within bounds");
   assert(header.columnCount <= 0xffff, "a record's column count fits its field");
   view.setUint32(at + headerFields.magic, walRecordMagic, true);
   view.setUint32(at + headerFields.length, header.length, true);

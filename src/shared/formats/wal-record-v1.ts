@@ -43,13 +43,12 @@
  */
 import { crc32 } from "node:zlib";
 import { assert } from "../assert.js";
+import { limits } from "../limits.js";
 import { uuidTextAt } from "./uuid-bytes.js";
 
 export const walRecordMagic = 0x3152_574d;
 export const recordHeaderBytes = 64;
 export const columnEntryBytes = 24;
-/** A record is read and written in one piece; string offsets are 32 bits. */
-export const recordBytesMax = 1024 * 1024 * 1024;
 
 export const recordKinds = { rows: 1, schema: 2, tombstone: 3 } as const;
 
@@ -96,7 +95,7 @@ export function recordLengthAt(view: DataView, offset: number): number {
   if (offset + recordHeaderBytes > view.byteLength) return 0;
   if (view.getUint32(offset + headerFields.magic, true) !== walRecordMagic) return 0;
   const length = view.getUint32(offset + headerFields.length, true);
-  return length >= recordHeaderBytes && length <= recordBytesMax && length % 8 === 0 ? length : 0;
+  return length >= recordHeaderBytes && length <= limits.walRecordBytesMax && length % 8 === 0 ? length : 0;
 }
 
 /** The header at `offset`, unchecked but for magic and length: undefined where no record can start there. */
@@ -136,7 +135,9 @@ export function verifyRecord(bytes: Uint8Array, offset: number, segment: number)
   const length = recordLengthAt(view, offset);
   if (length === 0 || offset + length > bytes.length) return false;
   if (view.getUint32(offset + headerFields.segment, true) !== segment) return false;
-  return view.getUint32(offset + headerFields.crc, true) === crc32(bytes.subarray(offset + checkedFrom, offset + length));
+  return (
+    view.getUint32(offset + headerFields.crc, true) === crc32(bytes.subarray(offset + checkedFrom, offset + length))
+  );
 }
 
 /** A u64 that is known to be a safe integer. */

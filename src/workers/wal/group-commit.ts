@@ -1,13 +1,10 @@
 import { assert } from "../../shared/assert.js";
 import { recordLengthAt, viewOf } from "../../shared/formats/wal-record-v1.js";
+import { limits } from "../../shared/limits.js";
 import type { WalBlock } from "../../shared/messages.js";
 import { EntryRingConsumer, EntryRingGate } from "../../shared/ring/entry-ring.js";
 import { newWalDescriptor, takeWalDescriptor } from "../../shared/ring/wal-descriptor.js";
 import type { SegmentLog } from "./segment-log.js";
-
-/** More than this is left for the next group, so that the first of a group does not wait for ever. */
-const groupBytesMax = 16 * 1024 * 1024;
-const groupRecordsMax = 8_192;
 
 interface ForgottenBlock {
   readonly blockId: number;
@@ -59,7 +56,7 @@ export class WalSource {
     this.#forget();
     const descriptor = this.#descriptor;
     let bytes = 0;
-    while (bytes < bytesMax && group.length < groupRecordsMax && takeWalDescriptor(this.#ring, descriptor)) {
+    while (bytes < bytesMax && group.length < limits.walGroupRecordsMax && takeWalDescriptor(this.#ring, descriptor)) {
       // Before the look-up: it may read a message that forgets blocks by this count.
       this.#taken++;
       const { blockId, offset, length, completions } = descriptor;
@@ -178,9 +175,9 @@ export class GroupCommit {
   #gather(): void {
     const count = this.#sources.length;
     let bytes = 0;
-    for (let i = 0; i < count && bytes < groupBytesMax; i++) {
+    for (let i = 0; i < count && bytes < limits.walGroupBytesMax; i++) {
       const source = this.#sources[(this.#firstSource + i) % count] as WalSource;
-      bytes += source.gather(this.#group, groupBytesMax - bytes);
+      bytes += source.gather(this.#group, limits.walGroupBytesMax - bytes);
     }
     this.#firstSource = (this.#firstSource + 1) % Math.max(1, count);
   }

@@ -1,7 +1,12 @@
 import type { Disk } from "../../shared/disk/disk.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
-import { parseDigestEntries, parseDigestHeader, type DigestEntry, type DigestHeader } from "../../shared/formats/batch-digest-v1.js";
+import {
+  parseDigestEntries,
+  parseDigestHeader,
+  type DigestEntry,
+  type DigestHeader,
+} from "../../shared/formats/batch-digest-v1.js";
 import { parseSchemaRecord } from "../../shared/formats/wal-record-v1-parse.js";
 import { recordKinds, type RecordHeader } from "../../shared/formats/wal-record-v1.js";
 import { parseSegmentHeader, segmentHeaderBytes, type SegmentHeader } from "../../shared/formats/wal-segment-v1.js";
@@ -72,7 +77,7 @@ export function replaySegments(disk: Disk, folder: string, visitor: ReplayVisito
     // The next segment may be another one than the next in number: numbers of failed attempts stay unused.
     const next = headers[index + 1];
     const knownEnd = next?.previousNumber === file.number ? next.previousEnd : undefined;
-    const reader = new SegmentReader(disk, file.path, file.number, knownEnd);
+    const reader = new SegmentReader(disk, file, { knownEnd });
     try {
       visitSegment(reader, visitor);
     } finally {
@@ -95,7 +100,10 @@ function visitSegment(reader: SegmentReader, visitor: ReplayVisitor): void {
     } else if (header.kind === recordKinds.schema) {
       visitor.schema({ tableUuid, schema: parseSchemaRecord(bytes, at).schema, header, firstSequence, segment });
     } else {
-      throw new MiniodbError("INTERNAL", `segment ${segment} holds a record of kind ${header.kind}: a newer version wrote it`);
+      throw new MiniodbError(
+        "INTERNAL",
+        `segment ${segment} holds a record of kind ${header.kind}: a newer version wrote it`,
+      );
     }
   }
 }

@@ -42,6 +42,7 @@ class WalThread {
   #isStopping = false;
   #upkeepAgainMs = 0;
   #loadSentMs = 0;
+  #segmentsSent = 0;
   #loadSent = "";
 
   constructor(options: WalOptions) {
@@ -188,9 +189,10 @@ class WalThread {
   }
 
   #sendLoad(nowMs: number): void {
-    if (nowMs - this.#loadSentMs < loadEveryMs) return;
-    this.#loadSentMs = nowMs;
     const { index, log } = this.#wal;
+    if (nowMs - this.#loadSentMs < loadEveryMs && index.count === this.#segmentsSent) return;
+    this.#loadSentMs = nowMs;
+    this.#segmentsSent = index.count;
     const load: WalToMain = {
       kind: "wal-load",
       segments: index.count,

@@ -11,6 +11,7 @@ import {
   type RecordHeader,
 } from "../../shared/formats/wal-record-v1.js";
 import { parseSegmentHeader, segmentHeaderBytes, type SegmentHeader } from "../../shared/formats/wal-segment-v1.js";
+import type { NumberedFile } from "./wal-folder.js";
 
 /** One whole, undamaged record of a segment. */
 export interface SegmentRecord {
@@ -33,7 +34,14 @@ export interface Damage {
   readonly length: number;
 }
 
-const chunkBytes = 4 * 1024 * 1024;
+export interface SegmentReaderOptions {
+  /** Where the records end, from the next segment's header, where there is one. */
+  readonly knownEnd?: number | undefined;
+  /** Bytes read at once. */
+  readonly chunkBytes?: number;
+}
+
+const chunkBytesDefault = 4 * 1024 * 1024;
 const pageBytes = 4096;
 
 /**
@@ -53,22 +61,26 @@ export class SegmentReader {
   readonly #fd: number;
   readonly #limit: number;
   readonly #isEndKnown: boolean;
-  #window = new Uint8Array(chunkBytes);
+  #window: Uint8Array<ArrayBuffer>;
   #windowStart = 0;
   #windowLength = 0;
   #offset = segmentHeaderBytes;
 
-  /** `knownEnd`: from the next segment's header, where there is one. */
-  constructor(disk: Disk, path: string, number: number, knownEnd: number | undefined) {
-    this.number = number;
+  constructor(disk: Disk, file: NumberedFile, options: SegmentReaderOptions = {}) {
+    const { knownEnd, chunkBytes = chunkBytesDefault } = options;
+    this.number = file.number;
     this.#disk = disk;
-    this.#fd = disk.open(path, "r");
+    this.#window = new Uint8Array(chunkBytes);
+    this.#fd = disk.open(file.path, "r");
     this.bytes = disk.size(this.#fd);
     this.#isEndKnown = knownEnd !== undefined;
     this.#limit = Math.min(this.bytes, knownEnd ?? this.bytes);
     this.end = segmentHeaderBytes;
     this.#load(0, Math.min(segmentHeaderBytes, this.bytes), this.bytes);
-    this.header = parseSegmentHeader(this.#window.subarray(0, Math.min(this.#windowLength, segmentHeaderBytes)), number);
+    this.header = parseSegmentHeader(
+      this.#window.subarray(0, Math.min(this.#windowLength, segmentHeaderBytes)),
+      file.number,
+    );
   }
 
   close(): void {
@@ -192,7 +204,7 @@ function readUpTo(disk: Disk, fd: number, target: Uint8Array, position: number):
       at += read;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EIO") throw error;
-      at += readPages(disk, fd, target.subarray(at, at + chunkBytes), position + at);
+      at += readPages(disk, fd, target.subarray(at), position + at);
     }
   }
   return at;

@@ -1,4 +1,5 @@
 import type { Disk } from "../../shared/disk/disk.js";
+import { limits } from "../../shared/limits.js";
 import { listSpares, sparePath } from "./wal-folder.js";
 import type { IndexedSegment } from "./wal-index.js";
 
@@ -18,7 +19,6 @@ export interface SpareFiller {
   stop(): void;
 }
 
-const sparesMax = 2;
 /** After a spare could not be filled (disk full), the next attempt waits. */
 const requestEveryMs = 1_000;
 /** In the name of a spare that was never a segment. */
@@ -50,7 +50,7 @@ export class SparePool implements SpareSource {
     for (const { number, path } of listSpares(this.#disk, this.#folder)) {
       newest = Math.max(newest, number);
       const isWhole = this.#disk.stat(path)?.bytes === this.#segmentBytes;
-      if (isWhole && this.#paths.length < sparesMax) this.#paths.push(path);
+      if (isWhole && this.#paths.length < limits.walSparesMax) this.#paths.push(path);
       else this.#disk.unlink(path);
     }
     return newest;
@@ -65,7 +65,7 @@ export class SparePool implements SpareSource {
    * number than the file will have. Not durable on return, and need not be.
    */
   recycle(segment: IndexedSegment): void {
-    if (segment.isFailed || segment.bytes !== this.#segmentBytes || this.#paths.length >= sparesMax) {
+    if (segment.isFailed || segment.bytes !== this.#segmentBytes || this.#paths.length >= limits.walSparesMax) {
       this.#disk.unlink(segment.path);
       return;
     }

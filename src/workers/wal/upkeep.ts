@@ -119,7 +119,7 @@ export class Upkeep {
     const { index, log } = this.#options;
     let waiting: Uint8Array[] = [];
     const flush = (): void => {
-      for (let from = 0; from < waiting.length; ) from = log.append(waiting, from);
+      for (let from = 0; from < waiting.length;) from = log.append(waiting, from);
       waiting = [];
       failpoint("wal.copy.written");
     };
@@ -137,7 +137,7 @@ export class Upkeep {
 
   /** The segment's records, and undefined where a slice ends. A record is valid until the next one. */
   *#records(segment: IndexedSegment): Generator<SegmentRecord | undefined> {
-    const reader = new SegmentReader(this.#options.disk, segment.path, segment.number, segment.end);
+    const reader = new SegmentReader(this.#options.disk, segment, { knownEnd: segment.end, chunkBytes: sliceBytes });
     try {
       let sliceEnd = sliceBytes;
       for (let record = reader.next(); record !== undefined; record = reader.next()) {

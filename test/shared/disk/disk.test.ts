@@ -60,7 +60,11 @@ for (const [name, makeDisk] of Object.entries(disks)) {
     test("more buffers than writev takes are a short write", (context) => {
       const disk = makeDisk(context);
       const fd = disk.open(join(newFolder(context), "file"), "w");
-      const written = disk.writev(fd, Array.from({ length: 3_000 }, () => text("x")), 0);
+      const written = disk.writev(
+        fd,
+        Array.from({ length: 3_000 }, () => text("x")),
+        0,
+      );
       assert.ok(written > 0 && written <= 3_000);
       assert.equal(disk.size(fd), written);
       disk.close(fd);
@@ -93,7 +97,10 @@ for (const [name, makeDisk] of Object.entries(disks)) {
 }
 
 describe("a disk that fails as planned", () => {
-  function planned(context: TestContext, faults: DiskFault[]): { disk: Disk; fd: number; path: string; calls: string[] } {
+  function planned(
+    context: TestContext,
+    faults: DiskFault[],
+  ): { disk: Disk; fd: number; path: string; calls: string[] } {
     const path = join(newFolder(context), "file");
     const calls: string[] = [];
     const disk = new FaultyDisk(new RealDisk(), (call, at) => {
@@ -126,7 +133,8 @@ describe("a disk that fails as planned", () => {
 
   test("a failed fdatasync tells the disk below to lose the bytes", (context) => {
     const lost: number[] = [];
-    const plan = (call: string): DiskFault | undefined => (call === "fdatasync" ? { kind: "error", code: "EIO" } : undefined);
+    const plan = (call: string): DiskFault | undefined =>
+      call === "fdatasync" ? { kind: "error", code: "EIO" } : undefined;
     const disk = new FaultyDisk(new RealDisk(), plan, (fd) => lost.push(fd));
     const fd = disk.open(join(newFolder(context), "file"), "w");
     assert.throws(() => disk.fdatasync(fd), code("EIO"));

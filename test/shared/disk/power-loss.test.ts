@@ -179,11 +179,17 @@ describe(`after a power loss (seeds from ${firstSeed})`, () => {
     second.fdatasync(fd);
     second.close(fd);
     second.syncFolder(root);
-    assert.deepEqual(losePower(side, () => 0), { filesChanged: 0, namesChanged: 0 });
+    assert.deepEqual(
+      losePower(side, () => 0),
+      { filesChanged: 0, namesChanged: 0 },
+    );
     assert.equal(content(path), "A");
     const third = new ForgetfulDisk(side);
     third.unlink(path);
-    assert.deepEqual(losePower(side, () => 0), { filesChanged: 0, namesChanged: 1 });
+    assert.deepEqual(
+      losePower(side, () => 0),
+      { filesChanged: 0, namesChanged: 1 },
+    );
     assert.equal(content(path), "A");
   });
 });

@@ -24,8 +24,24 @@ export function smallBatch(): { batch: ColumnBatch; batches: BatchEntry[] } {
   }
   const columns = [timestamp, id, long, double, flag, json].map((column) => column.finish(3));
   const batches: BatchEntry[] = [
-    { key: "alice\0batch-1", bodyHash: hashOf(1), accepted: 2, rejected: 1, firstRow: 0, createdMs: 1_700_000_000_123, errorsJson: '[{"row":1}]' },
-    { key: "\0ü", bodyHash: hashOf(9), accepted: 1, rejected: 0, firstRow: 2, createdMs: 1_700_000_000_124.5, errorsJson: "" },
+    {
+      key: "alice\0batch-1",
+      bodyHash: hashOf(1),
+      accepted: 2,
+      rejected: 1,
+      firstRow: 0,
+      createdMs: 1_700_000_000_123,
+      errorsJson: '[{"row":1}]',
+    },
+    {
+      key: "\0ü",
+      bodyHash: hashOf(9),
+      accepted: 1,
+      rejected: 0,
+      firstRow: 2,
+      createdMs: 1_700_000_000_124.5,
+      errorsJson: "",
+    },
   ];
   // Copies: a builder's unused bits and bytes are not part of the format.
   return { batch: { rowCount: 3, columns: columns.map(canonical) }, batches };
@@ -64,7 +80,8 @@ export function randomBatch(random: SeededRandom, shape: { rowCount?: number; co
 function setRandom(column: ColumnBuilder, row: number, random: SeededRandom): void {
   if (column.type === "boolean") column.setBoolean(row, random.integer(2) === 1);
   else if (column.type === "double") column.setDouble(row, random.real() * 1e6 - 5e5);
-  else if (column.type === "long" || column.type === "timestamp") column.setLong(row, random.integer(2 ** 32) | 0, random.integer(2 ** 32) | 0);
+  else if (column.type === "long" || column.type === "timestamp")
+    column.setLong(row, random.integer(2 ** 32) | 0, random.integer(2 ** 32) | 0);
   else column.setString(row, "aé€😀".repeat(random.integer(12)).slice(random.integer(3)).toWellFormed());
 }
 
@@ -85,7 +102,10 @@ export function randomBatchEntries(random: SeededRandom, rowCount: number): Batc
     rejected: random.integer(100),
     firstRow: random.integer(rowCount + 1),
     createdMs: Math.floor(random.real() * 2e12),
-    errorsJson: random.integer(2) === 0 ? "" : JSON.stringify([{ row: random.integer(100), message: "ü".repeat(random.integer(50)) }]),
+    errorsJson:
+      random.integer(2) === 0
+        ? ""
+        : JSON.stringify([{ row: random.integer(100), message: "ü".repeat(random.integer(50)) }]),
   }));
 }
 
@@ -108,4 +128,3 @@ function valueAt(column: ColumnData, row: number): unknown {
   if (column.type === "double") return view.getFloat64(row * 8, true);
   return view.getBigInt64(row * 8, true);
 }
-

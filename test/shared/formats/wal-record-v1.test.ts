@@ -5,7 +5,13 @@ import { performance } from "node:perf_hooks";
 import { test } from "node:test";
 import { encodeRowsRecord, encodeSchemaRecord, recordBytes } from "../../../src/shared/formats/wal-record-v1-encode.js";
 import { parseRows, parseRowsRecord, parseSchemaRecord } from "../../../src/shared/formats/wal-record-v1-parse.js";
-import { parseRecordHeader, recordHeaderBytes, sealRecord, verifyRecord, viewOf } from "../../../src/shared/formats/wal-record-v1.js";
+import {
+  parseRecordHeader,
+  recordHeaderBytes,
+  sealRecord,
+  verifyRecord,
+  viewOf,
+} from "../../../src/shared/formats/wal-record-v1.js";
 import { initialSchema, withColumn } from "../../../src/shared/schema/table-schema.js";
 import { repositoryRoot } from "../../harness/repository-root.js";
 import { seededRandom } from "../../harness/seeded-random.js";
@@ -17,10 +23,20 @@ const rounds = Number(process.env["MINIODB_TEST_ROUNDS"] ?? roundsDefault);
 test("the bytes of version 1 stay as they are (golden file)", () => {
   const { batch, batches } = smallBatch();
   const rowsBytes = recordBytes(batch, batches);
-  const schema = encodeSchemaRecord({ tableUuid, firstSequence: 2 ** 40 + 7, schema: withColumn(initialSchema, "Ünit", "json") });
+  const schema = encodeSchemaRecord({
+    tableUuid,
+    firstSequence: 2 ** 40 + 7,
+    schema: withColumn(initialSchema, "Ünit", "json"),
+  });
   const bytes = new Uint8Array(schema.length + rowsBytes).fill(0xee);
   bytes.set(schema);
-  const written = encodeRowsRecord(bytes, schema.length, { tableUuid, firstSequence: 2 ** 40 + 7, schemaVersion: 1, batch, batches });
+  const written = encodeRowsRecord(bytes, schema.length, {
+    tableUuid,
+    firstSequence: 2 ** 40 + 7,
+    schemaVersion: 1,
+    batch,
+    batches,
+  });
   assert.equal(written, rowsBytes);
   sealRecord(bytes, 0, 77, 4096);
   sealRecord(bytes, schema.length, 77, 4096);
@@ -51,8 +67,14 @@ test("random batches come back as they went in, at any place of a shared block",
     const block = new Uint8Array(new SharedArrayBuffer(at + length + 64)).fill(0xa5);
     const record = { tableUuid, firstSequence: 1 + random.integer(2 ** 48), schemaVersion: 3, batch, batches };
     assert.equal(encodeRowsRecord(block, at, record), length, where);
-    assert.ok(block.subarray(0, at).every((byte) => byte === 0xa5), where);
-    assert.ok(block.subarray(at + length).every((byte) => byte === 0xa5), where);
+    assert.ok(
+      block.subarray(0, at).every((byte) => byte === 0xa5),
+      where,
+    );
+    assert.ok(
+      block.subarray(at + length).every((byte) => byte === 0xa5),
+      where,
+    );
     sealRecord(block, at, 5, 64);
     assert.ok(verifyRecord(block, at, 5), where);
     assert.ok(!verifyRecord(block, at, 4), `${where}: another segment`);
@@ -108,5 +130,6 @@ test("a record of one row and seven columns costs a few microseconds", () => {
   const encodeMicros = (encodeMs * 1000) / count;
   const parseMicros = (parseMs * 1000) / count;
   assert.ok(encodeMicros < 50 && parseMicros < 50, `encode ${encodeMicros} µs, parse ${parseMicros} µs`);
-  if (process.env["MINIODB_TEST_TIMES"] !== undefined) process.stderr.write(`encode ${encodeMicros} µs, parse ${parseMicros} µs\n`);
+  if (process.env["MINIODB_TEST_TIMES"] !== undefined)
+    process.stderr.write(`encode ${encodeMicros} µs, parse ${parseMicros} µs\n`);
 });

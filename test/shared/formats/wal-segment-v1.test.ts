@@ -5,7 +5,11 @@ import { test } from "node:test";
 import { DigestBuilder, parseDigestEntries, parseDigestHeader } from "../../../src/shared/formats/batch-digest-v1.js";
 import { encodeRowsRecord, recordBytes } from "../../../src/shared/formats/wal-record-v1-encode.js";
 import { parseRecordHeader, viewOf } from "../../../src/shared/formats/wal-record-v1.js";
-import { encodeSegmentHeader, parseSegmentHeader, segmentHeaderBytes } from "../../../src/shared/formats/wal-segment-v1.js";
+import {
+  encodeSegmentHeader,
+  parseSegmentHeader,
+  segmentHeaderBytes,
+} from "../../../src/shared/formats/wal-segment-v1.js";
 import { repositoryRoot } from "../../harness/repository-root.js";
 import { smallBatch, tableUuid } from "./wal-record-samples.js";
 
@@ -16,7 +20,13 @@ function golden(name: string, bytes: Uint8Array): Uint8Array {
   return new Uint8Array(readFileSync(path));
 }
 
-const header = { number: 12, previousNumber: 10, stream: tableUuid, previousEnd: 2 ** 33 + 8, createdMs: 1_700_000_000_000 };
+const header = {
+  number: 12,
+  previousNumber: 10,
+  stream: tableUuid,
+  previousEnd: 2 ** 33 + 8,
+  createdMs: 1_700_000_000_000,
+};
 
 test("a segment's first page stays as it is (golden file)", () => {
   const bytes = golden("wal-segment-v1.bin", encodeSegmentHeader(header));

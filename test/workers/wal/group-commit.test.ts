@@ -14,7 +14,15 @@ import { stageWalDescriptor, walDescriptorBytes } from "../../../src/shared/ring
 import { initialSchema } from "../../../src/shared/schema/table-schema.js";
 import { WalSource } from "../../../src/workers/wal/group-commit.js";
 import { seededRandom, type SeededRandom } from "../../harness/seeded-random.js";
-import { batchOf, checkReplay, replayAll, temporaryFolder, uuidOf, WalHarness, type WrittenRecord } from "./wal-harness.js";
+import {
+  batchOf,
+  checkReplay,
+  replayAll,
+  temporaryFolder,
+  uuidOf,
+  WalHarness,
+  type WrittenRecord,
+} from "./wal-harness.js";
 
 const rounds = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 15);
 const firstSeed = Number(process.env["MINIODB_TEST_SEED"] ?? Date.now() % 1_000_000);
@@ -48,7 +56,9 @@ test("a full segment is followed by another; a record larger than a segment gets
   harness.write(1, 1);
   assert.ok(harness.commitAll());
   harness.close();
-  const sizes = readdirSync(folder).filter((name) => name.endsWith(".wal")).map((name) => disk.stat(join(folder, name))?.bytes ?? 0);
+  const sizes = readdirSync(folder)
+    .filter((name) => name.endsWith(".wal"))
+    .map((name) => disk.stat(join(folder, name))?.bytes ?? 0);
   assert.ok(sizes.length >= 4, String(sizes));
   assert.equal(sizes.filter((size) => size > 100_000).length, 1);
   checkReplay(replayAll(disk, folder), harness.acked(), harness.sequences, "segments");
@@ -57,7 +67,9 @@ test("a full segment is followed by another; a record larger than a segment gets
 test("a disk that is full stalls the log once, and it resumes with everything", (context) => {
   const folder = temporaryFolder(context);
   let full = false;
-  const disk = new FaultyDisk(new RealDisk(), (call) => (full && call === "writev" ? { kind: "error", code: "ENOSPC" } : undefined));
+  const disk = new FaultyDisk(new RealDisk(), (call) =>
+    full && call === "writev" ? { kind: "error", code: "ENOSPC" } : undefined,
+  );
   const harness = new WalHarness({ disk, folder });
   harness.write(1, 1);
   assert.ok(harness.commitAll());
@@ -136,13 +148,22 @@ test(`with faults and power losses every acknowledged record is there after repl
     const flushed = new Map<number, number>();
     for (let life = 0; life < 3; life++) {
       const inner = new ForgetfulDisk(side);
-      let faults: (() => DiskFault | undefined) | undefined;
-      const disk = new FaultyDisk(inner, (call) => (call === "read" || call === "open" ? undefined : faults?.()), (fd) =>
-        void loseUnsyncedBytes(side, inner.inodeOfOpen(fd), random.real),
+      const fate: { faults?: () => DiskFault | undefined } = {};
+      const disk = new FaultyDisk(
+        inner,
+        (call) => (call === "read" || call === "open" ? undefined : fate.faults?.()),
+        (fd) => void loseUnsyncedBytes(side, inner.inodeOfOpen(fd), random.real),
       );
-      const harness = new WalHarness({ disk, folder, segmentBytes: 16_384, walBytesMax: 65_536, workers: 2, sequences });
+      const harness = new WalHarness({
+        disk,
+        folder,
+        segmentBytes: 16_384,
+        walBytesMax: 65_536,
+        workers: 2,
+        sequences,
+      });
       for (const [table, sequence] of flushed) harness.flush(table, sequence);
-      faults = random.integer(2) === 0 ? undefined : randomFaults(random, 0.15);
+      if (random.integer(2) === 0) fate.faults = randomFaults(random, 0.15);
       live(harness, random, flushed);
       seen.stalls += harness.events.length;
       acked = [...acked, ...harness.acked()];
@@ -154,10 +175,17 @@ test(`with faults and power losses every acknowledged record is there after repl
       const wanted = acked.filter(({ table, firstSequence }) => firstSequence > (flushed.get(table) ?? 0));
       checkReplay(replayed, wanted, harness.sequences, where);
       for (const { keys } of acked) for (const key of keys) assert.ok(replayed.keys.has(key), `${where}: batch ${key}`);
-      assert.deepEqual(replayed.report.damage.filter(({ kind }) => kind === "corrupt"), [], `${where}: nothing durable is damaged`);
+      assert.deepEqual(
+        replayed.report.damage.filter(({ kind }) => kind === "corrupt"),
+        [],
+        `${where}: nothing durable is damaged`,
+      );
       // The next life goes on after what came back, acknowledged or not.
-      for (const [table, rows] of replayed.sequences) sequences.set(table, Math.max(rows.at(-1) ?? 0, flushed.get(table) ?? 0));
-      acked = acked.filter(({ table, firstSequence, keys }) => keys.length > 0 || firstSequence > (flushed.get(table) ?? 0));
+      for (const [table, rows] of replayed.sequences)
+        sequences.set(table, Math.max(rows.at(-1) ?? 0, flushed.get(table) ?? 0));
+      acked = acked.filter(
+        ({ table, firstSequence, keys }) => keys.length > 0 || firstSequence > (flushed.get(table) ?? 0),
+      );
     }
   }
   assert.ok(seen.acked > 0 && seen.lost > 0, JSON.stringify(seen));
@@ -171,7 +199,10 @@ function live(harness: WalHarness, random: SeededRandom, flushed: Map<number, nu
   for (let step = 0; step < ended; step++) {
     const table = 1 + random.integer(4);
     const worker = table % 2;
-    const batches = random.integer(4) === 0 ? [batchOf(`${table}-${harness.sequences.get(table)}-${random.integer(1e9)}`, Date.now())] : [];
+    const batches =
+      random.integer(4) === 0
+        ? [batchOf(`${table}-${harness.sequences.get(table)}-${random.integer(1e9)}`, Date.now())]
+        : [];
     harness.write(table, 1 + random.integer(30), { worker, batches, textBytes: 10 + random.integer(300) });
     if (random.integer(3) > 0) harness.commit.round();
     if (random.integer(8) === 0) {
@@ -185,7 +216,8 @@ function live(harness: WalHarness, random: SeededRandom, flushed: Map<number, nu
       }
     }
     try {
-      if (random.integer(2) === 0) for (let slice = random.integer(20); slice > 0 && harness.wal.upkeep.step(); slice--);
+      if (random.integer(2) === 0)
+        for (let slice = random.integer(20); slice > 0 && harness.wal.upkeep.step(); slice--);
     } catch (error) {
       assert.ok("syscall" in (error as Error), String(error));
       harness.wal.upkeep.wake();
@@ -225,8 +257,14 @@ test("a block is forgotten after its last descriptor, however late its messages 
 });
 
 test("a full group takes from every worker in turn", (context) => {
-  const harness = new WalHarness({ disk: new RealDisk(), folder: temporaryFolder(context), workers: 3, segmentBytes: 1e8 });
-  for (let i = 0; i < 8; i++) for (let worker = 0; worker < 3; worker++) harness.write(worker, 1, { worker, textBytes: 6e6 });
+  const harness = new WalHarness({
+    disk: new RealDisk(),
+    folder: temporaryFolder(context),
+    workers: 3,
+    segmentBytes: 1e8,
+  });
+  for (let i = 0; i < 8; i++)
+    for (let worker = 0; worker < 3; worker++) harness.write(worker, 1, { worker, textBytes: 6e6 });
   const first = new Set<number>();
   while (harness.commit.round()) {
     for (let worker = 0; worker < 3; worker++) if (harness.ackedOf(worker) > 0) first.add(worker);

@@ -29,7 +29,7 @@ function writeGroups(context: TestContext, groups: number): { folder: string; st
   const harness = new WalHarness({ disk, folder, segmentBytes: 1_000_000 });
   const starts: number[] = [];
   for (let group = 0; group < groups; group++) {
-    starts.push(group === 0 ? segmentHeaderBytes : disk.stat(firstSegment(folder))?.bytes ?? 0);
+    starts.push(group === 0 ? segmentHeaderBytes : (disk.stat(firstSegment(folder))?.bytes ?? 0));
     for (let i = 0; i < 3; i++) harness.write(1, 10);
     assert.ok(harness.commit.round());
   }
@@ -80,7 +80,9 @@ describe("a torn tail", () => {
     const { sequences, report, gaps } = replayAll(disk, folder);
     assert.deepEqual(sequences.get(1), rowsUpTo(30));
     assert.deepEqual(gaps.get(1), []);
-    assert.deepEqual(report.damage, [{ kind: "torn", segment: 1, offset: starts[1], length: bytes.length - (starts[1] as number) }]);
+    assert.deepEqual(report.damage, [
+      { kind: "torn", segment: 1, offset: starts[1], length: bytes.length - (starts[1] as number) },
+    ]);
     const wal = openAgain(folder);
     assert.deepEqual(wal.damage, report.damage);
     assert.equal(readdirSync(join(folder, "quarantine")).filter((name) => name.endsWith(".torn")).length, 1);
@@ -102,8 +104,17 @@ describe("damage in the middle", () => {
       const hit = Math.floor((at - (starts[0] as number)) / recordLength);
       const where = `seed ${seed}, byte ${at}`;
       const { sequences, report, gaps } = replayAll(disk, folder);
-      assert.deepEqual(sequences.get(1), rowsUpTo(120).filter((row) => Math.floor((row - 1) / 10) !== hit), where);
-      const expected = { kind: "corrupt", segment: 1, offset: (starts[0] as number) + hit * recordLength, length: recordLength };
+      assert.deepEqual(
+        sequences.get(1),
+        rowsUpTo(120).filter((row) => Math.floor((row - 1) / 10) !== hit),
+        where,
+      );
+      const expected = {
+        kind: "corrupt",
+        segment: 1,
+        offset: (starts[0] as number) + hit * recordLength,
+        length: recordLength,
+      };
       assert.deepEqual(report.damage, [expected], where);
       assert.deepEqual(gaps.get(1), [{ firstSequence: hit * 10 + 1, lastSequence: hit * 10 + 10 }], where);
     }
@@ -127,10 +138,16 @@ describe("damage in the middle", () => {
     bytes[(starts[1] as number) + 300] = 0x55;
     writeFileSync(path, bytes);
     const { report, sequences } = replayAll(disk, folder);
-    assert.deepEqual(report.damage.map(({ kind }) => kind), ["corrupt"]);
+    assert.deepEqual(
+      report.damage.map(({ kind }) => kind),
+      ["corrupt"],
+    );
     assert.equal(sequences.get(1)?.length, 60);
     truncateSync(path, bytes.length - 8);
-    assert.deepEqual(replayAll(disk, folder).report.damage.map(({ kind }) => kind), ["corrupt", "corrupt"]);
+    assert.deepEqual(
+      replayAll(disk, folder).report.damage.map(({ kind }) => kind),
+      ["corrupt", "corrupt"],
+    );
   });
 
   test("of a page that cannot be read costs that page only", (context) => {
@@ -145,7 +162,10 @@ describe("damage in the middle", () => {
       }
     })();
     const { sequences, report } = replayAll(broken, folder);
-    assert.deepEqual(report.damage.map(({ kind }) => kind), ["corrupt"]);
+    assert.deepEqual(
+      report.damage.map(({ kind }) => kind),
+      ["corrupt"],
+    );
     // 11 records of 440 bytes with 10 rows each lie in the page or across its edges.
     assert.equal(sequences.get(1)?.length, 600 - 110);
     assert.equal(sequences.get(1)?.at(-1), 600);

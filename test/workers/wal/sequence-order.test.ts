@@ -26,18 +26,39 @@ test("duplicates are passed over, and their item is never made", () => {
 });
 
 test("later records wait for earlier ones", () => {
-  assert.deepEqual(deliver(0, [[4, 2], [6, 1], [1, 3]]), { out: [1, 2, 3, 4, 5, 6], taken: [true, true, true], held: 0, gaps: [] });
+  assert.deepEqual(
+    deliver(0, [
+      [4, 2],
+      [6, 1],
+      [1, 3],
+    ]),
+    { out: [1, 2, 3, 4, 5, 6], taken: [true, true, true], held: 0, gaps: [] },
+  );
 });
 
 test("a gap that stays is named, and what follows it is delivered", () => {
-  const { out, held, gaps } = deliver(0, [[1, 2], [6, 2], [10, 1]]);
+  const { out, held, gaps } = deliver(0, [
+    [1, 2],
+    [6, 2],
+    [10, 1],
+  ]);
   assert.deepEqual(out, [1, 2, 6, 7, 10]);
   assert.equal(held, 2);
-  assert.deepEqual(gaps, [{ firstSequence: 3, lastSequence: 5 }, { firstSequence: 8, lastSequence: 9 }]);
+  assert.deepEqual(gaps, [
+    { firstSequence: 3, lastSequence: 5 },
+    { firstSequence: 8, lastSequence: 9 },
+  ]);
 });
 
 test("what is flushed is left out, within a record too", () => {
-  assert.deepEqual(deliver(4, [[1, 3], [4, 3], [7, 1]]).out, [5, 6, 7]);
+  assert.deepEqual(
+    deliver(4, [
+      [1, 3],
+      [4, 3],
+      [7, 1],
+    ]).out,
+    [5, 6, 7],
+  );
 });
 
 test(`any order of records with any repeats comes out as 1, 2, 3 (seeds from ${firstSeed})`, () => {
@@ -56,7 +77,11 @@ test(`any order of records with any repeats comes out as 1, 2, 3 (seeds from ${f
       .map(({ record }) => record);
     const after = random.integer(next);
     const { out, gaps } = deliver(after, shuffled);
-    assert.deepEqual(out, Array.from({ length: next - 1 - after }, (_, i) => after + 1 + i), `seed ${firstSeed + round}`);
+    assert.deepEqual(
+      out,
+      Array.from({ length: next - 1 - after }, (_, i) => after + 1 + i),
+      `seed ${firstSeed + round}`,
+    );
     assert.deepEqual(gaps, []);
   }
 });

@@ -108,8 +108,15 @@ describe("copy-forward", () => {
       harness.keepUp();
     }
     assert.ok(segmentsIn(folder).length <= 4, String(segmentsIn(folder)));
-    const replayed = replayAll(disk, folder, harness.sequences.has(1) ? new Map([[1, harness.sequences.get(1) as number]]) : new Map());
-    assert.deepEqual(replayed.sequences.get(2), Array.from({ length: 20 }, (_, i) => i + 1));
+    const replayed = replayAll(
+      disk,
+      folder,
+      harness.sequences.has(1) ? new Map([[1, harness.sequences.get(1) as number]]) : new Map(),
+    );
+    assert.deepEqual(
+      replayed.sequences.get(2),
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    );
     assert.equal(replayed.sequences.get(3)?.length, 10);
     assert.ok(replayed.schemas.length >= 10);
     const acked = harness.acked().filter(({ table }) => table !== 1);
@@ -133,7 +140,9 @@ describe("copy-forward", () => {
   test("a disk that fails in the middle of it costs nothing", (context) => {
     const folder = temporaryFolder(context);
     let fails = 0;
-    const faulty = new FaultyDisk(disk, (call) => (call === "fdatasync" && fails-- > 0 ? { kind: "error", code: "EIO" } : undefined));
+    const faulty = new FaultyDisk(disk, (call) =>
+      call === "fdatasync" && fails-- > 0 ? { kind: "error", code: "EIO" } : undefined,
+    );
     const harness = new WalHarness({ disk: faulty, folder, segmentBytes, walBytesMax: segmentBytes });
     harness.write(2, 3);
     fillSegments(harness, 1, 3);

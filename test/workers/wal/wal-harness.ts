@@ -44,7 +44,15 @@ function textOf(table: number, sequence: number, textBytes: number): string {
 }
 
 export function batchOf(key: string, createdMs: number): BatchEntry {
-  return { key, bodyHash: new Uint8Array(16).fill(key.length), accepted: 1, rejected: 0, firstRow: 0, createdMs, errorsJson: "" };
+  return {
+    key,
+    bodyHash: new Uint8Array(16).fill(key.length),
+    accepted: 1,
+    rejected: 0,
+    firstRow: 0,
+    createdMs,
+    errorsJson: "",
+  };
 }
 
 export interface WrittenRecord {
@@ -99,7 +107,11 @@ export class WalHarness {
   }
 
   /** One record into the ring; its completion counts as one. */
-  write(table: number, rowCount: number, options: { worker?: number; batches?: BatchEntry[]; textBytes?: number } = {}): void {
+  write(
+    table: number,
+    rowCount: number,
+    options: { worker?: number; batches?: BatchEntry[]; textBytes?: number } = {},
+  ): void {
     const { worker = 0, batches = [], textBytes = 20 } = options;
     const firstSequence = (this.sequences.get(table) ?? 0) + 1;
     this.sequences.set(table, firstSequence + rowCount - 1);
@@ -144,7 +156,7 @@ export class WalHarness {
 
   /** Rounds until nothing waits; gives up when the disk refuses `attempts` times. */
   commitAll(attempts = 1): boolean {
-    for (let refused = 0; this.commit.hasRecords; ) {
+    for (let refused = 0; this.commit.hasRecords;) {
       if (!this.commit.round() && ++refused >= attempts) return false;
     }
     return true;
@@ -195,7 +207,9 @@ export function replayAll(disk: Disk, folder: string, flushed: ReadonlyMap<numbe
       records.push({ table, firstSequence: record.firstSequence, rowCount: record.rowCount, segment: record.segment });
       const list = sequences.get(table) ?? [];
       sequences.set(table, list);
-      const order = orders.get(table) ?? new SequenceOrder<number[]>(flushed.get(table) ?? 0, (kept, skip) => list.push(...kept.slice(skip)));
+      const order =
+        orders.get(table) ??
+        new SequenceOrder<number[]>(flushed.get(table) ?? 0, (kept, skip) => list.push(...kept.slice(skip)));
       orders.set(table, order);
       if (record.rowCount > 0) order.offer(record.firstSequence, record.rowCount, () => rows);
     },
@@ -220,16 +234,28 @@ function checkedRows(table: number, firstSequence: number, batch: ColumnBatch): 
 }
 
 /** Every acknowledged row and batch key is there, and no row that was never written. */
-export function checkReplay(replayed: Replayed, acked: readonly WrittenRecord[], written: ReadonlyMap<number, number>, where: string): void {
+export function checkReplay(
+  replayed: Replayed,
+  acked: readonly WrittenRecord[],
+  written: ReadonlyMap<number, number>,
+  where: string,
+): void {
   for (const record of acked) {
     const present = new Set(replayed.sequences.get(record.table));
     for (let row = 0; row < record.rowCount; row++) {
-      assert.ok(present.has(record.firstSequence + row), `${where}: table ${record.table} row ${record.firstSequence + row} was acknowledged`);
+      assert.ok(
+        present.has(record.firstSequence + row),
+        `${where}: table ${record.table} row ${record.firstSequence + row} was acknowledged`,
+      );
     }
     for (const key of record.keys) assert.ok(replayed.keys.has(key), `${where}: batch ${key} was acknowledged`);
   }
   for (const [table, rows] of replayed.sequences) {
-    assert.deepEqual(rows, [...new Set(rows)].toSorted((a, b) => a - b), `${where}: in order, none twice`);
+    assert.deepEqual(
+      rows,
+      [...new Set(rows)].toSorted((a, b) => a - b),
+      `${where}: in order, none twice`,
+    );
     assert.ok((rows.at(-1) ?? 0) <= (written.get(table) ?? 0), `${where}: none invented`);
   }
   assert.deepEqual([...replayed.gaps.values()].flat(), [], `${where}: no gaps`);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -8,7 +8,8 @@ import { losePower } from "../../../src/shared/disk/power-loss.js";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { failpointNames } from "../../../src/shared/failpoints.js";
 import { seededRandom, type SeededRandom } from "../../harness/seeded-random.js";
-import { replayAll } from "./wal-harness.js";
+import { replayAll, rowsOf, uuidOf } from "./wal-harness.js";
+import { WalPeer, WalThread } from "./wal-thread.js";
 
 const firstSeed = Number(process.env["MINIODB_TEST_SEED"] ?? Date.now() % 1_000_000);
 const lives = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 5);
@@ -29,18 +30,29 @@ interface Life {
   readonly environment: Readonly<Record<string, string>>;
   /** Milliseconds after `ready` until SIGKILL; null: it ends by itself. */
   readonly killAfterMs: number | null;
+  /** Called with the first line that says this word. */
+  readonly on?: Readonly<Record<string, () => void>>;
 }
 
 /** Runs one writer to its end, and notes what it said. Returns its last line. */
 async function live(life: Life, promised: Promised): Promise<string> {
   const { folder, records, seed, environment, killAfterMs } = life;
   const args = [writer, folder, String(records), String(seed), JSON.stringify([...promised.flushed])];
-  const child = spawn(process.execPath, args, { env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, args, {
+    env: { ...process.env, ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const waiting = { ...life.on };
   let output = "";
   let errors = "";
   child.stdout.on("data", (chunk: Buffer) => {
     if (output === "" && killAfterMs !== null) setTimeout(() => child.kill("SIGKILL"), killAfterMs);
     output += chunk.toString("utf8");
+    for (const [word, act] of Object.entries(waiting)) {
+      if (!output.includes(word)) continue;
+      delete waiting[word];
+      act();
+    }
   });
   child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString("utf8")));
   const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => {
@@ -63,11 +75,19 @@ function check(folder: string, promised: Promised, where: string): void {
     const flushed = promised.flushed.get(table) ?? 0;
     const rows = sequences.get(table) ?? [];
     assert.ok(Math.max(rows.at(-1) ?? 0, flushed) >= acked, `${where}: table ${table} has ${rows.at(-1)} of ${acked}`);
-    assert.deepEqual(rows, Array.from(rows, (_, i) => flushed + 1 + i), `${where}: table ${table} is whole`);
+    assert.deepEqual(
+      rows,
+      Array.from(rows, (_, i) => flushed + 1 + i),
+      `${where}: table ${table} is whole`,
+    );
   }
   for (const key of promised.keys) assert.ok(keys.has(key), `${where}: batch ${key}`);
   assert.deepEqual([...gaps.values()].flat(), [], where);
-  assert.deepEqual(report.damage.filter(({ kind }) => kind === "corrupt"), [], where);
+  assert.deepEqual(
+    report.damage.filter(({ kind }) => kind === "corrupt"),
+    [],
+    where,
+  );
 }
 
 function newFolder(context: TestContext): string {
@@ -93,6 +113,58 @@ test("the WAL thread commits, keeps up and stops", async (context) => {
   assert.equal(await live({ ...life, records: 100, seed: 2 }, promised), "stopped");
   check(folder, promised, "stopped twice");
   assert.ok(promised.flushed.size > 0 && readdirSync(join(folder, "batches")).length > 0, "segments were trimmed");
+});
+
+test("a full disk stalls the WAL thread; what was acknowledged is there, and it resumes when there is room", async (context) => {
+  const folder = join(newFolder(context), "wal");
+  const full = join(newFolder(context), "full");
+  const promised: Promised = { acked: new Map(), flushed: new Map(), keys: new Set() };
+  const seen: string[] = [];
+  const life = {
+    folder,
+    records: 200,
+    seed: 3,
+    environment: { MINIODB_TEST_DISK: `failing=${full}` },
+    killAfterMs: null,
+  };
+  const on = {
+    acked: () => writeFileSync(full, "ENOSPC"),
+    stalled: () => {
+      seen.push("stalled");
+      setTimeout(() => rmSync(full), 300);
+    },
+    resumed: () => seen.push("resumed"),
+  };
+  assert.equal(await live({ ...life, on }, promised), "stopped");
+  assert.deepEqual(seen, ["stalled", "resumed"]);
+  check(folder, promised, "full");
+});
+
+test("a worker's place is taken when everything it announced is durable", async (context) => {
+  const folder = join(newFolder(context), "wal");
+  const thread = new WalThread(folder);
+  await thread.next("opened");
+  thread.tell({ kind: "replayed" });
+  const rows = (first: number) => ({
+    tableUuid: uuidOf(1),
+    firstSequence: first,
+    batch: rowsOf(1, first, 2),
+    batches: [],
+  });
+  for (let i = 0; i < 100; i++) thread.peer.write(rows(1 + i * 2));
+  thread.peer.publish();
+  const successor = new WalPeer(thread.doorbell);
+  thread.tell({ kind: "replace-worker", worker: 0, link: successor.link }, [successor.link.port]);
+  await thread.next("worker-replaced");
+  assert.equal(thread.peer.acked, 100);
+  assert.equal(replayAll(new RealDisk(), folder).sequences.get(1)?.length, 200);
+  thread.tell({ kind: "replayed" });
+  successor.write(rows(201));
+  successor.publish();
+  while (successor.acked === 0) await successor.wait();
+  await thread.stop();
+  successor.close();
+  assert.equal(replayAll(new RealDisk(), folder).sequences.get(1)?.length, 202);
 });
 
 test(`kill -9 and power loss at any time cost nothing acknowledged (seed ${firstSeed})`, async (context) => {
