@@ -43,8 +43,9 @@ export class ThreadSpareFiller implements SpareFiller {
   }
 
   request(): void {
-    if (Atomics.compareExchange(this.#state, 0, states.idle, states.wanted) === states.idle)
+    if (Atomics.compareExchange(this.#state, 0, states.idle, states.wanted) === states.idle) {
       Atomics.notify(this.#state, 0);
+    }
   }
 
   poll(): string | undefined {

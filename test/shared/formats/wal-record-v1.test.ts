@@ -130,6 +130,7 @@ test("a record of one row and seven columns costs a few microseconds", () => {
   const encodeMicros = (encodeMs * 1000) / count;
   const parseMicros = (parseMs * 1000) / count;
   assert.ok(encodeMicros < 50 && parseMicros < 50, `encode ${encodeMicros} µs, parse ${parseMicros} µs`);
-  if (process.env["MINIODB_TEST_TIMES"] !== undefined)
+  if (process.env["MINIODB_TEST_TIMES"] !== undefined) {
     process.stderr.write(`encode ${encodeMicros} µs, parse ${parseMicros} µs\n`);
+  }
 });

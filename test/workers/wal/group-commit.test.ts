@@ -181,8 +181,9 @@ test(`with faults and power losses every acknowledged record is there after repl
         `${where}: nothing durable is damaged`,
       );
       // The next life goes on after what came back, acknowledged or not.
-      for (const [table, rows] of replayed.sequences)
+      for (const [table, rows] of replayed.sequences) {
         sequences.set(table, Math.max(rows.at(-1) ?? 0, flushed.get(table) ?? 0));
+      }
       acked = acked.filter(
         ({ table, firstSequence, keys }) => keys.length > 0 || firstSequence > (flushed.get(table) ?? 0),
       );
@@ -216,8 +217,9 @@ function live(harness: WalHarness, random: SeededRandom, flushed: Map<number, nu
       }
     }
     try {
-      if (random.integer(2) === 0)
+      if (random.integer(2) === 0) {
         for (let slice = random.integer(20); slice > 0 && harness.wal.upkeep.step(); slice--);
+      }
     } catch (error) {
       assert.ok("syscall" in (error as Error), String(error));
       harness.wal.upkeep.wake();
@@ -263,8 +265,9 @@ test("a full group takes from every worker in turn", (context) => {
     workers: 3,
     segmentBytes: 1e8,
   });
-  for (let i = 0; i < 8; i++)
+  for (let i = 0; i < 8; i++) {
     for (let worker = 0; worker < 3; worker++) harness.write(worker, 1, { worker, textBytes: 6e6 });
+  }
   const first = new Set<number>();
   while (harness.commit.round()) {
     for (let worker = 0; worker < 3; worker++) if (harness.ackedOf(worker) > 0) first.add(worker);
