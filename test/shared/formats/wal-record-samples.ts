@@ -80,9 +80,9 @@ export function randomBatch(random: SeededRandom, shape: { rowCount?: number; co
 function setRandom(column: ColumnBuilder, row: number, random: SeededRandom): void {
   if (column.type === "boolean") column.setBoolean(row, random.integer(2) === 1);
   else if (column.type === "double") column.setDouble(row, random.real() * 1e6 - 5e5);
-  else if (column.type === "long" || column.type === "timestamp")
+  else if (column.type === "long" || column.type === "timestamp") {
     column.setLong(row, random.integer(2 ** 32) | 0, random.integer(2 ** 32) | 0);
-  else column.setString(row, "aé€😀".repeat(random.integer(12)).slice(random.integer(3)).toWellFormed());
+  } else column.setString(row, "aé€😀".repeat(random.integer(12)).slice(random.integer(3)).toWellFormed());
 }
 
 /** Now and then text that does not start at 0, as in a slice of a larger column. */
