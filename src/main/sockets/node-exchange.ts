@@ -58,7 +58,7 @@ export class NodeExchange extends Exchange {
     this.#isReadable = false;
     this.#request.on("data", (chunk: Buffer) => {
       this.#receivedBytes += chunk.length;
-      this.#takeChunk(chunk, this.#receivedBytes === this.contentLength);
+      this.#takeChunk(plainBytes(chunk), this.#receivedBytes === this.contentLength);
     });
     this.#request.on("end", () => {
       if (this.#lingerTimer !== null) clearTimeout(this.#lingerTimer);
@@ -180,6 +180,11 @@ function contentLengthOf(request: IncomingMessage): number {
   const text = request.headers["content-length"];
   if (text !== undefined) return Number(text);
   return request.headers["transfer-encoding"] === undefined ? 0 : -1;
+}
+
+/** A Buffer's `slice` is a view, a Uint8Array's is a copy: listeners get the latter from both implementations. */
+export function plainBytes(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
 }
 
 /** IPv4 in its IPv6 form is cut to the IPv4 part. */

@@ -9,7 +9,7 @@ import type {
   WebSocketListener,
   WebSocketRoute,
 } from "./http-server.js";
-import { addressText } from "./node-exchange.js";
+import { addressText, plainBytes } from "./node-exchange.js";
 import type { ServerCore } from "./server-core.js";
 import { statusLine } from "./status-lines.js";
 
@@ -179,6 +179,6 @@ class NodeWebSocket implements WebSocketConnection {
 
 /** ws hands over one Buffer under its default binaryType. */
 function bytesOf(message: RawData): Uint8Array {
-  if (Array.isArray(message)) return Buffer.concat(message);
-  return message instanceof ArrayBuffer ? new Uint8Array(message) : message;
+  if (message instanceof ArrayBuffer) return new Uint8Array(message);
+  return plainBytes(Array.isArray(message) ? Buffer.concat(message) : message);
 }

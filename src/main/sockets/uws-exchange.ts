@@ -161,7 +161,7 @@ function endHead(response: HttpResponse, bodyBytes: number | null): void {
 function contentLengthOf(method: string, request: HttpRequest): number {
   const text = request.getHeader("content-length");
   // A length that is none gets to the handler; the parser then refuses the body, and the exchange is aborted.
-  if (text !== "") return /^\d+$/.test(text) ? Number(text) : -1;
+  if (text !== "") return Number(text) >= 0 ? Number(text) : -1;
   if (method === "GET" || method === "HEAD") return 0;
   return request.getHeader("transfer-encoding") === "" ? 0 : -1;
 }

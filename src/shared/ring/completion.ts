@@ -34,7 +34,6 @@ export const completionStatuses = {
   /** Nothing was accepted; a request-detail message with the error went before. */
   failed: 2,
 } as const;
-export type CompletionStatus = (typeof completionStatuses)[keyof typeof completionStatuses];
 
 export const completionFlags = {
   /** A request-detail message was sent before this entry: row errors, an error, or a generated id. */
