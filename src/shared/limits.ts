@@ -11,8 +11,10 @@ export const limits = {
   valueDepthMax: 64,
   /** One text value. */
   valueBytesMax: 16 * 1024 * 1024,
-  /** Rows of one body in a columnar format, where an all-null column costs a bit or nothing per row. */
+  /** Rows of one body, which may say next to nothing of each: a column that is all null costs a bit or nothing per row. */
   bodyRowsMax: 16 * 1024 * 1024,
+  /** Columns of one batch in memory, where a value costs its column's width in all the other rows too. */
+  batchBytesMax: 512 * 1024 * 1024,
   /** Text that one body may make by naming it many times: dictionaries, field names of nested values. */
   decodedBytesMax: 512 * 1024 * 1024,
   /** Idempotency-Key or batch_id. */

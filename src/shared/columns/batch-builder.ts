@@ -156,6 +156,18 @@ export class BatchBuilder {
     this.#truncate();
   }
 
+  /**
+   * Bytes of the batch that `finish` would make now. A column costs its width in every row from its first value on, so
+   * this can be far more than what the rows' bodies had.
+   */
+  bytes(): number {
+    let bytes = 0;
+    for (const column of this.columns) {
+      if (column.length > column.nullCount) bytes += column.bytesOf(this.rowCount);
+    }
+    return bytes;
+  }
+
   /** All rows as views on the builder's memory: valid until the next write. Columns without a value are left out. */
   finish(): ColumnBatch {
     // The id is read back by row for replies, so even an empty one has its offsets.

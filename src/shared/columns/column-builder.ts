@@ -147,6 +147,15 @@ export class ColumnBuilder {
     return this.validity;
   }
 
+  /** Bytes that the column takes over `rowCount` rows. */
+  bytesOf(rowCount: number): number {
+    const width = columnTypeTable[this.type].width;
+    const bits = (rowCount + 7) >> 3;
+    const validity = this.nullCount > 0 || this.length < rowCount ? bits : 0;
+    if (width === -1) return validity + (rowCount + 1) * 4 + this.#textBytes();
+    return validity + (width === 0 ? bits : rowCount * width);
+  }
+
   /** The column over `rowCount` rows, as views on this builder's memory: valid until the next `set` or `reset`. */
   finish(rowCount: number): ColumnData {
     assert(this.length <= rowCount, "a column holds no more rows than its batch");

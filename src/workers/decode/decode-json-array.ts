@@ -1,3 +1,4 @@
+import { checkBounds } from "./body-bounds.js";
 import type { Decode, DecodeTarget, Decoding } from "./decoder.js";
 import { byteOrderMarkBytes, invalidJson, RowReaders, windowBytes } from "./json-source.js";
 import type { RowReader } from "./row-reader.js";
@@ -43,6 +44,7 @@ class JsonArrayDecoding implements Decoding {
       const end = Math.min(body.length, start + loadBytes);
       source.load(body, start, end);
       this.#offset = start + this.#decodeWindow(reader, end === body.length);
+      checkBounds(this.#target);
       if (end === body.length) return true;
       if (this.#offset >= stepEnd) return false;
       // A row that is longer than the window is read again with more of the body behind it.

@@ -1,4 +1,5 @@
 import type { ByteWindow } from "../../shared/bytes/byte-window.js";
+import { checkBounds } from "./body-bounds.js";
 import type { Decode, DecodeTarget, Decoding } from "./decoder.js";
 import { byteOrderMarkBytes, RowReaders, windowBytes } from "./json-source.js";
 import type { RowReader } from "./row-reader.js";
@@ -10,7 +11,7 @@ const readers = new RowReaders("flat", false);
 
 /**
  * NDJSON of flat rows: `{"timestamp":..., "id":..., "any column":...}` per line. A line that is not such a row is rejected
- * alone; blank lines are passed over; CRLF will do. No body throws.
+ * alone; blank lines are passed over; CRLF will do. Throws BODY_TOO_LARGE only.
  */
 export const decodeNdjson: Decode = (body, target) => new NdjsonDecoding(body, target);
 
@@ -33,6 +34,7 @@ class NdjsonDecoding implements Decoding {
     while (this.#offset < stepEnd) {
       const end = loadLines(source, body, this.#offset, Math.min(body.length, this.#offset + windowBytes));
       decodeLines(reader, source);
+      checkBounds(this.#target);
       this.#offset = end;
     }
     return this.#offset >= body.length;

@@ -79,7 +79,12 @@ export class Field {
     this.kind = kind;
     this.column = place.column;
     this.next = rowEnd ?? this;
-    this.learn(closeBraceView, 0, 1, this.next);
+    this.forget(this.next);
+  }
+
+  /** Back to the first guess, which is true wherever it matches: a "}" behind a value ends the row. */
+  forget(rowEnd: Field): void {
+    this.learn(closeBraceView, 0, 1, rowEnd);
   }
 
   /** Notes that the bytes [start, end) led from this field's value to the value of `next`. */

@@ -26,7 +26,8 @@ export function readText(source: ByteWindow, start: number, column: ColumnBuilde
   while (to <= last) {
     const word = view.getInt32(from, true);
     const marks =
-      ((word - 0x20202020) | ((word ^ 0x22222222) - 0x01010101) | ((word ^ 0x5c5c5c5c) - 0x01010101) | word) & 0x80808080;
+      ((word - 0x20202020) | ((word ^ 0x22222222) - 0x01010101) | ((word ^ 0x5c5c5c5c) - 0x01010101) | word) &
+      0x80808080;
     text.setInt32(to, word, true);
     if (marks === 0) {
       from += 4;

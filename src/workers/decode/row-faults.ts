@@ -1,5 +1,7 @@
-import type { BatchBuilder } from "../../shared/columns/batch-builder.js";
 import { rowErrorCodes, type RowAccount, type RowErrorCode } from "../../shared/columns/row-account.js";
+import type { BatchBuilder } from "../../shared/columns/batch-builder.js";
+import { idColumn } from "../../shared/schema/table-schema.js";
+import type { DecodeTarget } from "./decoder.js";
 
 interface Fault {
   readonly name: string;
@@ -42,18 +44,29 @@ export class RowFaults {
     if (this.#faults.size > 0) this.#faults.clear();
   }
 
+  /** Takes the row in hand, or rejects and undoes it; true when it was taken. */
+  endRow({ account, builder, defaults }: DecodeTarget): boolean {
+    if (this.#faults.size > 0 && this.reject(builder, account)) return false;
+    const refusal = builder.endRow(defaults);
+    if (refusal === undefined) account.accepted++;
+    else account.reject(refusal, idColumn);
+    return refusal === undefined;
+  }
+
   /** Rejects the row in hand for the first fault that no later value has replaced; false when there is none. */
   reject(builder: BatchBuilder, account: RowAccount): boolean {
-    const row = builder.rowCount;
-    for (const [index, { name, code, message }] of this.#faults) {
-      const isReplaced = index !== keyFault && (builder.columns[index]?.length ?? 0) > row;
-      if (isReplaced) continue;
-      this.#faults.clear();
-      builder.abortRow();
-      account.reject(code, name === "" ? null : name, message);
-      return true;
-    }
+    const fault = this.#standing(builder);
     this.#faults.clear();
-    return false;
+    if (fault === undefined) return false;
+    builder.abortRow();
+    account.reject(fault.code, fault.name === "" ? null : fault.name, fault.message);
+    return true;
+  }
+
+  #standing(builder: BatchBuilder): Fault | undefined {
+    for (const [index, fault] of this.#faults) {
+      if (index === keyFault || (builder.columns[index]?.length ?? 0) <= builder.rowCount) return fault;
+    }
+    return undefined;
   }
 }

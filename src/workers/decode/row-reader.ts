@@ -28,6 +28,7 @@ import {
 import { JsonValueReader } from "./json-value.js";
 import { readText } from "./read-text.js";
 import { RowFaults } from "./row-faults.js";
+import { ValueWriter } from "./value-writer.js";
 
 /**
  * V8 folds a module's own constants into optimised code, and calls its own functions directly, but looks up what is
@@ -76,6 +77,7 @@ export class RowReader {
   readonly #keys: RowKeys;
   readonly #builder: BatchBuilder;
   readonly #faults = new RowFaults();
+  readonly #writer: ValueWriter;
   readonly #values: JsonValueReader;
   readonly #fields = new FieldTable();
   readonly #rowEnd = new Field(noPlace, kindRowEnd);
@@ -95,13 +97,14 @@ export class RowReader {
     this.#keys = keys;
     this.#builder = target.builder;
     this.#target = target;
-    this.#values = new JsonValueReader(scanner, this.#faults, target, this.#ignored);
+    this.#writer = new ValueWriter(this.#faults, target, this.#ignored);
+    this.#values = new JsonValueReader(scanner, this.#faults, this.#writer);
   }
 
   /** To be called whenever other code may have run since the last row: another request, another decoder. */
   begin(target: DecodeTarget, newlineIsSpace: boolean): void {
     this.#target = target;
-    this.#values.begin(target);
+    this.#writer.begin(target);
     this.scanner.configure(target.depthMax, newlineIsSpace);
     this.#faults.clear();
     this.#row = this.#builder.rowCount;
@@ -147,19 +150,8 @@ export class RowReader {
 
   /** Takes the row in hand, or rejects it for its faults. */
   endRow(): void {
-    const { account, defaults } = this.#target;
-    if (this.#faults.any && this.#faults.reject(this.#builder, account)) {
-      this.#afterAbort();
-      return;
-    }
-    const refusal = this.#builder.endRow(defaults);
-    if (refusal === undefined) {
-      account.accepted++;
-      this.#row++;
-    } else {
-      account.reject(refusal, null);
-      this.#afterAbort();
-    }
+    if (this.#faults.endRow(this.#target)) this.#row++;
+    else this.#afterAbort();
   }
 
   /** Rejects the row in hand for a reason that lies outside of it; `column` is null where no one column is at fault. */
@@ -203,8 +195,9 @@ export class RowReader {
       case id: {
         const end = toText(source, at, column, row);
         if (end < 0) return end;
-        const start = column.offsets[row] as number;
-        return this.#target.acceptsId(column.text, start, column.offsets[row + 1] as number) ? end : -1;
+        const textStart = column.offsets[row] as number;
+        const textEnd = column.offsets[row + 1] as number;
+        return textEnd > textStart && this.#target.acceptsId(column.text, textStart, textEnd) ? end : -1;
       }
       case timestamp: {
         if (source.bytes[at] !== quote) return toEpoch(source, at, column.ints, row);
@@ -280,8 +273,7 @@ export class RowReader {
       index = added;
       this.#schema = builder.schema;
     }
-    // Forgetting everything in the middle of a row is harmless: fields only ever say what to expect.
-    if (this.#fields.all.length > builder.columns.length + spareSpellings) this.#fields.clear();
+    if (this.#fields.all.length > builder.columns.length + spareSpellings) this.#forgetFields();
     const field = this.#fieldAt(index, key, hash);
     this.#fields.add(field);
     return field;
@@ -321,9 +313,19 @@ export class RowReader {
   /** The columns are others than before: everything learned is void. */
   #renew(): void {
     this.#schema = this.#builder.schema;
+    this.#forgetFields();
+    this.#systemFields = [0, 1].map((index) => this.#fieldAt(index, noPlace.key, 0));
+  }
+
+  /**
+   * Harmless in the middle of a row, since fields only ever say what to expect. But the row in hand still stands on one of
+   * them, and may not be led to another: its column's builder may have been exchanged.
+   */
+  #forgetFields(): void {
+    for (const field of this.#fields.all) field.forget(this.#rowEnd);
+    this.#ignored.forget(this.#rowEnd);
     this.#fields.clear();
     this.#rowStart = new Field(noPlace, kindIgnored, this.#rowEnd);
     this.#rowStart.learn(emptyRowView, 0, 2, this.#rowEnd);
-    this.#systemFields = [0, 1].map((index) => this.#fieldAt(index, noPlace.key, 0));
   }
 }
