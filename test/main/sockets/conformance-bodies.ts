@@ -8,6 +8,7 @@ import {
   gather,
   openTestServer,
   patternBytes,
+  skipLong,
   textHeaders,
   type Implementation,
 } from "./test-server.js";
@@ -247,4 +248,38 @@ export function testBodies(implementation: Implementation): void {
     assert.equal(chunks, 1);
     assert.deepEqual(errors, []);
   });
+
+  test(
+    `${implementation}: a body of 100 bytes a second gets through, if that is allowed`,
+    { skip: skipLong },
+    async (context) => {
+      const { connect } = await openTestServer(context, implementation, { bodyBytesPerSecondMin: 50, handler: echo });
+      const client = await connect();
+      client.send("POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 2000\r\n\r\n");
+      for (let second = 0; second < 20; second++) {
+        client.send("x".repeat(100));
+        await sleep(1_000);
+      }
+      assert.equal((await client.reply()).body.length, 2_000);
+    },
+  );
+
+  test(
+    `${implementation}: silent connections and unread replies are closed in time`,
+    { skip: skipLong },
+    async (context) => {
+      const { connect, server } = await openTestServer(context, implementation, {
+        handler: (exchange) => gather(() => exchange.reply(200, textHeaders, patternBytes(40_000_000))),
+      });
+      const [silent, halfHead, deaf] = [await connect(), await connect(), await connect()];
+      halfHead.send("POST / HTTP/1.1\r\nho");
+      deaf.socket.pause();
+      deaf.request("GET", "/");
+      assert.ok((await silent.closes(13_000)) && (await halfHead.closes(2_000)));
+      for (let waitedSeconds = 0; server.stats().connections > 0 && waitedSeconds < 12; waitedSeconds++) {
+        await sleep(1_000);
+      }
+      assert.deepEqual(server.stats(), { connections: 0, webSockets: 0, pending: 0, requests: 1 });
+    },
+  );
 }

@@ -5,7 +5,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { test, type TestContext } from "node:test";
 import { WebSocket, type RawData } from "ws";
 import type { RequestHead, WebSocketConnection, WebSocketRoute } from "../../../src/main/sockets/http-server.js";
-import { echo, eventually, openTestServer, patternBytes, textHeaders, type Implementation } from "./test-server.js";
+import {
+  echo,
+  eventually,
+  openTestServer,
+  patternBytes,
+  skipLong,
+  textHeaders,
+  type Implementation,
+} from "./test-server.js";
 
 const mib = 1024 * 1024;
 
@@ -254,7 +262,7 @@ export function testWebSockets(implementation: Implementation): void {
 
   test(
     `${implementation}: who answers pings may be silent, who does not is closed`,
-    { skip: process.env["MINIODB_TEST_ROUNDS"] === undefined ? "takes 25 s; runs with MINIODB_TEST_ROUNDS" : false },
+    { skip: skipLong },
     async (context) => {
       const { dial, sessions } = await openFixture(context, implementation, { idleSecondsMax: 8 });
       const alive = dial("/v1/stream");

@@ -105,3 +105,7 @@ export function patternBytes(length: number): Buffer {
   for (let index = 0; index < words.length; index++) words[index] = Math.imul(index, 0x9e37_79b1);
   return Buffer.from(words.buffer, 0, length);
 }
+
+/** For tests of fixed timeouts, which take long: the reason to skip them, or false. */
+export const skipLong =
+  process.env["MINIODB_TEST_ROUNDS"] === undefined ? "takes 20 s or more; runs with MINIODB_TEST_ROUNDS" : false;
