@@ -26,6 +26,9 @@ export interface RowError {
   readonly message: string;
 }
 
+/** A key that cannot be a column name may be as long as the body, and errors go into replies and the log. */
+const columnCharsMax = 255;
+
 /** The full account of one request: every row is in exactly one of the two counts. */
 export class RowAccount {
   accepted = 0;
@@ -45,7 +48,8 @@ export class RowAccount {
 
   reject(code: RowErrorCode, column: string | null, message?: string): void {
     if (this.errors.length < this.#errorsMax) {
-      this.errors.push({ row: this.rows, column, code, message: message ?? rowErrorCodes[code] });
+      const name = column === null ? null : column.slice(0, columnCharsMax);
+      this.errors.push({ row: this.rows, column: name, code, message: message ?? rowErrorCodes[code] });
     }
     this.rejected++;
   }

@@ -1,6 +1,7 @@
 import { MiniodbError } from "../../shared/errors.js";
 import { limits } from "../../shared/limits.js";
 import { arrowError, type FlatTable } from "./arrow-flatbuffer.js";
+import { quoted } from "./bulk-failure.js";
 
 /** Arrow's types as far as there is a column type for them (format/Schema.fbs of the Arrow specification). */
 export type ArrowType =
@@ -59,7 +60,7 @@ export function readArrowSchema(schema: FlatTable, position: number, depthMax: n
   const names = new Set<string>();
   for (const { name } of fields) {
     const key = name.toLowerCase();
-    if (names.has(key)) throw arrowError(`the column ${JSON.stringify(name)} is there twice`, position);
+    if (names.has(key)) throw arrowError(`the column ${quoted(name)} is there twice`, position);
     names.add(key);
   }
   return fields;
@@ -130,8 +131,8 @@ function readType(field: FlatTable, reading: SchemaReading): ArrowType {
     default: {
       const { column } = reading;
       const name = typeNames[code] ?? `number ${code}`;
-      const message = `the column ${JSON.stringify(column)} has the Arrow type ${name}, which no column type can hold`;
-      throw new MiniodbError("INVALID_BODY", message, { position: reading.position, column });
+      const message = `the column ${quoted(column)} has the Arrow type ${name}, which no column type can hold`;
+      throw new MiniodbError("INVALID_BODY", message, { position: reading.position, column: column.slice(0, 255) });
     }
   }
 }
@@ -145,7 +146,7 @@ function width<Width extends number>(bytes: number, allowed: readonly Width[], r
 }
 
 function badParameter(reading: SchemaReading): never {
-  throw arrowError(`the type of the column ${JSON.stringify(reading.column)} has a wrong parameter`, reading.position);
+  throw arrowError(`the type of the column ${quoted(reading.column)} has a wrong parameter`, reading.position);
 }
 
 function checkChildren(type: ArrowType, children: readonly ArrowField[], reading: SchemaReading): void {

@@ -9,3 +9,10 @@ export class RowFailure extends Error {
     this.code = code;
   }
 }
+
+const nameCharsMax = 100;
+
+/** A name out of a body, which may be as long as the body, fit for a message. */
+export function quoted(name: string): string {
+  return JSON.stringify(name.length <= nameCharsMax ? name : `${name.slice(0, nameCharsMax)}...`);
+}

@@ -4,9 +4,10 @@ import type { RowErrorCode } from "../../shared/columns/row-account.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { ColumnType } from "../../shared/schema/column-type.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
+import { quoted } from "./bulk-failure.js";
 import { BulkRows } from "./bulk-rows.js";
 import type { Decode, DecodeTarget, Decoding } from "./decoder.js";
-import { fillBooleans, fillDoubles, fillLongs, fillTexts, fillTimestamps } from "./msgpack-fill.js";
+import { fillColumn } from "./msgpack-fill.js";
 import { MsgpackReader } from "./msgpack-reader.js";
 import { MsgpackValues, naturalTypeAt, needsDouble } from "./msgpack-values.js";
 
@@ -110,13 +111,13 @@ class MsgpackColumnsDecoding implements Decoding {
       const name = readKey(reader);
       if (name === null) throw this.#shapeError("table is not text");
       if (table !== undefined && nameKey(name) !== nameKey(table)) {
-        throw this.#shapeError(`it is for the table ${JSON.stringify(name)}, the request for ${table}`);
+        throw this.#shapeError(`it is for the table ${quoted(name)}, the request for ${table}`);
       }
     } else if (key === "columns") {
       if (this.#columnsLeft >= 0) throw this.#shapeError("columns is there twice");
       this.#columnsLeft = reader.readMap();
       if (this.#columnsLeft < 0) throw this.#shapeError("columns is not a map");
-    } else throw this.#shapeError(`it has the key ${JSON.stringify(key)} beside table and columns`);
+    } else throw this.#shapeError(`it has the key ${quoted(key)} beside table and columns`);
   }
 
   #openColumn(): void {
@@ -124,14 +125,14 @@ class MsgpackColumnsDecoding implements Decoding {
     const reader = this.#reader;
     const name = this.#readName();
     const key = nameKey(name);
-    if (this.#seen.has(key)) throw this.#shapeError(`the column ${JSON.stringify(name)} is there twice`);
+    if (this.#seen.has(key)) throw this.#shapeError(`the column ${quoted(name)} is there twice`);
     this.#seen.add(key);
     const length = reader.readArray();
-    if (length < 0) throw this.#shapeError(`the column ${JSON.stringify(name)} is not an array`);
+    if (length < 0) throw this.#shapeError(`the column ${quoted(name)} is not an array`);
     this.#bulk ??= new BulkRows(this.#target, length);
     if (length !== this.#bulk.count) {
       throw this.#shapeError(
-        `the column ${JSON.stringify(name)} has ${length} values, the first column has ${this.#bulk.count}`,
+        `the column ${quoted(name)} has ${length} values, the first column has ${this.#bulk.count}`,
       );
     }
     const place = this.#place(name, length);
@@ -170,31 +171,14 @@ class MsgpackColumnsDecoding implements Decoding {
 
   #fill(open: OpenColumn): void {
     const bulk = this.#bulk as BulkRows;
+    const { base } = bulk;
     const rowEnd = Math.min(open.row + chunkRows, bulk.count);
     while (open.row < rowEnd) {
       const { column } = open;
-      if (column !== null) open.row = this.#fillExpected(column, bulk.base + open.row, bulk.base + rowEnd) - bulk.base;
+      if (column !== null) open.row = fillColumn(this.#values, column, base + open.row, base + rowEnd) - base;
       if (open.row < rowEnd) this.#fillOdd(open, bulk);
     }
     if (open.row === bulk.count) this.#open = null;
-  }
-
-  /** Rows as numbered in the builder. */
-  #fillExpected(column: ColumnBuilder, row: number, rowEnd: number): number {
-    switch (column.type) {
-      case "long":
-        return fillLongs(this.#values, column, row, rowEnd);
-      case "double":
-        return fillDoubles(this.#values, column, row, rowEnd);
-      case "string":
-        return fillTexts(this.#values, column, row, rowEnd);
-      case "boolean":
-        return fillBooleans(this.#values, column, row, rowEnd);
-      case "timestamp":
-        return fillTimestamps(this.#values, column, row, rowEnd);
-      case "json":
-        return row;
-    }
   }
 
   /** One value of any kind: null, refused, or one that fits though it was not expected. */

@@ -1,6 +1,7 @@
 import { MiniodbError } from "../../shared/errors.js";
 import { frameFormats } from "../../shared/ring/frame.js";
 import { decodeArrow } from "./decode-arrow.js";
+import { decodeCsv } from "./decode-csv.js";
 import { decodeJsonArray } from "./decode-json-array.js";
 import { decodeJsonObject } from "./decode-json-object.js";
 import { decodeMsgpackColumns, isMsgpackColumns } from "./decode-msgpack-columns.js";
@@ -13,6 +14,7 @@ const decodeByFormat: Readonly<Record<number, Decode>> = {
   // One object is one row.
   [frameFormats.json]: decodeJsonArray,
   [frameFormats.ndjson]: decodeNdjson,
+  [frameFormats.csv]: decodeCsv,
   [frameFormats.messagePack]: (body, target) => {
     return isMsgpackColumns(body) ? decodeMsgpackColumns(body, target) : decodeMsgpackRows(body, target);
   },

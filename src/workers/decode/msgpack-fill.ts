@@ -3,6 +3,7 @@ import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import { clearBit, setBit } from "./bulk-bits.js";
 import { storeEpochDouble, storeEpochLong } from "./bulk-epoch.js";
 import { tags } from "./msgpack-reader.js";
+import { copyShortText, shortTextBytesMax, textWordBytes } from "./msgpack-text.js";
 import type { MsgpackValues } from "./msgpack-values.js";
 
 /**
@@ -16,7 +17,7 @@ type Fill = (values: MsgpackValues, column: ColumnBuilder, row: number, rowEnd: 
 const numberBytesMax = 9;
 const twoTo32 = 0x1_0000_0000;
 
-export const fillLongs: Fill = ({ reader }, column, row, rowEnd) => {
+const fillLongs: Fill = ({ reader }, column, row, rowEnd) => {
   const { bytes, view } = reader;
   const last = reader.end - numberBytesMax;
   const { ints } = column;
@@ -64,7 +65,7 @@ export const fillLongs: Fill = ({ reader }, column, row, rowEnd) => {
   return row;
 };
 
-export const fillDoubles: Fill = ({ reader }, column, row, rowEnd) => {
+const fillDoubles: Fill = ({ reader }, column, row, rowEnd) => {
   const { bytes, view } = reader;
   const last = reader.end - numberBytesMax;
   const { doubles } = column;
@@ -87,7 +88,7 @@ export const fillDoubles: Fill = ({ reader }, column, row, rowEnd) => {
   return row;
 };
 
-export const fillBooleans: Fill = ({ reader }, column, row, rowEnd) => {
+const fillBooleans: Fill = ({ reader }, column, row, rowEnd) => {
   const { bytes, end } = reader;
   const { bits } = column;
   let position = reader.position;
@@ -102,19 +103,9 @@ export const fillBooleans: Fill = ({ reader }, column, row, rowEnd) => {
   return row;
 };
 
-/** Longer texts are copied natively; the call costs as much as a loop over this many bytes. */
-const loopBytesMax = 64;
-/** A word's bytes that belong to the text, by their number. */
-const wordMasks = [0, 0xff, 0xffff, 0xff_ffff] as const;
-const wordBytes = 4;
-
-/**
- * Copies word by word: up to three bytes past a text's end are read (so the body's last ones are left to others) and
- * written (the next text goes over them).
- */
-export const fillTexts: Fill = ({ reader, valueBytesMax }, column, row, rowEnd) => {
-  const { bytes, view } = reader;
-  const last = reader.end - wordBytes;
+const fillTexts: Fill = ({ reader, valueBytesMax }, column, row, rowEnd) => {
+  const { bytes } = reader;
+  const last = reader.end - textWordBytes;
   const { offsets } = column;
   let { textView } = column;
   let position = reader.position;
@@ -129,23 +120,14 @@ export const fillTexts: Fill = ({ reader, valueBytesMax }, column, row, rowEnd) 
     } else if ((tag & 0xe0) !== 0xa0) break;
     const stop = start + length;
     if (stop > last || length > valueBytesMax) break;
-    if (at + length + wordBytes > textView.byteLength) {
-      column.reserveText(row, length + wordBytes);
+    if (at + length + textWordBytes > textView.byteLength) {
+      column.reserveText(row, length + textWordBytes);
       textView = column.textView;
     }
-    if (length <= loopBytesMax) {
-      const shift = at - start;
-      let marks = 0;
-      let from = start;
-      for (; from <= stop - wordBytes; from += wordBytes) {
-        const word = view.getInt32(from, true);
-        textView.setInt32(from + shift, word, true);
-        marks |= word;
-      }
-      const word = view.getInt32(from, true);
-      textView.setInt32(from + shift, word, true);
-      marks |= word & (wordMasks[stop - from] as number);
-      if ((marks & 0x80808080) !== 0 && !isValidUtf8(bytes, start, stop)) break;
+    reader.textStart = start;
+    reader.textEnd = stop;
+    if (length <= shortTextBytesMax) {
+      if (!copyShortText(reader, textView, at) && !isValidUtf8(bytes, start, stop)) break;
     } else if (isValidUtf8(bytes, start, stop)) column.text.set(bytes.subarray(start, stop), at);
     else break;
     at += length;
@@ -157,7 +139,7 @@ export const fillTexts: Fill = ({ reader, valueBytesMax }, column, row, rowEnd) 
   return row;
 };
 
-export const fillTimestamps: Fill = (values, column, row, rowEnd) => {
+const fillTimestamps: Fill = (values, column, row, rowEnd) => {
   const { reader } = values;
   const { bytes, view } = reader;
   const last = reader.end - numberBytesMax;
@@ -184,4 +166,22 @@ export const fillTimestamps: Fill = (values, column, row, rowEnd) => {
   }
   column.length = row;
   return row;
+};
+
+/** The loop for the column's type; nested values have none. */
+export const fillColumn: Fill = (values, column, row, rowEnd) => {
+  switch (column.type) {
+    case "long":
+      return fillLongs(values, column, row, rowEnd);
+    case "double":
+      return fillDoubles(values, column, row, rowEnd);
+    case "string":
+      return fillTexts(values, column, row, rowEnd);
+    case "boolean":
+      return fillBooleans(values, column, row, rowEnd);
+    case "timestamp":
+      return fillTimestamps(values, column, row, rowEnd);
+    case "json":
+      return row;
+  }
 };

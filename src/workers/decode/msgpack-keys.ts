@@ -1,5 +1,7 @@
 import type { MsgpackReader } from "./msgpack-reader.js";
 
+const wordBytes = 4;
+
 interface KeyPlace {
   /** Where the key begins with its tag, and where its text lies. */
   readonly start: number;
@@ -29,11 +31,15 @@ export class MsgpackKeys {
   isKnown(place: number): boolean {
     if (place >= this.#starts.length) return false;
     const reader = this.#reader;
-    const { bytes, position } = reader;
+    const { bytes, position, view } = reader;
     const start = this.#starts[place] as number;
     const length = (this.#ends[place] as number) - start;
     if (start < 0 || position + length > reader.end) return false;
-    for (let offset = 0; offset < length; offset++) {
+    let offset = 0;
+    for (; offset <= length - wordBytes; offset += wordBytes) {
+      if (view.getInt32(position + offset) !== view.getInt32(start + offset)) return false;
+    }
+    for (; offset < length; offset++) {
       if (bytes[position + offset] !== bytes[start + offset]) return false;
     }
     reader.position = position + length;

@@ -8,6 +8,7 @@ import { storeEpochDouble, storeEpochLong, storeSeconds, textOfInteger } from ".
 import { RowFailure } from "./bulk-failure.js";
 import { MsgpackJson } from "./msgpack-json.js";
 import { tags, type MsgpackReader, type ValueKind } from "./msgpack-reader.js";
+import { copyShortText, shortTextBytesMax, textWordBytes } from "./msgpack-text.js";
 
 /** Answer of `store` where a fraction met a long column: the value was not stored, and the position is before it. */
 export const needsDouble = "needs double";
@@ -266,7 +267,16 @@ export class MsgpackValues {
     const { reader } = this;
     reader.readText();
     const { bytes, textStart, textEnd } = reader;
-    if (textEnd - textStart > this.valueBytesMax) return this.#tooLarge();
+    const length = textEnd - textStart;
+    if (length > this.valueBytesMax) return this.#tooLarge();
+    if (length <= shortTextBytesMax && textEnd + textWordBytes <= reader.end) {
+      column.prepare(row);
+      const at = column.reserveText(row, length + textWordBytes);
+      if (!copyShortText(reader, column.textView, at) && !isValidUtf8(bytes, textStart, textEnd)) return "INVALID_UTF8";
+      column.offsets[row + 1] = at + length;
+      column.length = row + 1;
+      return undefined;
+    }
     if (!isValidUtf8(bytes, textStart, textEnd)) return "INVALID_UTF8";
     column.setText(row, bytes, textStart, textEnd);
     return undefined;
