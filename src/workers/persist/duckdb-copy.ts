@@ -42,7 +42,7 @@ export async function copyFiles(context: PersistContext, copies: readonly FileCo
     const rows: number[] = [];
     for (const copy of copies) {
       await connection.run(copySql(copy));
-      rows.push(readParquetFooter(copy.path).rows);
+      rows.push(readParquetFooter(copy.path).footer.rows);
     }
     connection.closeSync();
     return rows;

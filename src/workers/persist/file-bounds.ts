@@ -3,6 +3,10 @@ import type { ColumnBounds } from "../../shared/messages.js";
 import type { ColumnType } from "../../shared/schema/column-type.js";
 import type { TableColumn } from "../../shared/schema/table-schema.js";
 import type { ChunkStatistics, ParquetFooter } from "./parquet-footer.js";
+import { lowerTextBound, upperTextBound } from "./text-bounds.js";
+
+/** Iceberg's bounds of texts are about this short. */
+const boundBytesMax = 16;
 
 /**
  * A file's bounds and nulls by field id, from the statistics of its row groups; `columns` are the file's, in its order.
@@ -64,12 +68,12 @@ function compareValues(left: Buffer, right: Buffer, type: ColumnType): number {
 
 function lowerOf(bytes: Buffer | null, type: ColumnType): ColumnBounds["lower"] {
   if (bytes === null) return null;
-  return type === "string" ? lowerText(bytes) : valueOf(bytes, type);
+  return type === "string" ? lowerTextBound(bytes, boundBytesMax) : valueOf(bytes, type);
 }
 
 function upperOf(bytes: Buffer | null, type: ColumnType): ColumnBounds["upper"] {
   if (bytes === null) return null;
-  return type === "string" ? upperText(bytes) : valueOf(bytes, type);
+  return type === "string" ? upperTextBound(bytes, boundBytesMax) : valueOf(bytes, type);
 }
 
 function valueOf(bytes: Buffer, type: Exclude<ColumnType, "string">): ColumnBounds["lower"] {
@@ -88,38 +92,4 @@ function valueOf(bytes: Buffer, type: Exclude<ColumnType, "string">): ColumnBoun
     case "json":
       return null;
   }
-}
-
-const boundBytesMax = 16;
-/** A byte order mark is text here. */
-const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-/** Cut to whole characters: a prefix is never greater than its text. */
-function lowerText(text: Buffer): string {
-  return textDecoder.decode(prefixOf(text));
-}
-
-/**
- * Cut likewise; what was cut off is made up for by raising the last character that can be raised (Iceberg
- * specification, "truncated bounds"). Null where none can: then there is no short upper bound.
- */
-function upperText(text: Buffer): string | null {
-  const prefix = prefixOf(text);
-  if (prefix.length === text.length) return textDecoder.decode(prefix);
-  const characters = [...textDecoder.decode(prefix)];
-  for (let index = characters.length - 1; index >= 0; index--) {
-    const codePoint = (characters[index] as string).codePointAt(0) as number;
-    // Surrogates are no characters: the next one after U+D7FF is U+E000.
-    const next = codePoint === 0xd7ff ? 0xe000 : codePoint + 1;
-    if (next <= 0x10_ffff) return characters.slice(0, index).join("") + String.fromCodePoint(next);
-  }
-  return null;
-}
-
-function prefixOf(text: Buffer): Buffer {
-  if (text.length <= boundBytesMax) return text;
-  let end = boundBytesMax;
-  // Back over continuation bytes to where a character starts.
-  while (end > 0 && ((text[end] as number) & 0xc0) === 0x80) end--;
-  return text.subarray(0, end);
 }

@@ -7,11 +7,11 @@ import type { FlushTask, TableIdentity } from "../../shared/messages.js";
 import { nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
-import { ArrowStreamWriter } from "./arrow-stream.js";
 import { chooseEncoding } from "./column-encodings.js";
 import { commitOnce, removeFiles } from "./commit-once.js";
 import { boundsOfFooter } from "./file-bounds.js";
-import { writeParquetFile, type ParquetFormat } from "./parquet-file.js";
+import { writeParquetFile } from "./parquet-file.js";
+import type { ParquetFormat } from "./parquet-writer.js";
 import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
 import { replaceFields, type Replacement } from "./replace-fields.js";
 import { rowsInRange } from "./row-source.js";
@@ -78,7 +78,6 @@ async function writeDays(context: PersistContext, work: DaysToWrite): Promise<vo
   const sortOrder = work.settings.sortOrder ?? [timestampColumn];
   const sorted = sortRows(work.rows, sortOrder);
   const format = flushFormat(sorted.rows);
-  const stream = new ArrowStreamWriter(sorted.rows, sorted.order);
   const isSorted = isInSortOrder(sorted, sortOrder);
   const { partitionsPerRound } = context;
   for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
@@ -86,7 +85,7 @@ async function writeDays(context: PersistContext, work: DaysToWrite): Promise<vo
     try {
       for (const day of sorted.days.slice(start, start + partitionsPerRound)) {
         checkStop(context);
-        files.push(await writeDay(context, { day, sorted, stream, format }));
+        files.push(await writeDay(context, { day, sorted, format }));
         failpoint("flush.file.written");
       }
       for (const { path, ...file } of files) {
@@ -110,14 +109,15 @@ interface LocalFile extends Omit<NewDataFile, "key"> {
 interface DayToWrite {
   readonly day: DayRows;
   readonly sorted: SortedRows;
-  readonly stream: ArrowStreamWriter;
   readonly format: ParquetFormat;
 }
 
-async function writeDay(context: PersistContext, { day, sorted, stream, format }: DayToWrite): Promise<LocalFile> {
+async function writeDay(context: PersistContext, { day, sorted, format }: DayToWrite): Promise<LocalFile> {
   const path = temporaryPath(context);
   const columns = sorted.rows.columns.map(({ column }) => column);
-  const { bytes, footer } = await writeParquetFile(path, stream.chunks(day.from, day.to), format);
+  const { rows, order } = sorted;
+  const source = { rows, order, from: day.from, to: day.to };
+  const { bytes, footer } = await writeParquetFile(path, source, format);
   return {
     path,
     bytes,

@@ -18,8 +18,8 @@ export interface ChunkStatistics {
 }
 
 /**
- * Reads the footer back: the streaming writer of parquet-wasm drops without a word what it fails to write, and the
- * bounds that the encoder has computed on its way need not be computed again.
+ * Reads the footer and the file's length back after a write: the streaming writer of parquet-wasm drops without a word
+ * what it fails to write, and the bounds that an encoder has computed on its way need not be computed again.
  *
  * ```
  * file            "PAR1" | row groups | FileMetaData | u32 length of FileMetaData | "PAR1"
@@ -31,7 +31,7 @@ export interface ChunkStatistics {
  * ```
  * https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
  */
-export function readParquetFooter(path: string): ParquetFooter {
+export function readParquetFooter(path: string): { readonly footer: ParquetFooter; readonly bytes: number } {
   const fd = openSync(path, "r");
   try {
     const { size } = fstatSync(fd);
@@ -39,7 +39,8 @@ export function readParquetFooter(path: string): ParquetFooter {
     assert(tail.length === 8 && tail.toString("latin1", 4) === "PAR1", "a Parquet file ends with its magic bytes");
     const footerBytes = tail.readUInt32LE(0);
     assert(footerBytes + 12 <= size, "a Parquet footer lies within its file");
-    return parseFooter(decodeThriftStruct(readAt(fd, size - 8 - footerBytes, footerBytes)));
+    const footer = parseFooter(decodeThriftStruct(readAt(fd, size - 8 - footerBytes, footerBytes)));
+    return { footer, bytes: size };
   } finally {
     closeSync(fd);
   }

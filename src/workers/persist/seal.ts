@@ -2,8 +2,8 @@ import { renameSync, rmSync } from "node:fs";
 import { assert } from "../../shared/assert.js";
 import { failpoint } from "../../shared/failpoints.js";
 import type { SealResult, SealTask } from "../../shared/messages.js";
-import { ArrowStreamWriter } from "./arrow-stream.js";
-import { writeParquetFile, type ParquetFormat } from "./parquet-file.js";
+import { writeParquetFile } from "./parquet-file.js";
+import type { ParquetFormat } from "./parquet-writer.js";
 import { rowsInRange } from "./row-source.js";
 import { typeRows } from "./typed-rows.js";
 
@@ -28,8 +28,8 @@ export async function sealRows(task: SealTask): Promise<SealResult> {
   assert(rows.rowCount > 0, "a seal has rows");
   const temporary = `${path}.tmp`;
   rmSync(temporary, { force: true });
-  const chunks = new ArrowStreamWriter(rows, null).chunks(0, rows.rowCount);
-  const { bytes } = await writeParquetFile(temporary, chunks, hotFormat);
+  const source = { rows, order: null, from: 0, to: rows.rowCount };
+  const { bytes } = await writeParquetFile(temporary, source, hotFormat);
   failpoint("seal.file.written");
   renameSync(temporary, path);
   failpoint("seal.file.named");

@@ -68,7 +68,7 @@ describe("layout of data files", () => {
   });
 
   test("the footer is read as DuckDB reads it", async () => {
-    const footer = readParquetFooter(path);
+    const { footer } = readParquetFooter(path);
     assert.equal(footer.rows, rows);
     assert.equal(footer.statistics.length, 3);
     const [[lower, upper]] = (await runSql(

@@ -56,8 +56,9 @@ export function sortPlain(rows: readonly PlainRow[], schema: TableSchema, sortOr
 
 export function compareValues(left: ModelValue, right: ModelValue): number {
   if (left === null || right === null) return (left === null ? 1 : 0) - (right === null ? 1 : 0);
-  if (typeof left === "string" && typeof right === "string")
+  if (typeof left === "string" && typeof right === "string") {
     return Buffer.compare(Buffer.from(left), Buffer.from(right));
+  }
   // The total order of doubles, in which -0 comes before 0.
   if (left === 0 && right === 0) return (Object.is(left, -0) ? 0 : 1) - (Object.is(right, -0) ? 0 : 1);
   return left < right ? -1 : left > right ? 1 : 0;

@@ -125,7 +125,7 @@ describe(`seal (MINIODB_TEST_SEED=${seed})`, () => {
     model.addColumn("text", "string");
     for (let record = 0; record < 3; record++) {
       model.appendRecord(100, shape);
-      model.appendText("text", "é".repeat(4_000_000));
+      model.appendValues("text", ["é".repeat(4_000_000)]);
     }
     const { path } = await seal(model, 0, model.lastSequence);
     assert.deepEqual(

@@ -121,10 +121,12 @@ export class TableModel {
     this.#append(rows);
   }
 
-  /** A record of one row that has this text and a time. */
-  appendText(name: string, text: string): void {
+  /** A record of rows that have these values in one column, and a time. */
+  appendValues(name: string, values: readonly ModelValue[]): void {
     const { columns } = this.schema;
-    this.#append([columns.map((column, index) => (index === 0 ? 0n : column.name === name ? text : null))]);
+    const rowOf = (value: ModelValue): ModelValue[] =>
+      columns.map((column, index) => (index === 0 ? 0n : column.name === name ? value : null));
+    this.#append(values.map(rowOf));
   }
 
   #append(rows: readonly (readonly ModelValue[])[]): void {

@@ -1,0 +1,101 @@
+import { closeSync, openSync, writeSync } from "node:fs";
+import { ByteBuffer } from "./byte-buffer.js";
+import { writeColumnChunk } from "./column-chunk.js";
+import type { ColumnEncoding } from "./column-encodings.js";
+import { writeFileMetadata, type ParquetCodec, type RowGroup } from "./parquet-format.js";
+import { ThriftWriter } from "./thrift-writer.js";
+import type { TypedRows } from "./typed-rows.js";
+
+export interface ParquetFormat {
+  /** ZSTD, or no compression. */
+  readonly compression: ParquetCodec;
+  /** Per row group and column, for readers that skip row groups. */
+  readonly statistics: boolean;
+  readonly rowGroupRows: number;
+  /** Columns that are not named are plain; texts then have their lengths apart. */
+  readonly encodings: ReadonlyMap<string, ColumnEncoding>;
+}
+
+export interface RowsToWrite {
+  readonly rows: TypedRows;
+  /** Row numbers in output order, for rows that are one part; null: the rows' own order. */
+  readonly order: Uint32Array | null;
+  /** Positions [from, to) of the order, at least one. */
+  readonly from: number;
+  readonly to: number;
+}
+
+const magic = Buffer.from("PAR1");
+/** Small pieces are written together. */
+const writeBytes = 256 * 1024;
+
+/**
+ * Writes rows as one Parquet file, column by column straight from the record's bytes, reading nothing twice. In memory are one
+ * page of values and the encoded pages of one column and row group.
+ *
+ * ```
+ * "PAR1" | row group: column chunk, column chunk, ... | row group | ... | FileMetaData | u32 its length | "PAR1"
+ * column chunk: dictionary page, where there is one | data pages
+ * ```
+ */
+export function writeRows(path: string, source: RowsToWrite, format: ParquetFormat): void {
+  const file = new FileWriter(path);
+  try {
+    file.write(magic);
+    const rowGroups: RowGroup[] = [];
+    for (let from = source.from; from < source.to; from += format.rowGroupRows) {
+      const to = Math.min(source.to, from + format.rowGroupRows);
+      const chunks = source.rows.columns.map((column) => {
+        const encoding = format.encodings.get(column.column.name) ?? "plain";
+        const chunkFormat = { encoding, codec: format.compression, statistics: format.statistics };
+        return writeColumnChunk(column, { ...source, from, to }, chunkFormat, {
+          offset: file.bytes,
+          write: (bytes) => file.write(bytes),
+        });
+      });
+      rowGroups.push({ rows: to - from, chunks });
+    }
+    const footer = new ByteBuffer();
+    writeFileMetadata(new ThriftWriter(footer), {
+      columns: source.rows.columns.map(({ column }) => column),
+      rowGroups,
+    });
+    footer.uint32(footer.length);
+    footer.append(magic);
+    file.write(footer.bytes);
+    file.flush();
+  } finally {
+    file.close();
+  }
+}
+
+class FileWriter {
+  /** Written so far, the waiting ones included. */
+  bytes = 0;
+  readonly #fd: number;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+
+  constructor(path: string) {
+    this.#fd = openSync(path, "wx");
+  }
+
+  /** Keeps `bytes` until they are written. */
+  write(bytes: Uint8Array): void {
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    this.bytes += bytes.length;
+    if (this.#waitingBytes >= writeBytes) this.flush();
+  }
+
+  flush(): void {
+    const bytes = Buffer.concat(this.#waiting, this.#waitingBytes);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (let done = 0; done < bytes.length;) done += writeSync(this.#fd, bytes, done);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
