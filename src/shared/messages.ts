@@ -475,3 +475,9 @@ export interface CompactTask {
   readonly settings: TableSettings;
   readonly files: readonly DataFile[];
 }
+
+/** Posted once, past any task: an uncaught error. The worker refuses what comes, and ends when its queries have. */
+export interface QueryWorkerBroken {
+  readonly kind: "query-worker-broken";
+  readonly error: ErrorMessage;
+}

@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import { BroadcastChannel } from "node:worker_threads";
 import { Piscina } from "piscina";
-import type { QueryResult, QueryTask, QueryWorkerOptions } from "../../shared/messages.js";
+import { fromErrorMessage } from "../../shared/errors.js";
+import type { QueryResult, QueryTask, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/messages.js";
 import { workerUrls } from "../lifecycle/worker-urls.js";
 
 export interface QueryPoolOptions {
@@ -18,7 +19,7 @@ export interface QueryPoolOptions {
   readonly temporaryFolder: string;
   /** Absolute: the embedded warehouse, the hot segments, the file cache. */
   readonly readableFolders: readonly string[];
-  /** A worker could not start or died outside a query. */
+  /** A worker could not start, or broke; a broken one is replaced. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -38,6 +39,8 @@ export class QueryPool {
   readonly #pool: Piscina<QueryTask, QueryResult>;
   readonly #cancelWords: Int32Array;
   readonly #channel: BroadcastChannel;
+  /** Each worker has opened DuckDB, or failed to. */
+  readonly #opened: Promise<unknown>;
 
   constructor(options: QueryPoolOptions) {
     const { workers, concurrency } = options;
@@ -65,12 +68,18 @@ export class QueryPool {
       minThreads: workers,
       maxThreads: workers,
       concurrentTasksPerWorker: concurrency + parsesPerWorker,
+      // Else an idle worker blocks its event loop, and neither cancelling nor its own end would get through to it.
+      atomics: "disabled",
       workerData,
     });
     this.#pool.on("error", options.onError);
+    this.#pool.on("message", (message: QueryWorkerBroken) => options.onError(fromErrorMessage(message.error)));
+    // One for each, as the least busy worker gets the next task. It also makes the first query quicker.
+    const first = Array.from({ length: workers }, () => this.#pool.run({ kind: "parse", sql: "SELECT 1" }));
+    this.#opened = Promise.allSettled(first);
   }
 
-  /** Rejects when the worker died; its other tasks reject too, and piscina starts another worker. */
+  /** Rejects after a mistake in the worker. */
   run(task: QueryTask): Promise<QueryResult> {
     if (task.kind === "execute") Atomics.store(this.#cancelWords, task.slot, 0);
     return this.#pool.run(task);
@@ -82,8 +91,9 @@ export class QueryPool {
     this.#channel.postMessage(null);
   }
 
-  /** Ends the workers; call it when no task runs. */
+  /** Ends the workers; call it when no task runs, as a thread that ends inside DuckDB takes the process down. */
   async close(): Promise<void> {
+    await this.#opened;
     this.#channel.close();
     await this.#pool.destroy();
   }

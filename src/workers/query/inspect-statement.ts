@@ -192,8 +192,8 @@ function visitTableName(walk: Walk, node: TreeNode, scope: Scope): void {
   // The walk takes children from the last to the first: the name that stands first is the one that stays.
   const positionBytes = positionOf(node);
   const known = walk.tables.get(key);
-  if (known === undefined || (positionBytes ?? 0) < (known.positionBytes ?? 0))
-    walk.tables.set(key, { name, positionBytes });
+  if (known !== undefined && (known.positionBytes ?? 0) <= (positionBytes ?? 0)) return;
+  walk.tables.set(key, { name, positionBytes });
 }
 
 function checkFunction(node: TreeNode): void {

@@ -39,6 +39,11 @@ export class QueryRunner {
     }
   }
 
+  /** Interrupts what runs; each query ends with this reason. */
+  interruptAll(reason: MiniodbError): void {
+    this.#queries.stopAll(reason);
+  }
+
   async close(): Promise<void> {
     this.#queries.close();
     (await this.#engine).close();

@@ -1,15 +1,48 @@
 import { move, transferableSymbol, valueSymbol } from "piscina";
-import { threadId, workerData } from "node:worker_threads";
-import type { QueryResult, QueryTask, QueryWorkerOptions } from "../../shared/messages.js";
+import { parentPort, threadId, workerData } from "node:worker_threads";
+import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
+import type { QueryResult, QueryTask, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/messages.js";
 import { QueryRunner } from "./query-runner.js";
 
 /** Made when the thread starts, so that the first query finds DuckDB open. */
 const runner = new QueryRunner(workerData as QueryWorkerOptions, String(threadId));
+let running = 0;
+let isBroken = false;
+
+/** Long enough for the last result to leave the thread. */
+const lastWordsMs = 50;
 
 /** The piscina task of the query pool. The bytes of a result are moved, not copied. */
 export async function runQueryTask(task: QueryTask): Promise<QueryResult> {
-  const result = await runner.run(task);
-  return result.kind === "rows" ? (move(new MovedResult(result)) as unknown as QueryResult) : result;
+  if (isBroken) return { kind: "failed", error: toErrorMessage(restarting()) };
+  running++;
+  try {
+    const result = await runner.run(task);
+    return result.kind === "rows" ? (move(new MovedResult(result)) as unknown as QueryResult) : result;
+  } finally {
+    running--;
+    if (isBroken) endWhenIdle();
+  }
+}
+
+/**
+ * An uncaught error leaves the thread in a state that nobody knows, so that it must be replaced. But a thread that ends
+ * while a call of DuckDB runs takes the whole process down (node-api aborts when the call's answer finds no thread), and
+ * one that Node ends waits for the call, however long. So its queries are interrupted, and the thread ends after them.
+ */
+process.on("uncaughtException", (error) => {
+  isBroken = true;
+  parentPort?.postMessage({ kind: "query-worker-broken", error: toErrorMessage(error) } satisfies QueryWorkerBroken);
+  runner.interruptAll(restarting());
+  endWhenIdle();
+});
+
+function endWhenIdle(): void {
+  if (running === 0) setTimeout(() => process.exit(1), lastWordsMs);
+}
+
+function restarting(): MiniodbError {
+  return new MiniodbError("SERVER_BUSY", "the query worker is being replaced");
 }
 
 /** piscina's way to say what of a value is transferred. */

@@ -24,6 +24,11 @@ export class RunningQueries {
     this.#channel.unref();
   }
 
+  /** Interrupts every query. */
+  stopAll(reason: MiniodbError): void {
+    for (const query of this.#queries) query.stop(reason);
+  }
+
   close(): void {
     this.#channel.close();
   }

@@ -88,7 +88,7 @@ export async function openFixture(options: Partial<QueryWorkerOptions> = {}): Pr
     parse,
     execute,
     writeParquet: (name, select, fieldIds) => writeParquet(writer, join(warehouse, name), select, fieldIds),
-    rows: async (sql) => (await writer.runAndReadAll(sql)).getRowsJson() as unknown[][],
+    rows: async (sql) => (await writer.runAndReadAll(sql)).getRowsJson(),
     query: async (sql, given) => rowsOf(await execute(sql, given)),
     close: async () => {
       await runner.close();
