@@ -31,10 +31,11 @@ export async function shutDown(parts: RunningParts, limits: { drainMs: number; l
   engine.refuseWrites();
   const isDrained = await server.close(left());
   if (!isDrained) log.warn({ drainMs }, "requests were cut off at shutdown.drainMs");
-  await within(left() + stepMsMin, queries.close(left()));
   await within(left(), engine.stop());
   await within(left() + stepMsMin, ingest.stop());
   await within(left() + stepMsMin, wal.stop());
+  // From here on nothing can be lost, whatever a native library makes of the end of its thread.
+  await within(stepMsMin, queries.close(left()));
   await within(stepMsMin, pools.close());
   mainBell.close();
   lock.release();

@@ -35,8 +35,6 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const lock = await takeDataFolder(folder);
 
   const pools = openPersistPools(config, folder);
-  // The first query is faster when its encoder is there; nothing waits for it.
-  pools.quick.warmUp().catch((error: unknown) => log.error({ err: error }, "the encoder could not be loaded"));
   const loading = pools.slow.loadWarehouse();
 
   const slab = new SlabAllocator(powerOfTwoAtMost(config.ingest.slabBytes));
@@ -84,6 +82,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
 
   engine = new Engine({ config, log, version, folder, pools, slab, ingest, wal, stream: opened.stream, states });
   engine.start(await ingest.start(wal));
+  // The first query is faster when the encoder is there; nothing waits for it.
+  pools.quick.warmUp().catch((error: unknown) => log.error({ err: error }, "the encoder could not be loaded"));
   const { server, queries } = await openDoors(engine, { config, log, version, slab });
 
   const url = `http://${server.host}:${server.port}`;
