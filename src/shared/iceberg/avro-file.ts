@@ -7,9 +7,12 @@
  * then blocks: long records | long bytes | records, deflated (raw) | sync (16)
  * ```
  * Longs come out as numbers where they are exact, else as bigints (LongValue).
+ *
+ * The format has no checksum, and the library loops for very long on a damaged count. So our files carry one in their
+ * metadata, `miniodb.crc32`, over everything else; other readers ignore it, and files of other writers have none.
  */
 import avsc from "avsc";
-import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { crc32, deflateRawSync, inflateRawSync } from "node:zlib";
 import { MiniodbError } from "../errors.js";
 import { toLongValue, type LongValue } from "./exact-json.js";
 
@@ -39,6 +42,7 @@ interface Block {
 }
 
 const magic = Buffer.from("Obj\u0001", "latin1");
+const checksumKey = "miniodb.crc32";
 const recordsPerBlock = 1_000;
 /** A block says its size before it is there; a damaged one must not ask for all memory. */
 const inflatedBytesMax = 1024 * 1024 * 1024;
@@ -55,24 +59,32 @@ const longType = avsc.types.LongType.__with({
   isValid: (value: unknown) => typeof value === "bigint" || Number.isSafeInteger(value),
   compare: (left: LongValue, right: LongValue) => (left < right ? -1 : left > right ? 1 : 0),
 });
-const headerType = toType({
-  type: "record",
-  name: "Header",
-  fields: [
-    { name: "magic", type: { type: "fixed", name: "Magic", size: 4 } },
-    { name: "meta", type: { type: "map", values: "bytes" } },
-    { name: "sync", type: { type: "fixed", name: "HeaderSync", size: 16 } },
-  ],
-});
-const blockType = toType({
-  type: "record",
-  name: "Block",
-  fields: [
-    { name: "count", type: "long" },
-    { name: "data", type: "bytes" },
-    { name: "sync", type: { type: "fixed", name: "BlockSync", size: 16 } },
-  ],
-});
+/** Making a type compiles code (milliseconds); a process meets few schemas, over and over. */
+const typesMax = 64;
+const types = new Map<string, avsc.Type>();
+
+const headerType = toType(
+  JSON.stringify({
+    type: "record",
+    name: "Header",
+    fields: [
+      { name: "magic", type: { type: "fixed", name: "Magic", size: 4 } },
+      { name: "meta", type: { type: "map", values: "bytes" } },
+      { name: "sync", type: { type: "fixed", name: "HeaderSync", size: 16 } },
+    ],
+  }),
+);
+const blockType = toType(
+  JSON.stringify({
+    type: "record",
+    name: "Block",
+    fields: [
+      { name: "count", type: "long" },
+      { name: "data", type: "bytes" },
+      { name: "sync", type: { type: "fixed", name: "BlockSync", size: 16 } },
+    ],
+  }),
+);
 
 /** `sync` (16 bytes) should be random per file: it is how a reader finds the next block after damage. */
 export function encodeAvroFile(file: AvroFile, sync: Uint8Array): Uint8Array {
@@ -84,20 +96,31 @@ export function encodeAvroFile(file: AvroFile, sync: Uint8Array): Uint8Array {
 }
 
 function encode(file: AvroFile, sync: Uint8Array): Uint8Array {
-  const type = toType(file.schema);
+  const schemaText = JSON.stringify(file.schema);
+  const type = toType(schemaText);
   const syncBytes = asBuffer(sync);
   const meta: Record<string, Buffer> = {
-    "avro.schema": Buffer.from(JSON.stringify(file.schema)),
+    "avro.schema": Buffer.from(schemaText),
     "avro.codec": Buffer.from("deflate"),
   };
   for (const [key, text] of Object.entries(file.metadata)) meta[key] = Buffer.from(text);
-  const parts = [headerType.toBuffer({ magic, meta, sync: syncBytes })];
+  const blocks: Buffer[] = [];
   for (let start = 0; start < file.records.length; start += recordsPerBlock) {
     const records = file.records.slice(start, start + recordsPerBlock);
     const data = deflateRawSync(Buffer.concat(records.map((record) => type.toBuffer(record))));
-    parts.push(blockType.toBuffer({ count: records.length, data, sync: syncBytes }));
+    blocks.push(blockType.toBuffer({ count: records.length, data, sync: syncBytes }));
   }
-  return Buffer.concat(parts);
+  const body = Buffer.concat(blocks);
+  meta[checksumKey] = checksumOf({ meta, sync: syncBytes, body });
+  return Buffer.concat([headerType.toBuffer({ magic, meta, sync: syncBytes }), body]);
+}
+
+function checksumOf(file: Pick<Header, "meta" | "sync"> & { readonly body: Buffer }): Buffer {
+  let checksum = crc32(file.sync);
+  for (const [key, value] of Object.entries(file.meta).toSorted(([left], [right]) => (left < right ? -1 : 1))) {
+    if (key !== checksumKey) checksum = crc32(value, crc32(key, checksum));
+  }
+  return Buffer.from(crc32(file.body, checksum).toString(16));
 }
 
 /** Reads a file of any writer with the writer's own schema. Throws INTERNAL, with `name`, where it is damaged. */
@@ -114,9 +137,14 @@ function decode(bytes: Buffer): AvroFile {
   const { value, offset: headerEnd } = headerType.decode(bytes, 0);
   const header: Header = value;
   if (headerEnd < 0 || !header.magic.equals(magic)) throw new Error("it does not start as one");
-  const schema = JSON.parse(String(header.meta["avro.schema"])) as AvroSchema;
-  const inflate = inflaterOf(String(header.meta["avro.codec"] ?? "null"));
-  const type = toType(schema);
+  const { meta, sync } = header;
+  const stated = meta[checksumKey];
+  if (stated !== undefined && !stated.equals(checksumOf({ meta, sync, body: bytes.subarray(headerEnd) }))) {
+    throw new Error("its checksum does not match");
+  }
+  const schemaText = String(meta["avro.schema"]);
+  const inflate = inflaterOf(String(meta["avro.codec"] ?? "null"));
+  const type = toType(schemaText);
   const records: unknown[] = [];
   for (let at = headerEnd; at < bytes.length;) {
     const { value, offset } = blockType.decode(bytes, at);
@@ -125,8 +153,12 @@ function decode(bytes: Buffer): AvroFile {
     readRecords(type, inflate(block.data), { count: Number(block.count), into: records });
     at = offset;
   }
-  const metadata = Object.entries(header.meta).filter(([key]) => !key.startsWith("avro."));
-  return { schema, records, metadata: Object.fromEntries(metadata.map(([key, value]) => [key, value.toString()])) };
+  const metadata = Object.entries(meta).filter(([key]) => !key.startsWith("avro.") && key !== checksumKey);
+  return {
+    schema: JSON.parse(schemaText) as AvroSchema,
+    records,
+    metadata: Object.fromEntries(metadata.map(([key, value]) => [key, value.toString()])),
+  };
 }
 
 function readRecords(
@@ -150,9 +182,15 @@ function inflaterOf(codec: string): (data: Buffer) => Buffer {
   throw new Error(`it is compressed with ${codec}`);
 }
 
-function toType(schema: AvroSchema): avsc.Type {
-  // The library's own type for schemas leaves out attributes, which it ignores. Its option type asks for every option.
-  return avsc.Type.forSchema(schema as unknown as avsc.Type, { registry: { long: longType } });
+/** The library's type of a schema in JSON text. */
+function toType(text: string): avsc.Type {
+  const known = types.get(text);
+  if (known !== undefined) return known;
+  // The library's own type for schemas leaves out attributes, which it ignores.
+  const type = avsc.Type.forSchema(JSON.parse(text) as avsc.Type, { registry: { long: longType } });
+  if (types.size === typesMax) types.clear();
+  types.set(text, type);
+  return type;
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

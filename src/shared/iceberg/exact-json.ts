@@ -28,13 +28,14 @@ export function parseExactJson(text: string): unknown {
 }
 
 export function stringifyExactJson(value: unknown): string {
-  let hasLongs = false;
-  const text = JSON.stringify(value, (_key, item: unknown) => {
-    if (typeof item !== "bigint") return item;
-    hasLongs = true;
-    return mark + String(item);
-  });
-  return hasLongs ? text.replace(markedPattern, "$1") : text;
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    // It holds a bigint. Asking each value by a replacer is slow, and rarely needed.
+    if (!(error instanceof TypeError)) throw error;
+  }
+  const text = JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? mark + String(item) : item));
+  return text.replace(markedPattern, "$1");
 }
 
 /** The value in the one form that LongValue has. */

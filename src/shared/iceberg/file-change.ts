@@ -93,7 +93,7 @@ export async function changeFiles(
     added: request.add,
     removedRows: countsOf(plan.removed).rows,
     rowsGained: request.rowsGained,
-    keys: [...stayed, ...added].map((entry) => entry.key),
+    keys: [...before, ...added].map((entry) => entry.key),
     totalBefore: countsOf(before),
     totalAfter: total,
     rowsStated: rowsStated(parent),

@@ -68,7 +68,7 @@ export interface FileChange {
   readonly removedRows: number;
   /** How many rows more than before the table may have. */
   readonly rowsGained: RowsGained;
-  /** Live keys afterwards. */
+  /** Live keys before, and the added ones: a key is used for one file in a table's life. */
   readonly keys: readonly string[];
   readonly totalBefore: FileCounts;
   readonly totalAfter: FileCounts;

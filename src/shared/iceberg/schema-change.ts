@@ -36,8 +36,8 @@ export function changeSchema(base: TableMetadata, schema: TableSchema): SchemaCh
   for (const column of stored.columns) {
     const after = columnByFieldId(schema, column.fieldId);
     if (after?.type === column.type) continue;
-    const heir = after ?? schema.columns.find((candidate) => isHeir(candidate, column));
-    if (heir === undefined) throw conflict(`the writer does not know column "${column.name}"`, stored);
+    const heir = schema.columns.find((candidate) => isHeir(candidate, column));
+    if (heir === undefined) throw conflict(`the writer has no column "${column.name}" of type ${column.type}`, stored);
     retiredFieldIds.add(column.fieldId);
   }
   return { metadata: withSchema(base, schema), retiredFieldIds };
@@ -70,7 +70,9 @@ export function withSortOrder(metadata: TableMetadata): TableMetadata {
   return { ...metadata, "default-sort-order-id": next["order-id"], "sort-orders": [next] };
 }
 
+/** The one change of type there is. */
 function isHeir(candidate: TableColumn, column: TableColumn): boolean {
+  if (column.type !== "long" || candidate.type !== "double") return false;
   return candidate.replacesFieldId === column.fieldId || nameKey(candidate.name) === nameKey(column.name);
 }
 

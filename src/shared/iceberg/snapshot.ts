@@ -22,11 +22,14 @@ export interface NewSnapshot {
   readonly nowMs: number;
 }
 
-/** A new id, positive and exact as a double, that no retained snapshot has. */
+/** Ids below this are exact as doubles, and have no more digits than exact-json.ts passes by. */
+const snapshotIdMax = 10 ** 15;
+
+/** A new id, positive, that no retained snapshot has. */
 export function newSnapshotId(metadata: TableMetadata, random: () => number): number {
   const used = new Set<LongValue>(snapshotsOf(metadata).map((snapshot) => snapshot["snapshot-id"]));
   for (;;) {
-    const id = 1 + Math.floor(random() * (Number.MAX_SAFE_INTEGER - 1));
+    const id = 1 + Math.floor(random() * (snapshotIdMax - 1));
     if (!used.has(id)) return id;
   }
 }

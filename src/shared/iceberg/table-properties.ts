@@ -51,8 +51,8 @@ export function lifeState(properties: Properties): TableLifeState {
 export function settingsOf(properties: Properties): TableSettings {
   const settings: Record<string, unknown> = {};
   for (const key of Object.keys(settingKeys)) {
-    const text = properties[settingPrefix + key];
-    if (text !== undefined) settings[key] = parseSetting(text);
+    const value = parseSetting(properties[settingPrefix + key]);
+    if (value !== undefined) settings[key] = value;
   }
   return settings;
 }
@@ -87,7 +87,8 @@ export function withPosition(properties: Properties, stream: string, sequence: n
 }
 
 /** Someone may have edited a property by hand; a value that is not JSON is taken as unset. */
-function parseSetting(text: string): unknown {
+function parseSetting(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
   try {
     return JSON.parse(text);
   } catch {

@@ -237,7 +237,7 @@ export class LocalStore implements ObjectStore {
     const names = this.#durableNamesIn(path).filter((name) => name.startsWith(namePrefix));
     const entries = names.flatMap((name) => {
       if (folder === "" && name === temporaryFolder) return [];
-      const entry = this.#disk.stat(join(path, name));
+      const entry = this.#disk.stat(`${path}/${name}`);
       return entry === undefined ? [] : [{ name, ...entry, sortKey: entry.isFolder ? `${name}/` : name }];
     });
     return entries.toSorted((left, right) => compareKeys(left.sortKey, right.sortKey));

@@ -1,11 +1,14 @@
 /** What the catalog tests share: a warehouse in a temporary folder, with a clock and chance of the test's own. */
-import { mkdtempSync, rmSync } from "node:fs";
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MiniodbError } from "../../../src/shared/errors.js";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { catalogContext, type CatalogContext } from "../../../src/shared/iceberg/catalog-context.js";
 import type { NewDataFile } from "../../../src/shared/iceberg/manifest.js";
-import type { TableIdentity } from "../../../src/shared/messages.js";
+import { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
+import type { TableIdentity, TableState } from "../../../src/shared/messages.js";
 import { initialSchema, withColumn, type TableSchema } from "../../../src/shared/schema/table-schema.js";
 import { LocalStore } from "../../../src/shared/store/local-store.js";
 import type { ByteRange, ObjectEntry, ObjectStore } from "../../../src/shared/store/object-store.js";
@@ -76,8 +79,9 @@ class ClockedStore implements ObjectStore {
     return this.#store.readableUrl(key);
   }
 
+  /** The same in every run, whatever the folder. */
   uri(key: string): string {
-    return this.#store.uri(key);
+    return `file:///warehouse/${key}`;
   }
 }
 
@@ -91,8 +95,11 @@ export interface TestWarehouse {
   readonly close: () => void;
 }
 
+/** Where it is there, a file system in memory: these tests are about logic, and write thousands of files. */
+const memoryFolder = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+
 export function openWarehouse(seed: number): TestWarehouse {
-  const root = mkdtempSync(join(tmpdir(), "miniodb-catalog-"));
+  const root = mkdtempSync(join(memoryFolder, "miniodb-catalog-"));
   const clock = new TestClock();
   const random = seededRandom(seed);
   const local = new LocalStore({ root, disk: new UnsyncedDisk(), sweepTemporary: false });
@@ -142,3 +149,43 @@ export async function putSampleFile(
   };
   return { key, bytes: body.length, rows: shape.rows, day, bounds, fieldIds };
 }
+
+export interface CatalogBench extends TestWarehouse {
+  readonly catalog: TableCatalog;
+  readonly identity: TableIdentity;
+}
+
+export function withTable(seed: number, act: (bench: CatalogBench) => Promise<void>): () => Promise<void> {
+  return async () => {
+    const warehouse = openWarehouse(seed);
+    try {
+      const catalog = new TableCatalog(warehouse.store, warehouse.context());
+      const { identity } = await catalog.createTable({ name: "Metrics", schema: sampleSchema, settings: {} });
+      await act({ ...warehouse, catalog, identity });
+    } finally {
+      warehouse.close();
+    }
+  };
+}
+
+export function append(
+  files: readonly NewDataFile[],
+  afterSequence: number,
+  parts: { readonly stream?: string; readonly schema?: TableSchema; readonly commitId?: string } = {},
+) {
+  const rows = files.reduce((sum, file) => sum + file.rows, 0);
+  return { stream: "s1", schema: sampleSchema, afterSequence, lastSequence: afterSequence + rows, files, ...parts };
+}
+
+export async function rejectsWith(work: Promise<unknown>, code: string): Promise<MiniodbError> {
+  try {
+    await work;
+  } catch (error) {
+    assert.ok(error instanceof MiniodbError, String(error));
+    assert.equal(error.code, code, error.message);
+    return error;
+  }
+  return assert.fail(`it did not fail with ${code}`);
+}
+
+export const keysOf = (state: TableState) => state.files.map((file) => file.key).toSorted();

@@ -136,7 +136,7 @@ export function testConformance(name: string, open: () => StoreUnderTest): void 
 
     test("keys that no store can hold are refused", async () => {
       for (const key of ["", "/a", "a/", "a//b", "a/../b", ".", "a\nb", "x".repeat(256), "a/".repeat(600)]) {
-        await assert.rejects(async () => await store.put(key, bytesOf("x")), /key/, JSON.stringify(key));
+        await assert.rejects(async () => store.put(key, bytesOf("x")), /key/, JSON.stringify(key));
       }
     });
 
@@ -169,8 +169,8 @@ export function testConformance(name: string, open: () => StoreUnderTest): void 
     });
 
     test("listFolders gives what lies one level below", async () => {
-      for (const key of ["tree/a-1/x", "tree/a-1/y/z", "tree/a-2/x", "tree/b/x", "tree/file"])
-        await store.put(key, bytesOf("x"));
+      const keys = ["tree/a-1/x", "tree/a-1/y/z", "tree/a-2/x", "tree/b/x", "tree/file"];
+      for (const key of keys) await store.put(key, bytesOf("x"));
       assert.deepEqual(await store.listFolders("tree/"), ["tree/a-1", "tree/a-2", "tree/b"]);
       assert.deepEqual(await store.listFolders("tree/a-"), ["tree/a-1", "tree/a-2"]);
       assert.deepEqual(await store.listFolders("tree/a-1"), ["tree/a-1"]);
