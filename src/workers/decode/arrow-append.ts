@@ -59,8 +59,19 @@ const valueNames = {
 
 /**
  * Fills the column of this name with a record batch's values, with the JSON decoder's rules: an unknown column is
- * added; integers go into a double column; fractions widen a long column, where the table's rules let them; what does
- * not fit rejects its rows. A column without any value adds nothing.
+ * added; what does not fit rejects its rows, not the batch; a column without any value adds nothing.
+ *
+ * | column    | takes                                                                                     |
+ * |-----------|-------------------------------------------------------------------------------------------|
+ * | long      | integers below 2^63; doubles that are whole: one that is not widens the column, by rule   |
+ * | double    | integers, finite doubles, decimals                                                        |
+ * | boolean   | booleans                                                                                  |
+ * | string    | UTF-8; for the column id also integers, as their digits                                   |
+ * | timestamp | timestamps and dates of any unit, RFC 3339 text, epoch numbers, of years 1 to 9999        |
+ * | json      | lists, structs, maps                                                                      |
+ *
+ * The copy comes first and the look for bad values after it, in a loop of its own: such loops have no calls in them,
+ * and rows that turn out bad are moved over when the batch is taken.
  */
 export function appendArrowColumn(bulk: BulkRows, key: string, values: ArrowValues, context: ValuesContext): void {
   if (values.kind === "null" || values.nullCount === values.length) return;
@@ -117,6 +128,7 @@ const appenders: Readonly<Record<string, Append | undefined>> = {
   }),
 };
 
+/** Narrows the values to the kind that the table's key already says. */
 function guard<Kind extends ArrowValues["kind"]>(
   kind: Kind,
   append: (destination: Destination, values: Extract<ArrowValues, { kind: Kind }>) => void,
@@ -146,6 +158,7 @@ function isPresent(values: ArrowValues, row: number): boolean {
   return values.validity === null || isBitSet(values.validity, row);
 }
 
+/** Why a whole column's values are not taken. */
 interface Refusal {
   readonly code: RowErrorCode;
   readonly message?: string;
@@ -168,6 +181,7 @@ const appendDigits: Append = guard("long", ({ bulk, column }, { words, unsigned 
   }
 });
 
+/** One copy; only of unsigned values can one be out of range. */
 function appendLongs({ bulk, column, name }: Destination, values: LongValues): void {
   copySlots(bulk, column, values.words);
   if (!values.unsigned) return;
@@ -188,6 +202,7 @@ function needsDouble(values: DoubleValues): boolean {
   return false;
 }
 
+/** Doubles into a long column that was not widened: either all are whole, or the table's rules refuse the others. */
 function appendIntegralDoubles({ bulk, column, name }: Destination, values: DoubleValues): void {
   const { base, count } = bulk;
   const { ints } = column;
@@ -205,6 +220,7 @@ function appendIntegralDoubles({ bulk, column, name }: Destination, values: Doub
   column.length = base + count;
 }
 
+/** One copy, then a look at the exponents. NaN behind a null (pandas writes it) is no value and does no harm. */
 function appendDoubles({ bulk, column, name }: Destination, values: DoubleValues): void {
   copySlots(bulk, column, values.doubles);
   const { base, count } = bulk;
@@ -216,6 +232,7 @@ function appendDoubles({ bulk, column, name }: Destination, values: DoubleValues
   }
 }
 
+/** Rounded to the nearest double past 2^53, as JSON numbers are. */
 function appendLongsAsDoubles({ bulk, column }: Destination, values: LongValues): void {
   const { base, count } = bulk;
   const { words, unsigned } = values;
@@ -235,6 +252,7 @@ const storeByUnit: Record<Exclude<TimestampUnit, "us">, StoreTimestamp> = {
   ns: storeNanos,
 };
 
+/** Microseconds are copied as they are; other units go through a function per value. */
 function appendTimestamps(destination: Destination, values: TimestampValues): void {
   if (values.unit !== "us") return appendStored(destination, values, storeByUnit[values.unit]);
   const { bulk, column, name } = destination;
@@ -245,6 +263,7 @@ function appendTimestamps(destination: Destination, values: TimestampValues): vo
   }
 }
 
+/** Integers in a timestamp column: seconds, ms, µs or ns by their magnitude. */
 function appendEpochLongs(destination: Destination, values: LongValues): void {
   const store: StoreTimestamp = values.unsigned
     ? (out, index, lo, hi) => (hi < 0 ? "TIMESTAMP_OUT_OF_RANGE" : storeEpochLong(out, index, lo, hi))
@@ -278,7 +297,7 @@ function appendEpochDoubles({ bulk, column, name }: Destination, values: DoubleV
   column.length = base + count;
 }
 
-/** "2026-11-22T19:20:21Z" */
+/** "2026-11-22T19:20:21Z": a shorter text is none, and reading it would look at the text behind it. */
 const timestampTextBytesMin = 20;
 
 function appendTimestampTexts({ bulk, column, name }: Destination, values: TextValues): void {

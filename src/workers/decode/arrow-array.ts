@@ -27,7 +27,17 @@ export type ArrowDictionaries = ReadonlyMap<number, readonly ArrowArray[]>;
 const noBytes = new Uint8Array(0);
 const nodeBytes = 16;
 
-/** Takes the nodes and buffers of one RecordBatch table in order and binds them to fields. */
+/**
+ * Takes the nodes and buffers of one RecordBatch table and binds them to fields. The table lists them flat, in the
+ * order of a walk through the schema, children behind their parent:
+ *
+ * ```
+ * RecordBatch  0 length  1 nodes  2 buffers  3 compression  4 counts of the buffers of view arrays
+ * node         i64 length  i64 nulls          buffer  i64 offset in the body  i64 bytes
+ * ```
+ * Nothing of it is believed: offsets must lie in the body, buffers must be as long as their rows need, and nulls are
+ * counted in the bitmap.
+ */
 export class ArrowBatchReader {
   /** Rows that the batch claims. */
   readonly length: number;

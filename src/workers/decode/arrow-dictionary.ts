@@ -1,6 +1,12 @@
 import type { ArrowValues, TextValues, ValuesContext } from "./arrow-values.js";
 import { clearBit, countClearBits, isBitSet, setBit } from "./bulk-bits.js";
 
+/**
+ * Dictionary encoding: rows are indices into entries that came in a message of their own. Columns here have no such
+ * encoding, so every row's entry is copied, which is also where a small body can become a large one: texts are
+ * counted against `DecodedBytes` before they are.
+ */
+
 /** The rows of a dictionary-encoded array: which entry of the dictionary each one is. */
 export interface DictionaryRows {
   readonly length: number;
@@ -45,7 +51,10 @@ export function gatherValues(rows: DictionaryRows, dictionary: ArrowValues, cont
   }
 }
 
-/** A dictionary that came in several batches, as one. */
+/**
+ * A dictionary that came in several batches (deltas), as one. Entries behind a null may point anywhere in their text,
+ * so each part's text is taken from its first offset to its last.
+ */
 export function concatenateValues(parts: readonly ArrowValues[], context: ValuesContext): ArrowValues {
   const texts = parts.filter((part) => part.kind === "text");
   if (texts.length !== parts.length) throw context.fail("a dictionary of this type cannot be sent in parts");
@@ -95,6 +104,7 @@ function gatherNulls(
   return { nullCount: countClearBits(validity, length), validity };
 }
 
+/** Indices of null rows may lead anywhere: those give zero. */
 function gatherWords(indices: Int32Array, words: Int32Array): Int32Array {
   const gathered = new Int32Array(indices.length * 2);
   for (let row = 0; row < indices.length; row++) {
@@ -110,6 +120,7 @@ interface TextSource {
   readonly context: ValuesContext;
 }
 
+/** Two passes: how long the texts are together, then the copies. Null rows get empty ones. */
 function gatherText(
   indices: Int32Array,
   validity: Uint8Array | null,

@@ -9,8 +9,19 @@ import { RowFailure } from "./bulk-failure.js";
 import type { BulkRows } from "./bulk-rows.js";
 
 /**
- * Nested Arrow values as JSON text: lists as arrays, structs and maps as objects, timestamps as RFC 3339 text. Text is
- * made row by row: it is the one form of Arrow that columns cannot take as it is.
+ * Nested Arrow values as JSON text, made row by row: the one form of Arrow that columns cannot take as it is.
+ *
+ * | Arrow                        | JSON                                                            |
+ * |------------------------------|-----------------------------------------------------------------|
+ * | list, large and fixed lists  | array                                                           |
+ * | struct                       | object with all of its fields, null ones too                    |
+ * | map                          | object; keys that are no texts become texts                     |
+ * | integers                     | their digits, all 64 bits of them                               |
+ * | floats, decimals             | shortest number that reads back; not finite rejects the row     |
+ * | timestamps, dates            | RFC 3339 text in UTC                                            |
+ *
+ * Depth is bounded by the schema (see readArrowSchema), length by the bound on one value, and the sum of all texts by
+ * `DecodedBytes`, since field names come again in every row.
  */
 export class ArrowJson {
   readonly #context: ValuesContext;
@@ -50,6 +61,7 @@ export class ArrowJson {
     }
   }
 
+  /** Counts UTF-16 units: the text may have up to three times that in UTF-8. */
   #put(text: string): void {
     this.#bytes += text.length;
     if (this.#bytes > this.#bytesMax) {
@@ -117,6 +129,7 @@ export class ArrowJson {
     this.#put("}");
   }
 
+  /** Of a nested array, brought in form once for all rows. */
   #valuesOf(array: ArrowArray): ArrowValues {
     let values = this.#values.get(array);
     if (values === undefined) {
@@ -153,6 +166,7 @@ interface Range {
 
 type ScalarValues = Exclude<ArrowValues, { kind: "null" | "json" }>;
 
+/** JSON of one value that is there. */
 function scalarText(values: ScalarValues, row: number): string {
   switch (values.kind) {
     case "long":

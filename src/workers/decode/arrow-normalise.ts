@@ -4,7 +4,18 @@ import type { ArrowType } from "./arrow-schema.js";
 import type { ArrowValues, ValuesContext } from "./arrow-values.js";
 import { isBitSet } from "./bulk-bits.js";
 
-/** The array's values in form. Throws INVALID_BODY where offsets or indices lead outside the array's buffers. */
+/**
+ * The array's values in form:
+ *
+ * ```
+ * int64, uint64, float64, bool, timestamp, date64, utf8   views on the body, nothing is copied
+ * int8 to uint32      widened to 64 bits                  float16, float32, decimal   doubles
+ * date32              days as seconds                     large_utf8   offsets narrowed to 32 bits
+ * utf8_view           its texts one behind the other      dictionary   each row's entry (see gatherValues)
+ * ```
+ * A buffer that is not aligned for its elements (a body may begin anywhere) is copied first. Throws INVALID_BODY
+ * where offsets or indices lead outside the array's buffers.
+ */
 export function arrowValues(array: ArrowArray, context: ValuesContext): ArrowValues {
   if (array.dictionary !== null) return dictionaryValues(array, array.dictionary, context);
   const { length, nullCount, validity, values: bytes } = array;
@@ -40,7 +51,10 @@ export function arrowValues(array: ArrowArray, context: ValuesContext): ArrowVal
   }
 }
 
-/** Offsets of `length` rows as 32-bit integers; throws where one decreases or is beyond `limit`. */
+/**
+ * Offsets of `length` rows as 32-bit integers; throws where one decreases or is beyond `limit`. Ascending offsets are
+ * what bounds the work on a list or text: together its rows are no longer than what they point into.
+ */
 export function checkedOffsets(
   array: ArrowArray,
   offsetBytes: 4 | 8,
@@ -77,6 +91,7 @@ export function typedView<Result>(constructor: TypedArrayConstructor<Result>, by
   return new constructor(aligned.buffer, aligned.byteOffset, Math.floor(bytes.length / width));
 }
 
+/** Integers of any width as [lo, hi] pairs; of 64 bits, the buffer itself. */
 function longWords(array: ArrowArray): Int32Array {
   const source = intView(array.field.type, array.values);
   if (source === null) return typedView(Int32Array, array.values);
@@ -107,6 +122,7 @@ function intView(type: ArrowType, bytes: Uint8Array): SmallInts | null {
   }
 }
 
+/** Floats of any width, and decimals, as doubles. */
 function doublesOf(array: ArrowArray): Float64Array {
   const { field, length, values } = array;
   const { type } = field;
@@ -133,6 +149,7 @@ function halfToDouble(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** A two's complement integer of 4 to 32 bytes: the unscaled value of a decimal. */
 function littleEndianInteger(bytes: Uint8Array): bigint {
   let value = 0n;
   for (let index = bytes.length - 1; index >= 0; index--) value = (value << 8n) | BigInt(bytes[index] as number);
@@ -186,6 +203,7 @@ function flattenViews(array: ArrowArray, context: ValuesContext): { offsets: Int
   return { offsets, text };
 }
 
+/** Brings the dictionary in form once, however many batches name it. */
 function dictionaryValues(array: ArrowArray, parts: readonly ArrowArray[], context: ValuesContext): ArrowValues {
   let dictionary = context.dictionaryValues.get(parts);
   if (dictionary === undefined) {

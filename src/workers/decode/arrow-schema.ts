@@ -3,7 +3,22 @@ import { limits } from "../../shared/limits.js";
 import { arrowError, type FlatTable } from "./arrow-flatbuffer.js";
 import { quoted } from "./bulk-failure.js";
 
-/** Arrow's types as far as there is a column type for them (format/Schema.fbs of the Arrow specification). */
+/**
+ * The schema message. Fields of the tables that are read here, by their number in format/Schema.fbs of the Arrow
+ * specification:
+ *
+ * ```
+ * Schema              0 endianness (0 = little)  1 fields
+ * Field               0 name  1 nullable  2 number of the type  3 the type's own table  4 dictionary  5 children
+ * DictionaryEncoding  0 id  1 index type  2 ordered
+ * Int                 0 bits  1 signed           FloatingPoint  0 precision (half, single, double)
+ * Decimal             0 precision  1 scale  2 bits (128)        Date  0 unit (day, ms = default)
+ * Timestamp           0 unit (s, ms, us, ns)  1 zone            FixedSizeList  0 size
+ * ```
+ * A timestamp's zone is not looked at: with or without one the value counts from 1970 in UTC.
+ */
+
+/** Arrow's types as far as there is a column type for them. */
 export type ArrowType =
   | { readonly kind: "null" | "boolean" | "textView" | "struct" | "map" }
   | { readonly kind: "int"; readonly bytes: 1 | 2 | 4 | 8; readonly signed: boolean }
@@ -49,7 +64,11 @@ const typeNames: Readonly<Record<number, string>> = {
 /** Fields of a schema, nested ones included: a sound flatbuffer can share one subtree 2^depth times. */
 const fieldsMax = limits.columnsMax * 4;
 
-/** Reads the fields of a Schema table; throws INVALID_BODY, naming the column, where one has no column type here. */
+/**
+ * Reads the fields of a Schema table. A name that comes twice is refused, because column names have no case here: what
+ * pandas keeps apart as `a` and `A` would be one column with two values. Throws INVALID_BODY, naming the
+ * column, where one has no column type.
+ */
 export function readArrowSchema(schema: FlatTable, position: number, depthMax: number): ArrowField[] {
   if (schema.int16(0) !== 0) throw arrowError("it is big-endian", position);
   const reading: SchemaReading = { position, depthMax, fields: 0, column: "" };
@@ -84,6 +103,7 @@ function readField(field: FlatTable, reading: SchemaReading, depth: number): Arr
   return { name: field.string(0), type, children, dictionary: readDictionary(field.table(4), reading) };
 }
 
+/** The field's own type is then that of the dictionary's entries; rows are indices into it. */
 function readDictionary(encoding: FlatTable | null, reading: SchemaReading): ArrowDictionary | null {
   if (encoding === null) return null;
   const indexType = encoding.table(1);
@@ -141,6 +161,7 @@ function intType(type: FlatTable, reading: SchemaReading): ArrowType & { kind: "
   return { kind: "int", bytes: width(type.int32(0) / 8, [1, 2, 4, 8], reading), signed: type.boolean(1) };
 }
 
+/** `bytes` as one of the widths that the type can have. */
 function width<Width extends number>(bytes: number, allowed: readonly Width[], reading: SchemaReading): Width {
   return allowed.find((candidate) => candidate === bytes) ?? badParameter(reading);
 }
@@ -149,6 +170,7 @@ function badParameter(reading: SchemaReading): never {
   throw arrowError(`the type of the column ${quoted(reading.column)} has a wrong parameter`, reading.position);
 }
 
+/** A list has its items as its child, a map the struct of its keys and values, a struct any number of them. */
 function checkChildren(type: ArrowType, children: readonly ArrowField[], reading: SchemaReading): void {
   const { kind } = type;
   const expected = kind === "list" || kind === "fixedList" || kind === "map" ? 1 : kind === "struct" ? -1 : 0;

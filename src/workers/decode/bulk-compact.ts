@@ -41,12 +41,14 @@ export function compactColumn(column: ColumnBuilder, range: CompactRange): void 
   for (let row = 0; row < column.length; row++) if (!isBitSet(column.validity, row)) column.nullCount++;
 }
 
+/** Rows [from, to) of a builder go to `target`, which is before them. */
 interface Move {
   readonly target: number;
   readonly from: number;
   readonly to: number;
 }
 
+/** The rows' texts and their offsets; offsets[target] is right already, it is the end of the row before. */
 function moveText(column: ColumnBuilder, { target, from, to }: Move): void {
   const { offsets, text } = column;
   const textFrom = offsets[from] as number;
@@ -57,6 +59,7 @@ function moveText(column: ColumnBuilder, { target, from, to }: Move): void {
   }
 }
 
+/** Bit by bit: rejects are few, or the batch has worse problems than speed. */
 function moveBits(bits: Uint8Array, { target, from, to }: Move): void {
   for (let row = from; row < to; row++) {
     if (isBitSet(bits, row)) setBit(bits, target + row - from);

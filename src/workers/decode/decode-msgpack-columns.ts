@@ -15,6 +15,9 @@ import { MsgpackValues, naturalTypeAt, needsDouble } from "./msgpack-values.js";
  * Columnar MessagePack, `{"table"?: string, "columns": {name: [value, ...], ...}}`: every array has one value per row,
  * nil where there is none. Values go from bytes into columns without objects between.
  *
+ * A column is filled by a loop for its type that expects nothing but values of it. Where the loop stops (a nil, another
+ * kind of number, something that does not fit), one value is stored or refused by MsgpackValues, and the loop goes on.
+ *
  * A value that does not fit rejects its row; anything that is not of this shape (arrays of different lengths, a column
  * named twice, another table than the target's, bytes behind the end) is INVALID_BODY.
  */
@@ -97,6 +100,7 @@ class MsgpackColumnsDecoding implements Decoding {
     return false;
   }
 
+  /** The outer map's head, then one of its keys; the columns themselves are taken one by one by `step`. */
   #readEntry(): void {
     const reader = this.#reader;
     if (this.#entriesLeft < 0) {
@@ -120,6 +124,7 @@ class MsgpackColumnsDecoding implements Decoding {
     } else throw this.#shapeError(`it has the key ${quoted(key)} beside table and columns`);
   }
 
+  /** Reads a column's name and its array's head; the first one says how many rows there are. */
   #openColumn(): void {
     this.#columnsLeft--;
     const reader = this.#reader;
@@ -169,6 +174,7 @@ class MsgpackColumnsDecoding implements Decoding {
     return type;
   }
 
+  /** Reads up to `chunkRows` values: the loop for the column's type, and around it whatever it stops at. */
   #fill(open: OpenColumn): void {
     const bulk = this.#bulk as BulkRows;
     const { base } = bulk;

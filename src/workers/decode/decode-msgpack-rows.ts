@@ -13,6 +13,9 @@ import { RowFaults } from "./row-faults.js";
  * MessagePack rows: one array of maps, or maps one after the other. A map is a flat row; nested maps and arrays become
  * JSON text. Values go from bytes into columns without objects between.
  *
+ * What is wrong with a row is decided at its end (see RowFaults): of a key that comes twice the last value counts, and
+ * so does its fault. Whatever a rejected row did to the schema is undone with it.
+ *
  * A row that is no map, or has a value that does not fit, is rejected; bytes that are no MessagePack, and values at
  * the top that are neither the one array nor maps, are INVALID_BODY.
  */
@@ -83,6 +86,7 @@ class MsgpackRowsDecoding implements Decoding {
     else account.reject(refusal, idColumn);
   }
 
+  /** One key and its value; `entry` is its place in the row. */
   #readEntry(entry: number): void {
     const reader = this.#reader;
     const keys = this.#keys;
@@ -141,6 +145,7 @@ class MsgpackRowsDecoding implements Decoding {
     return index;
   }
 
+  /** Stores the value at the position, which is not nil, in the row in hand. */
   #store(index: number): void {
     const { builder } = this.#target;
     const row = builder.rowCount;
@@ -177,6 +182,7 @@ class MsgpackRowsDecoding implements Decoding {
     }
   }
 
+  /** The column must not keep an earlier value of the same key. */
   #refuse(index: number, code: Parameters<RowFaults["addValue"]>[2], message: string | undefined): void {
     const { builder } = this.#target;
     builder.columns[index]?.truncate(builder.rowCount);

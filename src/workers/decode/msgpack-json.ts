@@ -12,8 +12,13 @@ interface ScalarReader {
 }
 
 /**
- * Maps and arrays of MessagePack as JSON text. Timestamps become RFC 3339 text, integer keys their digits; binary
- * data and what JSON has no number for throw RowFailure, which leaves the position inside the value.
+ * Maps and arrays of MessagePack as JSON text. Timestamps become RFC 3339 text, integer keys their digits, integers
+ * keep all 64 bits; binary data, and floats that JSON has no number for, throw RowFailure, which leaves the position
+ * inside the value.
+ *
+ * Recursion ends at `depthMax`; the text at `valueBytesMax`, which bounds the work as well: every entry that is read
+ * adds a character at least. A text of a nested value is checked before it is decoded, because a decoder that puts
+ * U+FFFD in the place of broken bytes would hide them.
  */
 export class MsgpackJson {
   readonly #scalars: ScalarReader;
@@ -68,6 +73,7 @@ export class MsgpackJson {
     this.#put("]");
   }
 
+  /** Keys that come twice are written twice: whoever reads the text takes the last, as with JSON bodies. */
   #writeMap(length: number, depth: number): void {
     this.#put("{");
     for (let index = 0; index < length; index++) {

@@ -53,12 +53,25 @@ export function naturalTypeAt(reader: MsgpackReader): ColumnType | null {
   return isPast63Bits ? "double" : (naturalTypes[reader.kind()] ?? null);
 }
 
+/** "2026-11-22T19:20:21.123456789+01:00" and more digits than anyone's clock has. */
 const timestampTextBytesMax = 64;
 const nanosPerSecond = 1e9;
 
 /**
  * Stores MessagePack values of any kind in columns of any type, one at a time: for rows, and for what the loops over
  * whole columns do not expect.
+ *
+ * | column    | takes                                                                                  |
+ * |-----------|----------------------------------------------------------------------------------------|
+ * | long      | integers below 2^63; floats that are whole (JavaScript has no other numbers past 2^32) |
+ * | double    | integers, finite floats                                                                |
+ * | boolean   | booleans                                                                               |
+ * | string    | text in UTF-8; for the column id also integers, as their digits                        |
+ * | timestamp | extension -1, RFC 3339 text, epoch numbers with their unit by magnitude                |
+ * | json      | maps and arrays                                                                        |
+ *
+ * Nil is no value and is the caller's. A value that is refused is skipped, so that the row or column goes on behind it;
+ * only bytes that are no MessagePack throw.
  */
 export class MsgpackValues {
   readonly reader: MsgpackReader;
@@ -245,6 +258,7 @@ export class MsgpackValues {
     return undefined;
   }
 
+  /** A fraction leaves the position where it was: the caller widens the column and stores the value there. */
   #storeFloatAsLong(column: ColumnBuilder, row: number): StoreOutcome {
     const start = this.reader.position;
     const value = this.readNumber();
@@ -288,6 +302,7 @@ export class MsgpackValues {
     return undefined;
   }
 
+  /** A failure deep inside goes back to the value's beginning and skips it from there. */
   #storeJson(column: ColumnBuilder, row: number): RowErrorCode | undefined {
     const start = this.reader.position;
     try {

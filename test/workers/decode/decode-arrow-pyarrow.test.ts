@@ -183,7 +183,7 @@ describe("what pyarrow writes", () => {
           rowsOf(target);
         },
       ),
-      propertyRuns(1_000),
+      propertyRuns(800),
     );
   });
 });

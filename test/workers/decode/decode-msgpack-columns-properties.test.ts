@@ -136,6 +136,6 @@ test("mutated bodies are taken or refused, and never leave an unsound column", (
       decodeAll(decodeMsgpackColumns, columnsBody({ x: [1], c1: ["a"] }), newTarget(), slice);
       rowsOf(target);
     }),
-    propertyRuns(1_500),
+    propertyRuns(800),
   );
 });

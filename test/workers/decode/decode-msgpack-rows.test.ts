@@ -314,6 +314,6 @@ test("mutated bodies are taken or refused, and never leave an unsound column", (
       isTaken(decodeMsgpackRows, body, target, ["INVALID_BODY"]);
       rowsOf(target);
     }),
-    propertyRuns(1_500),
+    propertyRuns(800),
   );
 });
