@@ -24,7 +24,7 @@ import { seededRandom, type SeededRandom } from "../../harness/seeded-random.js"
 import { sampleDay, sampleSchema, seededUuid } from "./catalog-bench.js";
 
 const firstSeed = Number(process.env["MINIODB_TEST_SEED"] ?? 1);
-const rounds = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 10);
+const rounds = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 12);
 
 type DiskCall = keyof Disk;
 
@@ -33,6 +33,8 @@ class MortalDisk implements Disk {
   readonly #inner: Disk;
   readonly #careless: DiskCall | undefined;
   callsLeft = Number.POSITIVE_INFINITY;
+  /** It dies instead of the folder sync after these: with names given that nobody has made durable. */
+  folderSyncsLeft = Number.POSITIVE_INFINITY;
 
   constructor(inner: Disk, careless: DiskCall | undefined) {
     this.#inner = inner;
@@ -69,6 +71,8 @@ class MortalDisk implements Disk {
   }
 
   syncFolder(path: string): void {
+    this.folderSyncsLeft -= 1;
+    if (this.folderSyncsLeft < 0) this.callsLeft = 0;
     if (this.#careless !== "syncFolder") this.#live(() => this.#inner.syncFolder(path));
   }
 
@@ -137,11 +141,13 @@ async function putRow(store: LocalStore, world: World, location: string, row: nu
 /** Creates a table and commits rows until the disk dies; returns the table, if it came to be, and the rows acknowledged. */
 async function liveAndDie(
   world: World,
+  diesAt: "any call" | "a folder sync",
 ): Promise<{ readonly identity: TableIdentity | undefined; readonly acknowledged: number }> {
   const { store, disk, catalog } = openStore(world);
   let identity: TableIdentity | undefined;
   let acknowledged = 0;
-  disk.callsLeft = 20 + world.random.integer(600);
+  if (diesAt === "any call") disk.callsLeft = 20 + world.random.integer(600);
+  else disk.folderSyncsLeft = 5 + world.random.integer(80);
   try {
     ({ identity } = await catalog.createTable({ name: "rows", schema: sampleSchema, settings: {} }));
     for (let row = 0; row < 12; row++) {
@@ -196,7 +202,7 @@ async function firstFailure(careless: DiskCall | undefined, act: (world: World) 
 }
 
 async function loseAfterDeath(world: World): Promise<void> {
-  const { identity, acknowledged } = await liveAndDie(world);
+  const { identity, acknowledged } = await liveAndDie(world, "any call");
   losePower(world.side, world.random.real);
   if (identity === undefined) return;
   const position = await assertWhole(world, identity);
@@ -207,7 +213,7 @@ async function loseAfterDeath(world: World): Promise<void> {
 }
 
 async function loseAfterRestart(world: World): Promise<void> {
-  const { identity, acknowledged } = await liveAndDie(world);
+  const { identity, acknowledged } = await liveAndDie(world, "a folder sync");
   if (identity === undefined) return;
   // A new process reads the position, and trims its log by it.
   const seen = (await openStore(world).catalog.loadTable(identity)).positions["s"] ?? 0;
