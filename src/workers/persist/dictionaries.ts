@@ -24,48 +24,41 @@ export class TextDictionary {
   readonly #lengths = new GrowingInts();
   #slots = new Int32Array(initialSlots);
   #hashes = new Int32Array(initialSlots);
+  /** Over the memory of `page`. */
+  #known = new DataView(this.page.memory.buffer);
 
   /**
-   * Writes the position of each text to `positions`. False when the dictionary would grow too large: it then keeps what
-   * it had, and whatever was added, which no page refers to, does no harm.
+   * Writes the position of each text to `positions`: of the rows named, or of all. False when the dictionary would grow
+   * too large: it then keeps what it had, and whatever was added, which no page refers to, does no harm.
    */
   encode(texts: Uint8Array, offsets: Int32Array, rows: Int32Array | null, positions: Int32Array): boolean {
+    const view = new DataView(texts.buffer, texts.byteOffset, texts.byteLength);
     const count = rows === null ? offsets.length - 1 : rows.length;
     for (let index = 0; index < count; index++) {
       const row = rows === null ? index : (rows[index] as number);
       const start = offsets[row] as number;
-      const position = this.#positionOf(texts, start, offsets[row + 1] as number);
+      const end = offsets[row + 1] as number;
+      const hash = hashText(view, start, end);
+      let position = this.#find(view, start, end, hash);
+      if (position < 0) position = this.#add(texts.subarray(start, end), ~position, hash);
       if (position < 0) return false;
       positions[index] = position;
     }
     return true;
   }
 
-  /** Text at this position, as a view on `page`. */
-  text(position: number): Uint8Array {
-    const start = this.#starts.values[position] as number;
-    return this.page.bytes.subarray(start, start + (this.#lengths.values[position] as number));
-  }
-
-  #positionOf(texts: Uint8Array, start: number, end: number): number {
-    const hash = hashText(texts, start, end);
-    const length = end - start;
+  /** The position of a known text; of an unknown one ~slot, where it belongs. */
+  #find(view: DataView, start: number, end: number, hash: number): number {
     const slots = this.#slots;
     const hashes = this.#hashes;
     const mask = slots.length - 1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const position = (slots[slot] as number) - 1;
-      if (position < 0) return this.#add(texts.subarray(start, end), slot, hash);
-      if (hashes[slot] !== hash || this.#lengths.values[position] !== length) continue;
-      if (this.#equals(position, texts, start, end)) return position;
+      if (position < 0) return ~slot;
+      if (hashes[slot] !== hash || this.#lengths.values[position] !== end - start) continue;
+      const place = { start, end, other: this.#starts.values[position] as number };
+      if (equalText(view, this.#known, place)) return position;
     }
-  }
-
-  #equals(position: number, texts: Uint8Array, start: number, end: number): boolean {
-    const known = this.page.memory;
-    const shift = (this.#starts.values[position] as number) - start;
-    for (let at = start; at < end; at++) if (known[at + shift] !== texts[at]) return false;
-    return true;
   }
 
   #add(text: Uint8Array, slot: number, hash: number): number {
@@ -75,6 +68,7 @@ export class TextDictionary {
     this.#starts.set(position, this.page.length);
     this.#lengths.set(position, text.length);
     this.page.append(text);
+    if (this.#known.buffer !== this.page.memory.buffer) this.#known = new DataView(this.page.memory.buffer);
     this.#slots[slot] = position + 1;
     this.#hashes[slot] = hash;
     if (this.count * 2 > this.#slots.length) this.#grow();
@@ -98,20 +92,30 @@ export class TextDictionary {
 }
 
 /** FNV-1a over four bytes at a time, with the high bits folded into the low ones, which choose the slot. */
-function hashText(texts: Uint8Array, start: number, end: number): number {
+function hashText(view: DataView, start: number, end: number): number {
   let hash = (end - start) ^ 0x811c_9dc5;
   let at = start;
   for (; at + 4 <= end; at += 4) {
-    const word =
-      (texts[at] as number) |
-      ((texts[at + 1] as number) << 8) |
-      ((texts[at + 2] as number) << 16) |
-      ((texts[at + 3] as number) << 24);
-    hash = Math.imul(hash ^ word, 0x0100_0193);
+    hash = Math.imul(hash ^ view.getInt32(at, true), 0x0100_0193);
     hash ^= hash >>> 15;
   }
-  for (; at < end; at++) hash = Math.imul(hash ^ (texts[at] as number), 0x0100_0193);
+  for (; at < end; at++) hash = Math.imul(hash ^ view.getUint8(at), 0x0100_0193);
   return hash ^ (hash >>> 13);
+}
+
+interface TextPlace {
+  readonly start: number;
+  readonly end: number;
+  readonly other: number;
+}
+
+/** Compares bytes [start, end) of one memory with as many of another, from `other` on. */
+function equalText(view: DataView, known: DataView, { start, end, other }: TextPlace): boolean {
+  let at = start;
+  let from = other;
+  for (; at + 4 <= end; at += 4, from += 4) if (view.getInt32(at, true) !== known.getInt32(from, true)) return false;
+  for (; at < end; at++, from++) if (view.getUint8(at) !== known.getUint8(from)) return false;
+  return true;
 }
 
 /** 64-bit values, [lo, hi] words each. */

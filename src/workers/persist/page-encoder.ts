@@ -110,8 +110,8 @@ export class TextPageEncoder implements PageEncoder {
 
   encode(page: PageValues, out: ByteBuffer): ParquetEncoding {
     const { bytes, offsets } = page;
-    const rows = presentRows(page);
-    const count = rows.length;
+    const rows = page.nulls === 0 ? null : presentRows(page);
+    const count = rows === null ? page.rowCount : rows.length;
     if (count === 0) return "plain";
     if (this.#dictionary !== null && !this.#isGivenUp) {
       const positions = positionsScratch(count);
@@ -125,15 +125,16 @@ export class TextPageEncoder implements PageEncoder {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     let total = 0;
     for (let index = 0; index < count; index++) {
-      const start = offsets[rows[index] as number] as number;
-      const end = offsets[(rows[index] as number) + 1] as number;
+      const row = rows === null ? index : (rows[index] as number);
+      const start = offsets[row] as number;
+      const end = offsets[row + 1] as number;
       lengths[index] = end - start;
       total += end - start;
       if (this.#withBounds) this.#bounds.add(view, bytes, start, end);
     }
     writeDeltaLengths(out, lengths, count);
     // Null rows have no text as a rule: what is there lies side by side. Arrow allows them some, that nobody sees.
-    if (total === bytes.length) out.append(bytes);
+    if (total === bytes.length || rows === null) out.append(bytes);
     else for (const row of rows) out.append(bytes.subarray(offsets[row], offsets[row + 1]));
     return "delta-length";
   }
@@ -167,11 +168,11 @@ function positionsScratch(count: number): Int32Array {
   return positions;
 }
 
-function presentRows({ rowCount, nulls, validity }: PageValues): Int32Array {
+function presentRows({ rowCount, validity }: PageValues): Int32Array {
   if (rowNumbers.length < rowCount) rowNumbers = new Int32Array(rowCount);
   let count = 0;
   for (let row = 0; row < rowCount; row++) {
-    if (nulls > 0 && validity !== null && bitAt(validity, row) === 0) continue;
+    if (validity !== null && bitAt(validity, row) === 0) continue;
     rowNumbers[count++] = row;
   }
   return rowNumbers.subarray(0, count);

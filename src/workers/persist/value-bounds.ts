@@ -9,22 +9,25 @@ export interface ValueBounds {
 /** Collects over the pages of a column chunk. Values are those that are not null, side by side. */
 export class LongBounds {
   #isEmpty = true;
-  #lowerLow = 0;
   #lowerHigh = 0;
-  #upperLow = 0;
   #upperHigh = 0;
+  /** Low words with their sign bit flipped: signed comparison then orders them as unsigned, and stays in integers. */
+  #lowerLow = 0;
+  #upperLow = 0;
 
   add(words: Int32Array, count: number): void {
     if (count === 0) return;
     if (this.#isEmpty) {
-      this.#lowerLow = this.#upperLow = (words[0] as number) >>> 0;
+      this.#lowerLow = this.#upperLow = (words[0] as number) ^ signBit;
       this.#lowerHigh = this.#upperHigh = words[1] as number;
       this.#isEmpty = false;
     }
-    let [lowerLow, lowerHigh] = [this.#lowerLow, this.#lowerHigh];
-    let [upperLow, upperHigh] = [this.#upperLow, this.#upperHigh];
+    let lowerLow = this.#lowerLow;
+    let lowerHigh = this.#lowerHigh;
+    let upperLow = this.#upperLow;
+    let upperHigh = this.#upperHigh;
     for (let index = 0; index < count; index++) {
-      const low = (words[index * 2] as number) >>> 0;
+      const low = (words[index * 2] as number) ^ signBit;
       const high = words[index * 2 + 1] as number;
       if (high < lowerHigh || (high === lowerHigh && low < lowerLow)) {
         lowerHigh = high;
@@ -34,16 +37,20 @@ export class LongBounds {
         upperLow = low;
       }
     }
-    [this.#lowerLow, this.#lowerHigh] = [lowerLow, lowerHigh];
-    [this.#upperLow, this.#upperHigh] = [upperLow, upperHigh];
+    this.#lowerLow = lowerLow;
+    this.#lowerHigh = lowerHigh;
+    this.#upperLow = upperLow;
+    this.#upperHigh = upperHigh;
   }
 
   finish(): ValueBounds | null {
     if (this.#isEmpty) return null;
-    const bytes = (low: number, high: number): Uint8Array => new Uint8Array(Int32Array.of(low, high).buffer);
+    const bytes = (low: number, high: number): Uint8Array => new Uint8Array(Int32Array.of(low ^ signBit, high).buffer);
     return { lower: bytes(this.#lowerLow, this.#lowerHigh), upper: bytes(this.#upperLow, this.#upperHigh) };
   }
 }
+
+const signBit = -0x8000_0000;
 
 /** NaN is outside the bounds. Zeros count as -0 below and +0 above, as the Parquet format wants it. */
 export class DoubleBounds {
