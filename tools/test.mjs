@@ -33,7 +33,13 @@ function check(name, script, args) {
 function runChecks() {
   const folders = ["src", "test", "bench"];
   check("types (tsc)", toolScript("typescript", "tsc"), ["-p", root, "--noEmit", "--incremental", "false"]);
-  check("lint (oxlint, with types)", toolScript("oxlint"), ["--type-aware", "--deny-warnings", ...folders, "tools"]);
+  check("lint (oxlint, with types)", toolScript("oxlint"), [
+    "--type-aware",
+    "--deny-warnings",
+    "--format=unix",
+    ...folders,
+    "tools",
+  ]);
   check("format (oxfmt)", toolScript("oxfmt"), ["--check", ...folders, "tools"]);
   check("dead code and unused dependencies (knip)", toolScript("knip"), ["--no-progress"]);
 }
