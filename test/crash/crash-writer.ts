@@ -62,7 +62,7 @@ export class CrashWriter {
       const batches = this.#sent.filter((batch) => batch.table === table);
       if (!batches.some((batch) => batch.isAcknowledged)) continue;
       const rows = await this.#client.query<{ id: string; n: number }>(`select id, count(*) as n from ${table} group by id`);
-      const counts = new Map(rows.map(({ id, n }) => [id, Number(n)]));
+      const counts = new Map(rows.map(({ id, n }) => [id, n]));
       for (const batch of batches) {
         const found = batch.ids.map((id) => counts.get(id) ?? 0);
         const label = `${table}: batch of ${batch.ids[0]} (${batch.isAcknowledged ? "acknowledged" : "not answered"})`;

@@ -122,7 +122,7 @@ export class IngestWorkers {
       this.#ended[worker] = this.#pool.run(task, { transferList }).then(
         () => {},
         (error: unknown) => {
-          reject(error as Error);
+          reject(error);
           if (!this.#isStopping) this.#replace(link, wal, error);
         },
       );

@@ -111,7 +111,7 @@ class ConfigReader {
     if (!Array.isArray(value) || value.length === 0 || !value.every((item) => typeof item === "string")) {
       throw wrong(name, "a list of texts");
     }
-    return value as string[];
+    return value;
   }
 
   textMap(name: string): Record<string, string> | undefined {

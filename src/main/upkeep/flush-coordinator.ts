@@ -95,7 +95,7 @@ export class FlushCoordinator {
   /** Starts no more flushes, and waits for those that run. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await Promise.allSettled([...this.#tables.values()].map((flush) => flush.running));
+    await Promise.allSettled([...this.#tables.values()].map(async (flush) => flush.running));
   }
 
   #tableFlush(entry: TableEntry): TableFlush {

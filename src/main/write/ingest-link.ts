@@ -75,9 +75,9 @@ export class IngestLink {
   /** Reads the messages that are there already: details travel by message, ahead of the completion that needs them. */
   pull(): void {
     for (;;) {
-      const received = receiveMessageOnPort(this.#port) as { message: IngestToMain } | undefined;
+      const received = receiveMessageOnPort(this.#port);
       if (received === undefined) return;
-      this.#onMessage(received.message);
+      this.#onMessage(received.message as IngestToMain);
     }
   }
 

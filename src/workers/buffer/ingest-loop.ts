@@ -152,9 +152,9 @@ export class IngestLoop {
   #readMessages(): boolean {
     let count = 0;
     for (;;) {
-      const received = receiveMessageOnPort(this.#options.mainPort) as { message: MainToIngest } | undefined;
+      const received = receiveMessageOnPort(this.#options.mainPort);
       if (received === undefined) return count > 0;
-      this.#obey(received.message);
+      this.#obey(received.message as MainToIngest);
       count++;
     }
   }

@@ -1,5 +1,4 @@
 import { openDisk } from "../../shared/disk/open-disk.js";
-import type { BatchEntry } from "../../shared/formats/wal-batches-v1.js";
 import { parseRecordBatches } from "../../shared/formats/wal-record-v1-parse.js";
 import type { OpenTable, ReplayGap } from "../../shared/messages.js";
 import { readBatchDigests, replaySegments, type ReplayedRows } from "../wal/replay.js";
@@ -71,7 +70,7 @@ function copyRecord(owner: TableOwner, record: ReplayedRows): BufferedRecord {
 
 function rememberBatches(owner: TableOwner, record: ReplayedRows): void {
   if (record.header.batchCount === 0) return;
-  for (const entry of parseRecordBatches(record.bytes, record.at, record.header) as BatchEntry[]) {
+  for (const entry of parseRecordBatches(record.bytes, record.at, record.header)) {
     const lastSequence = record.firstSequence + entry.firstRow + entry.accepted - 1;
     owner.batchIds.remember({ entry, lastSequence, logPosition: durablePosition });
   }
