@@ -147,7 +147,7 @@ export function writeFully(disk: Disk, fd: number, buffers: readonly Uint8Array[
   while (rest.length > 0) {
     let written = disk.writev(fd, rest, at);
     // A disk that takes nothing and reports no error would keep us here for ever.
-    if (written <= 0) throw Object.assign(new Error("EIO: a write took no bytes"), { code: "EIO" });
+    if (written <= 0) throw Object.assign(new Error("EIO: a write took no bytes"), { code: "EIO", syscall: "writev" });
     at += written;
     let done = 0;
     while (done < rest.length && written >= (rest[done] as Uint8Array).length) {

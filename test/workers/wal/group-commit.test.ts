@@ -180,7 +180,9 @@ test(`with faults and power losses every acknowledged record is there after repl
         [],
         `${where}: nothing durable is damaged`,
       );
-      // The next life goes on after what came back, acknowledged or not.
+      // The next life goes on after what came back, acknowledged or not, and after what the store has.
+      sequences.clear();
+      for (const [table, sequence] of flushed) sequences.set(table, sequence);
       for (const [table, rows] of replayed.sequences) {
         sequences.set(table, Math.max(rows.at(-1) ?? 0, flushed.get(table) ?? 0));
       }
