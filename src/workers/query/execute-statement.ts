@@ -2,9 +2,10 @@ import { open, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../../shared/assert.js";
 import { limits } from "../../shared/limits.js";
-import type { QueryTask } from "../../shared/messages.js";
+import type { QueryTask, ResultForm } from "../../shared/messages.js";
 import type { EngineConnection } from "./duckdb-engine.js";
-import { canCopy, copySql, linesToArray } from "./json-copy.js";
+import { canCopy, copySql, linesToArray, resultRoom } from "./json-copy.js";
+import { jsonLiteral } from "./json-literal.js";
 import { JsonRows, tooLarge } from "./json-rows.js";
 import { inParentheses, parenthesesPrefix } from "./parse-statement.js";
 import { columnsOf, type ResultColumn } from "./result-columns.js";
@@ -19,8 +20,8 @@ export interface ExecutionPlace {
   readonly resultBytesMax: number;
 }
 
-/** A JSON array as UTF-8. */
-export interface RowsText {
+/** Rows in the form that the task asks for, as UTF-8. */
+export interface ResultRows {
   readonly body: Uint8Array;
   readonly rows: number;
   readonly hasMore: boolean;
@@ -43,7 +44,7 @@ let resultNumber = 0;
  * Most results are small and end with the first run. Where they do not, DuckDB needs the first run's LIMIT only for a
  * small part of the work, as a scan stops there; see `directBlockingRowsMax` for the others.
  */
-export async function executeStatement(task: ExecuteTask, place: ExecutionPlace): Promise<RowsText> {
+export async function executeStatement(task: ExecuteTask, place: ExecutionPlace): Promise<ResultRows> {
   const { running, connection, resultBytesMax } = place;
   const { limitRows } = task;
   const checkpoint = (): void => running.checkpoint();
@@ -53,14 +54,19 @@ export async function executeStatement(task: ExecuteTask, place: ExecutionPlace)
   const columns = columnsOf(first);
   const rows = new JsonRows(columns, resultBytesMax);
   const isEnd = await rows.take(first, directRows, checkpoint);
-  if (isEnd || directRows === limitRows) return { body: rows.finish(), rows: rows.rows, hasMore: !isEnd };
+  if (isEnd || directRows === limitRows) return finish(rows, task, !isEnd);
 
   checkpoint();
   if (canCopy(columns)) return copyRows(task, columns, place);
   const all = new JsonRows(columns, resultBytesMax);
   const stream = await connection.duckdb.stream(givenSql(task, limitRows).sql);
   const isAll = await all.take(stream, limitRows, checkpoint);
-  return { body: all.finish(), rows: all.rows, hasMore: !isAll };
+  return finish(all, task, !isAll);
+}
+
+function finish(rows: JsonRows, { form }: ExecuteTask, hasMore: boolean): ResultRows {
+  const text = rows.finish();
+  return { body: form === "literal" ? jsonLiteral(text) : text, rows: rows.rows, hasMore };
 }
 
 function directRowsOf({ statement, limitRows }: ExecuteTask): number {
@@ -78,20 +84,25 @@ export function givenSql(
   return { sql, shiftBytes: parenthesesPrefix.length - statement.startBytes };
 }
 
-async function copyRows(task: ExecuteTask, columns: readonly ResultColumn[], place: ExecutionPlace): Promise<RowsText> {
+async function copyRows(
+  task: ExecuteTask,
+  columns: readonly ResultColumn[],
+  place: ExecutionPlace,
+): Promise<ResultRows> {
   const { running, resultBytesMax } = place;
   const path = join(place.resultFolder, `${++resultNumber}.json`);
   // One row more than asked for, as above; its line is cut off.
   const limitRows = task.limitRows + 1;
-  const sql = copySql({ sql: task.statement.sql, columns, limitRows, offsetRows: task.offsetRows, path });
+  const { statement, offsetRows, form } = task;
+  const sql = copySql({ sql: statement.sql, columns, limitRows, offsetRows, path, form });
   const watch = setInterval(() => void stopWhenTooLarge(path, place), sizeCheckMs);
   try {
     running.checkpoint();
     const copied = await place.connection.duckdb.run(sql);
     const rows = copied.rowsChanged;
-    const body = await readAfterFirstByte(path, resultBytesMax);
+    const body = await readLines(path, form, resultBytesMax);
     return {
-      body: linesToArray(body, rows, task.limitRows),
+      body: linesToArray(body, form, rows, task.limitRows),
       rows: Math.min(rows, task.limitRows),
       hasMore: rows > task.limitRows,
     };
@@ -109,15 +120,17 @@ async function stopWhenTooLarge(path: string, { running, resultBytesMax }: Execu
   if (size > resultBytesMax) running.stop(tooLarge(resultBytesMax));
 }
 
-/** The file from the second byte of the result on; at least two bytes. */
-async function readAfterFirstByte(path: string, bytesMax: number): Promise<Uint8Array> {
+/** Room for the result, and in it the lines of the file. */
+async function readLines(path: string, form: ResultForm, bytesMax: number): Promise<Uint8Array> {
   const file = await open(path, "r");
   try {
-    const { size } = await file.stat();
-    if (size + 1 > bytesMax) throw tooLarge(bytesMax);
-    const body = new Uint8Array(Math.max(size + 1, 2));
-    for (let at = 1; at < size + 1;) {
-      const { bytesRead } = await file.read(body, at, size + 1 - at, at - 1);
+    const { size: fileBytes } = await file.stat();
+    const { size, linesStart } = resultRoom(fileBytes, form);
+    if (size > bytesMax) throw tooLarge(bytesMax);
+    const body = new Uint8Array(size);
+    const end = Math.min(linesStart + fileBytes, size);
+    for (let at = linesStart; at < end;) {
+      const { bytesRead } = await file.read(body, at, end - at, at - linesStart);
       assert(bytesRead > 0, "a result file does not shrink");
       at += bytesRead;
     }

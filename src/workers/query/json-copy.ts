@@ -1,4 +1,5 @@
 import { DuckDBDecimalType, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import type { ResultForm } from "../../shared/messages.js";
 import { decimalDigitsOfDouble, integerTypes } from "./json-values.js";
 import type { ResultColumn } from "./result-columns.js";
 import { quoteText } from "./table-view.js";
@@ -17,7 +18,9 @@ export function copySql(source: CopySource): string {
     quoteText(name),
     jsonExpression(type, `c${index}`) ?? "NULL",
   ]);
-  const select = `SELECT json_object(${pairs.join(", ")}) FROM (\n${source.sql}\n) AS q(${names.join(", ")})`;
+  const row = `json_object(${pairs.join(", ")})`;
+  const line = source.form === "text" ? row : literalExpression(row);
+  const select = `SELECT ${line} FROM (\n${source.sql}\n) AS q(${names.join(", ")})`;
   const format = `(FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\u0001')`;
   const range = `LIMIT ${source.limitRows} OFFSET ${source.offsetRows}`;
   return `COPY (${select} ${range}) TO ${quoteText(source.path)} ${format}`;
@@ -30,6 +33,7 @@ export interface CopySource {
   readonly limitRows: number;
   readonly offsetRows: number;
   readonly path: string;
+  readonly form: ResultForm;
 }
 
 /** False where a column has a type for which there is no expression: then values go one by one. */
@@ -68,18 +72,33 @@ function timestampExpression(column: string): string {
   return `CASE WHEN ${micros} % 1000 = 0 THEN ${format("%g")} ELSE ${format("%f")} END`;
 }
 
+/** The row as it stands inside a JSON string: as a literal, without its quotes. */
+function literalExpression(row: string): string {
+  const literal = `to_json(${row}::VARCHAR)::VARCHAR`;
+  return `substring(${literal}, 2, length(${literal}) - 2)`;
+}
+
+const heads: Readonly<Record<ResultForm, string>> = { text: "[", literal: '"[' };
+const tails: Readonly<Record<ResultForm, string>> = { text: "]", literal: ']"' };
+
+/** The bytes that a result takes whose lines have `bytes` bytes, and where the lines lie in it. */
+export function resultRoom(bytes: number, form: ResultForm): { readonly size: number; readonly linesStart: number } {
+  const linesStart = heads[form].length;
+  // The tail begins at the last line feed, if there is a line.
+  return { size: linesStart + Math.max(bytes - 1, 0) + tails[form].length, linesStart };
+}
+
 /**
- * The array out of the lines in `body[1..]`, in place: `body[0]` is free, and every line ends with a line feed. At most
- * `rowsMax` lines are kept. Returns the part of `body` that is the array.
+ * The array out of its lines, in place. They lie in `body` from `linesStart` on, each with its line feed, the last one's
+ * excepted where the tail is shorter. At most `rowsMax` are kept. Returns the part of `body` that is the result.
  */
-export function linesToArray(body: Uint8Array, rows: number, rowsMax: number): Uint8Array {
-  body[0] = 0x5b;
-  if (rows === 0) {
-    body[1] = 0x5d;
-    return body.subarray(0, 2);
-  }
-  const end = rows > rowsMax ? body.lastIndexOf(0x0a, body.length - 2) : body.length - 1;
+export function linesToArray(body: Uint8Array, form: ResultForm, rows: number, rowsMax: number): Uint8Array {
+  const head = Buffer.from(heads[form]);
+  const tail = Buffer.from(tails[form]);
+  body.set(head);
+  let end = body.length - tail.length;
+  if (rows > rowsMax) end = body.lastIndexOf(0x0a, end - 1);
   for (let at = body.indexOf(0x0a); at !== -1 && at < end; at = body.indexOf(0x0a, at + 1)) body[at] = 0x2c;
-  body[end] = 0x5d;
-  return body.subarray(0, end + 1);
+  body.set(tail, end);
+  return body.subarray(0, end + tail.length);
 }

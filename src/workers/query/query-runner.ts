@@ -5,8 +5,7 @@ import type { QueryResult, QueryTable, QueryTask, QueryWorkerOptions } from "../
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { DuckDBEngine } from "./duckdb-engine.js";
 import { isFatal, isMissingFile, readFailure, toClientError } from "./duckdb-error.js";
-import { type ExecuteTask, executeStatement, givenSql, type RowsText } from "./execute-statement.js";
-import { jsonLiteral } from "./json-literal.js";
+import { type ExecuteTask, executeStatement, givenSql, type ResultRows } from "./execute-statement.js";
 import { parseStatement } from "./parse-statement.js";
 import { RunningQueries } from "./running-queries.js";
 import { viewSql } from "./table-view.js";
@@ -66,7 +65,7 @@ export class QueryRunner {
       resultFolder: this.#resultFolder,
       resultBytesMax: this.#options.resultBytesMax,
     };
-    let rows: RowsText | undefined;
+    let rows: ResultRows | undefined;
     try {
       await engine.prepareViews(connection, wanted);
       rows = await executeStatement(task, place);
@@ -77,8 +76,7 @@ export class QueryRunner {
       if (rows === undefined || running.reason !== undefined) engine.discard(connection);
       else engine.giveBack(connection);
     }
-    const body = task.form === "literal" ? jsonLiteral(rows.body) : rows.body;
-    return { kind: "rows", body, rows: rows.rows, hasMore: rows.hasMore };
+    return { kind: "rows", ...rows };
   }
 
   /** A stopped query ends with the reason, whatever DuckDB made of the interrupt. */

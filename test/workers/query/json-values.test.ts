@@ -220,6 +220,8 @@ describe("DuckDB's JSON and ours", () => {
       assert.fail(`at ${at}: copied ${copied.slice(at - 80, at + 40)}\n direct ${direct.slice(at - 80, at + 40)}`);
     }
     assert.equal((JSON.parse(copied) as unknown[]).length, count);
+    const literal = await fixture.execute(source, { form: "literal" });
+    assert.ok(textOf(literal) === JSON.stringify(copied), "the literal is the text as a JSON string");
   });
 
   test("numbers read back as they were", () => {
