@@ -47,7 +47,6 @@ export class DuckDBEngine {
       threads: String(options.threads),
       memory_limit: `${Math.floor(options.memoryBytes / 1024)}KiB`,
       temp_directory: options.spillFolder,
-      max_temp_directory_size: `${Math.floor(options.spillBytesMax / 1024)}KiB`,
       autoinstall_known_extensions: "false",
       autoload_known_extensions: "false",
       allow_community_extensions: "false",
@@ -55,6 +54,8 @@ export class DuckDBEngine {
       errors_as_json: "true",
     });
     const connection = await instance.connect();
+    // Only SET enforces it: given at the opening, 1.5.6 shows it as set and spills on.
+    await connection.run(`SET max_temp_directory_size = '${Math.floor(options.spillBytesMax / 1024)}KiB'`);
     // Files are immutable: their footers stay valid.
     await connection.run("SET GLOBAL parquet_metadata_cache = true");
     await connection.run("SET GLOBAL TimeZone = 'UTC'");
