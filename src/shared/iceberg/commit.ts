@@ -21,7 +21,7 @@ import { checkVersion } from "./invariants.js";
 import { withoutExpired, withoutUnusedSchemas } from "./snapshot.js";
 import { encodeTableMetadata, snapshotsOf, type TableMetadata } from "./table-metadata.js";
 import { commitIdProperty, lifeState, parentCommitIdProperty, type TableLifeState } from "./table-properties.js";
-import { isInChain, putVersion, readLatest, writeHint, type TableVersion } from "./version-log.js";
+import { isInChain, putVersion, readLatest, writeHint, type NewVersion, type TableVersion } from "./version-log.js";
 
 export interface Change {
   /** The same in every repetition of the same logical commit. */
@@ -66,21 +66,38 @@ export async function commit(context: CatalogContext, identity: TableIdentity, c
     if (context.nowMs() > deadlineMs) break;
     const version = base.version + 1;
     const next = { location, version, body: encodeTableMetadata(metadata), commitId: change.commitId };
-    if (await putVersion(context, next)) {
-      failpoint("commit.metadata.written");
-      if (await isInChain(context.store, next)) {
-        await writeHint(context.store, location, version);
-        failpoint("commit.hint.written");
-        return { version, metadata, outcome: "committed", delta: { baseVersion: base.version, ...built.delta } };
-      }
-      await context.store.delete(versionKey(location, version));
+    const claim = await claimVersion(context, next);
+    if (claim === "made") {
+      await writeHint(context.store, location, version);
+      failpoint("commit.hint.written");
+      return { version, metadata, outcome: "committed", delta: { baseVersion: base.version, ...built.delta } };
     }
+    if (claim === "outside the chain") await context.store.delete(versionKey(location, version));
     await context.sleep(context.random() * Math.min(waitMsMax, waitMs * attempt));
   }
   throw new MiniodbError(
     "COMMIT_CONFLICT",
     `Table "${identity.name}" changes so fast that the commit found no place in time.`,
   );
+}
+
+/**
+ * From the put on no error says "not made" any more, whatever it is: its caller would remove the files that the version
+ * may name. So all of them become STORE_UNAVAILABLE.
+ */
+async function claimVersion(
+  context: CatalogContext,
+  next: NewVersion,
+): Promise<"made" | "another's" | "outside the chain"> {
+  try {
+    if (!(await putVersion(context, next))) return "another's";
+    failpoint("commit.metadata.written");
+    return (await isInChain(context.store, next)) ? "made" : "outside the chain";
+  } catch (error) {
+    const key = versionKey(next.location, next.version);
+    const message = `It is not clear whether ${key} was written and stands.`;
+    throw new MiniodbError("STORE_UNAVAILABLE", message, { key, unclear: true }, error);
+  }
 }
 
 /** Undefined when the base was replaced and expired meanwhile, and what it names is gone. */

@@ -6,7 +6,14 @@ import type { ColumnType } from "../schema/column-type.js";
 import { keyOfUri, manifestKey, manifestListKey, type AttemptName } from "../store/store-paths.js";
 import { syncMarker, type CatalogContext } from "./catalog-context.js";
 import { checkFiles, type RowsGained } from "./invariants.js";
-import { encodeManifest, newEntry, toDataFile, type ManifestEntry, type NewDataFile } from "./manifest.js";
+import {
+  encodeManifest,
+  newEntry,
+  toDataFile,
+  withInherited,
+  type ManifestEntry,
+  type NewDataFile,
+} from "./manifest.js";
 import {
   decodeManifestList,
   describeManifest,
@@ -145,6 +152,10 @@ async function writeManifests(
     const key = manifestKey(work.name, index);
     const body = encodeManifest(entries, { schema, spec }, syncMarker(context));
     await context.store.put(key, body);
+    context.manifests.keep(
+      key,
+      entries.map((entry) => withInherited(entry, work.numbers)),
+    );
     const manifest = { uri: context.store.uri(key), bytes: body.length, specId: spec["spec-id"] };
     files.push(describeManifest(entries, manifest, work.numbers));
   }

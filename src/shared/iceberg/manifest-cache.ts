@@ -27,11 +27,12 @@ export class ManifestCache {
     }
     const inherited = { snapshotId: manifest.added_snapshot_id, sequenceNumber: manifest.sequence_number };
     const entries = decodeManifest(await store.get(key), key, inherited);
-    this.#keep(key, entries);
+    this.keep(key, entries);
     return entries;
   }
 
-  #keep(key: string, entries: readonly ManifestEntry[]): void {
+  /** Takes what a commit has just written, with all inherited values filled in; the next commit reads it. */
+  keep(key: string, entries: readonly ManifestEntry[]): void {
     if (this.#manifests.has(key)) return;
     this.#manifests.set(key, entries);
     this.#entries += entries.length;

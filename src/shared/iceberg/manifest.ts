@@ -22,7 +22,7 @@ export type EntryStatus = (typeof entryStatus)[keyof typeof entryStatus];
 export interface NewDataFile extends DataFile {
   /** Bytes in the file by field id, where the writer knows them. */
   readonly columnBytes?: Readonly<Record<number, number>>;
-  /** True when the rows are in the table's sort order (ascending, nulls first). */
+  /** True when the rows are in the table's sort order (ascending, nulls last). */
   readonly isSorted?: boolean;
 }
 
@@ -193,17 +193,24 @@ export function decodeManifest(bytes: Uint8Array, name: string, inherited: Inher
         `Manifest ${name} lists ${file.file_path}, which is no data file of a day of this warehouse.`,
       );
     }
-    const isAdded = status === entryStatus.added;
-    return {
-      status,
-      snapshotId: snapshot_id ?? inherited.snapshotId,
-      sequenceNumber: sequence_number ?? (isAdded ? inherited.sequenceNumber : null),
-      fileSequenceNumber: file_sequence_number ?? (isAdded ? inherited.sequenceNumber : null),
-      key,
-      day,
-      file,
+    const stated = {
+      snapshotId: snapshot_id,
+      sequenceNumber: sequence_number,
+      fileSequenceNumber: file_sequence_number,
     };
+    return withInherited({ status, ...stated, key, day, file }, inherited);
   });
+}
+
+/** The entry as a reader of its manifest sees it. */
+export function withInherited(entry: ManifestEntry, inherited: InheritedValues): ManifestEntry {
+  const sequenceNumber = entry.status === entryStatus.added ? inherited.sequenceNumber : null;
+  return {
+    ...entry,
+    snapshotId: entry.snapshotId ?? inherited.snapshotId,
+    sequenceNumber: entry.sequenceNumber ?? sequenceNumber,
+    fileSequenceNumber: entry.fileSequenceNumber ?? sequenceNumber,
+  };
 }
 
 function byFieldId(pairs: readonly Pair<Buffer>[] | null): Map<number, Buffer> {

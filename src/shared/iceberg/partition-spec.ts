@@ -44,15 +44,12 @@ export function daySpec(schema: TableSchema): PartitionSpec {
   };
 }
 
-/** Order 0 is "unsorted" by the specification. */
-export const unsortedOrder: SortOrder = { "order-id": 0, fields: [] };
-
-/** Ascending by these columns (default `timestamp`), nulls first; columns that the table does not have yet are left out. */
+/** Ascending by these columns (default `timestamp`), nulls last; columns that the table does not have yet are left out. */
 export function sortOrder(orderId: number, schema: TableSchema, columns: readonly string[] | undefined): SortOrder {
   const fields = (columns ?? [timestampColumn]).flatMap((name): SortField[] => {
     const column = columnByName(schema, name);
     if (column === undefined) return [];
-    return [{ transform: "identity", "source-id": column.fieldId, direction: "asc", "null-order": "nulls-first" }];
+    return [{ transform: "identity", "source-id": column.fieldId, direction: "asc", "null-order": "nulls-last" }];
   });
   return { "order-id": orderId, fields };
 }

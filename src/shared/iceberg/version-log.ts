@@ -2,7 +2,6 @@
  * The versions of a table: `v<N>.metadata.json`, each made by put-if-absent and never changed. The highest one is the
  * table. It is found by listing, never by the hint alone, which only helps other readers.
  */
-import { MiniodbError } from "../errors.js";
 import { limits } from "../limits.js";
 import { ObjectNotFound, type ObjectEntry, type ObjectStore } from "../store/object-store.js";
 import { parseVersionKey, versionHintKey, versionKey, versionPrefix } from "../store/store-paths.js";
@@ -67,7 +66,7 @@ export interface NewVersion {
 /**
  * Claims a version number; true when the version is ours and durable, false when it is another's. A put that fails
  * without a clear answer is repeated with the same bytes: "taken" then means either, and reading back tells which.
- * Throws STORE_UNAVAILABLE when it stays unclear: the commit may still come to be.
+ * When it throws, that stayed unclear: the commit may still come to be.
  */
 export async function putVersion(context: CatalogContext, next: NewVersion): Promise<boolean> {
   const { store } = context;
@@ -79,7 +78,7 @@ export async function putVersion(context: CatalogContext, next: NewVersion): Pro
     } catch (error) {
       if (error instanceof ObjectNotFound) return false;
       if (!isStoreFailure(error)) throw error;
-      if (attempt === limits.putAttemptsMax) throw unclear(key, error);
+      if (attempt === limits.putAttemptsMax) throw error;
       await context.sleep(context.random() * Math.min(unclearWaitMsMax, unclearWaitMs * 2 ** attempt));
     }
   }
@@ -114,9 +113,4 @@ export async function writeHint(store: ObjectStore, location: string, version: n
 async function isOurs(store: ObjectStore, next: NewVersion): Promise<boolean> {
   const { metadata } = await readVersion(store, next.location, next.version);
   return metadata.properties[commitIdProperty] === next.commitId;
-}
-
-function unclear(key: string, cause: unknown): MiniodbError {
-  const message = `The store gave no clear answer whether ${key} was written.`;
-  return new MiniodbError("STORE_UNAVAILABLE", message, { key, unclear: true }, cause);
 }

@@ -17,5 +17,16 @@ export function assertKey(key: string): void {
 
 /** Order of keys, by their UTF-8 bytes: what S3 lists by, and not what `<` on strings does beyond U+FFFF. */
 export function compareKeys(left: string, right: string): number {
-  return Buffer.compare(Buffer.from(left), Buffer.from(right));
+  const length = Math.min(left.length, right.length);
+  for (let index = 0; index < length; index++) {
+    const difference = rankOf(left.charCodeAt(index)) - rankOf(right.charCodeAt(index));
+    if (difference !== 0) return difference;
+  }
+  return left.length - right.length;
+}
+
+/** Surrogates stand for the code points above U+FFFF, and so come after U+E000 to U+FFFF. */
+function rankOf(codeUnit: number): number {
+  if (codeUnit < 0xd800) return codeUnit;
+  return codeUnit < 0xe000 ? codeUnit + 0x2000 : codeUnit - 0x800;
 }

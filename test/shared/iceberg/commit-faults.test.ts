@@ -7,7 +7,7 @@ import { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
 import { listVersions } from "../../../src/shared/iceberg/version-log.js";
 import type { TableIdentity } from "../../../src/shared/messages.js";
 import { FaultyStore, randomFaults, type FaultPlan } from "../../../src/shared/store/faulty-store.js";
-import type { ObjectStore } from "../../../src/shared/store/object-store.js";
+import { ObjectNotFound, type ObjectStore } from "../../../src/shared/store/object-store.js";
 import { RetryingStore } from "../../../src/shared/store/retrying-store.js";
 import { parseVersionKey, versionKey } from "../../../src/shared/store/store-paths.js";
 import { seededRandom } from "../../harness/seeded-random.js";
@@ -74,6 +74,31 @@ describe("a commit whose put is unclear", () => {
       assert.equal((await catalog.loadTable(identity)).files.length, 1);
     }),
   );
+
+  for (const [what, operation, error] of [
+    ["the list that looks for the version fails", "list", new Error("by plan")],
+    ["the store then denies an object that it listed", "list", new ObjectNotFound("v9")],
+    ["something breaks in us", "list", new TypeError("by mistake")],
+  ] as const) {
+    test(
+      `never counts as not made after its put: ${what}`,
+      withTable(25, async ({ store, context, identity, ...warehouse }) => {
+        let isPut = false;
+        const faulty = new FaultyStore(store, (called, key) => {
+          if (isPut && called === operation) throw error;
+          if (isVersionPut(called, key)) isPut = true;
+          return undefined;
+        });
+        const catalog = new TableCatalog(faulty, context({ store: faulty }));
+        const file = await putSampleFile({ ...warehouse, store, context }, identity, { rows: 10 });
+        const request = append([file], 0, { commitId: "mine" });
+        const failure = await rejectsWith(catalog.commitAppend(identity, request), "STORE_UNAVAILABLE");
+        assert.equal(failure.details["unclear"], true);
+        faulty.plan = () => undefined;
+        assert.equal((await catalog.commitAppend(identity, request)).outcome, "already-committed");
+      }),
+    );
+  }
 
   test(
     "was another's when the number is taken by another",
