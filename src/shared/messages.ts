@@ -37,7 +37,7 @@ export interface DataFile {
   readonly rows: number;
   /** Days since 1970-01-01 of `timestamp`: the partition. */
   readonly day: number;
-  /** By field id; only columns with a known bound. Strings are cut to 16 bytes with Iceberg's rules. */
+  /** By field id; only columns with a known bound. Strings are cut to 16 code points with Iceberg's rules, and ordered by their UTF-8 bytes. */
   readonly bounds: Readonly<Record<number, ColumnBounds>>;
   /** Field ids that have a column in this file. */
   readonly fieldIds: readonly number[];
