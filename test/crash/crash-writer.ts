@@ -61,7 +61,9 @@ export class CrashWriter {
     for (const table of this.#options.tables) {
       const batches = this.#sent.filter((batch) => batch.table === table);
       if (!batches.some((batch) => batch.isAcknowledged)) continue;
-      const rows = await this.#client.query<{ id: string; n: number }>(`select id, count(*) as n from ${table} group by id`);
+      const rows = await this.#client.query<{ id: string; n: number }>(
+        `select id, count(*) as n from ${table} group by id`,
+      );
       const counts = new Map(rows.map(({ id, n }) => [id, n]));
       for (const batch of batches) {
         const found = batch.ids.map((id) => counts.get(id) ?? 0);

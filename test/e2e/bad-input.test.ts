@@ -12,7 +12,9 @@ describe("bad input", () => {
   let client: HttpClient;
 
   before(async () => {
-    server = await ServerProcess.start({ flags: ["--http-body-bytes-max", "16777216", "--http-inflated-bytes-max", "33554432"] });
+    server = await ServerProcess.start({
+      flags: ["--http-body-bytes-max", "16777216", "--http-inflated-bytes-max", "33554432"],
+    });
     client = new HttpClient(() => server.url);
     await client.write("good", [{ v: 1 }]);
   });
@@ -35,11 +37,36 @@ describe("bad input", () => {
     await expectCode(rowsPath, { body: "[".repeat(10_000_000), headers: json }, 400, "INVALID_BODY");
     await expectCode(rowsPath, { body: '[{"v":1},{"v":', headers: json }, 400, "INVALID_BODY");
     await expectCode(rowsPath, { body: '{"v":1', headers: ndjson }, 400, "ROW_REJECTED");
-    await expectCode(rowsPath, { body: new Uint8Array([0x93, 1, 2]), headers: { "content-type": "application/msgpack" } }, 400, "INVALID_BODY");
-    await expectCode(rowsPath, { body: "v\n", headers: { "content-type": "application/vnd.apache.arrow.stream" } }, 400, "INVALID_BODY");
-    await expectCode(rowsPath, { body: "nonsense", headers: { ...ndjson, "content-encoding": "gzip" } }, 400, "INVALID_BODY");
-    await expectCode(rowsPath, { body: "{}", headers: { ...ndjson, "content-encoding": "br" } }, 415, "UNSUPPORTED_MEDIA_TYPE");
-    await expectCode(rowsPath, { body: "{}", headers: { "content-type": "text/plain" } }, 415, "UNSUPPORTED_MEDIA_TYPE");
+    await expectCode(
+      rowsPath,
+      { body: new Uint8Array([0x93, 1, 2]), headers: { "content-type": "application/msgpack" } },
+      400,
+      "INVALID_BODY",
+    );
+    await expectCode(
+      rowsPath,
+      { body: "v\n", headers: { "content-type": "application/vnd.apache.arrow.stream" } },
+      400,
+      "INVALID_BODY",
+    );
+    await expectCode(
+      rowsPath,
+      { body: "nonsense", headers: { ...ndjson, "content-encoding": "gzip" } },
+      400,
+      "INVALID_BODY",
+    );
+    await expectCode(
+      rowsPath,
+      { body: "{}", headers: { ...ndjson, "content-encoding": "br" } },
+      415,
+      "UNSUPPORTED_MEDIA_TYPE",
+    );
+    await expectCode(
+      rowsPath,
+      { body: "{}", headers: { "content-type": "text/plain" } },
+      415,
+      "UNSUPPORTED_MEDIA_TYPE",
+    );
     await expectCode(rowsPath, { body: "{}" }, 415, "UNSUPPORTED_MEDIA_TYPE");
     await expectCode(rowsPath, { body: "x".repeat(17_000_000), headers: ndjson }, 413, "BODY_TOO_LARGE");
   });
@@ -60,7 +87,7 @@ describe("bad input", () => {
       '{"v":2,"timestamp":"2026-02-30T00:00:00Z"}',
       '{"id":"white space"}',
       '{"":1}',
-      '[1,2]',
+      "[1,2]",
       '{"v":2,"t":"a\\u0000b"}',
       '{"v":2} {"v":3}',
       '{"v":4}',
@@ -78,9 +105,19 @@ describe("bad input", () => {
       await expectCode(`/v1/tables/${table}/rows`, { body: "{}", headers: ndjson }, 400, "INVALID_REQUEST");
     }
     await expectCode(`${rowsPath}?durability=never`, { body: "{}", headers: ndjson }, 400, "INVALID_REQUEST");
-    await expectCode(rowsPath, { body: "{}", headers: { ...ndjson, "idempotency-key": "k".repeat(256) } }, 400, "INVALID_REQUEST");
+    await expectCode(
+      rowsPath,
+      { body: "{}", headers: { ...ndjson, "idempotency-key": "k".repeat(256) } },
+      400,
+      "INVALID_REQUEST",
+    );
     await expectCode("/v1/tables", { body: '{"table_name":5}', headers: json }, 400, "INVALID_REQUEST");
-    await expectCode("/v1/tables", { body: '{"table_name":"t","config":{"id_strategy":"x"}}', headers: json }, 400, "INVALID_REQUEST");
+    await expectCode(
+      "/v1/tables",
+      { body: '{"table_name":"t","config":{"id_strategy":"x"}}', headers: json },
+      400,
+      "INVALID_REQUEST",
+    );
     await expectCode("/v1/tables", { body: "[]", headers: json }, 400, "INVALID_BODY");
     await expectCode("/v1/nothing", { method: "GET" }, 404, "NOT_FOUND");
     await expectCode(rowsPath, { method: "GET" }, 405, "METHOD_NOT_ALLOWED");
@@ -89,7 +126,15 @@ describe("bad input", () => {
   });
 
   test("one-row requests", async () => {
-    for (const body of ["", "{}", "[]", '{"table":"t"}', '{"table":"t","id":"a","payload":5}', '{"table":"../x","id":"a","payload":{}}', "{"]) {
+    for (const body of [
+      "",
+      "{}",
+      "[]",
+      '{"table":"t"}',
+      '{"table":"t","id":"a","payload":5}',
+      '{"table":"../x","id":"a","payload":{}}',
+      "{",
+    ]) {
       const reply = await client.send("/v1/data", { body, headers: json });
       assert.equal(reply.status, 400, `${body}: ${JSON.stringify(reply.body)}`);
     }

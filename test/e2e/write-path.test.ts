@@ -21,9 +21,11 @@ describe("the write path", () => {
   test("every format brings the same rows", async () => {
     const rows = [
       { timestamp: "2026-11-22T10:00:00.000Z", id: "a", host: "h1", usage: 1.5, count: 9007199254740993n },
-      { timestamp: "2026-11-22T10:00:01.000Z", id: "b", host: "ü\"2", usage: -2.25, count: -1n },
+      { timestamp: "2026-11-22T10:00:01.000Z", id: "b", host: 'ü"2', usage: -2.25, count: -1n },
     ];
-    const json = rows.map((row) => JSON.stringify(row, (_, value: unknown) => (typeof value === "bigint" ? "#" : value)));
+    const json = rows.map((row) =>
+      JSON.stringify(row, (_, value: unknown) => (typeof value === "bigint" ? "#" : value)),
+    );
     const lines = json.map((line, index) => line.replace('"#"', String(rows[index]?.count)));
     const columns = {
       timestamp: rows.map((row) => row.timestamp),
@@ -35,7 +37,11 @@ describe("the write path", () => {
     const csv = `timestamp,id,host,usage,count\n${rows
       .map((row) => `${row.timestamp},${row.id},"${row.host.replaceAll('"', '""')}",${row.usage},${row.count}`)
       .join("\n")}\n`;
-    const arrow = tableFromArrays({ ...columns, usage: Float64Array.from(columns.usage), count: BigInt64Array.from(columns.count) });
+    const arrow = tableFromArrays({
+      ...columns,
+      usage: Float64Array.from(columns.usage),
+      count: BigInt64Array.from(columns.count),
+    });
     const bodies: Record<string, readonly [string, string | Uint8Array]> = {
       ndjson: ["application/x-ndjson", lines.join("\n")],
       json_array: ["application/json", `[${lines.join(",")}]`],
@@ -75,7 +81,14 @@ describe("the write path", () => {
   });
 
   test("a batch's account names every rejected row; the others are in", async () => {
-    const lines = ['{"v":1}', '{"v":"text"}', "not json", '{"v":3,"timestamp":"never"}', '{"v":9223372036854775808}', '{"v":5}'];
+    const lines = [
+      '{"v":1}',
+      '{"v":"text"}',
+      "not json",
+      '{"v":3,"timestamp":"never"}',
+      '{"v":9223372036854775808}',
+      '{"v":5}',
+    ];
     const reply = await client.send("/v1/tables/account/rows", {
       body: lines.join("\n"),
       headers: { "content-type": "application/x-ndjson" },
@@ -110,7 +123,8 @@ describe("the write path", () => {
   });
 
   test("a batch id counts once, also when its repeats run at the same time", async () => {
-    const send = (): Promise<WriteReply> => client.write("once", [{ v: 1 }, { v: 2 }], { "idempotency-key": "batch-1" });
+    const send = (): Promise<WriteReply> =>
+      client.write("once", [{ v: 1 }, { v: 2 }], { "idempotency-key": "batch-1" });
     const replies = await Promise.all(Array.from({ length: 20 }, send));
     assert.equal(await client.count("once"), 2);
     assert.equal(new Set(replies.map((reply) => reply.sequence)).size, 1);
@@ -151,12 +165,19 @@ describe("the write path", () => {
     assert.equal(refused.status, 400);
     const dot = sequence.indexOf(".");
     const future = sequence.slice(0, dot + 1) + "zzzz";
-    const late = await client.sendJson("/v1/query", { sql: "select v from tokens", min_sequence: future, timeout_ms: 100 });
+    const late = await client.sendJson("/v1/query", {
+      sql: "select v from tokens",
+      min_sequence: future,
+      timeout_ms: 100,
+    });
     assert.equal(late.status, 504);
   });
 
   test("tables are created, listed, described, flushed and dropped", async () => {
-    const create = await client.sendJson("/v1/tables", { table_name: "made", config: { id_strategy: "uuid", buffer_size: 10 } });
+    const create = await client.sendJson("/v1/tables", {
+      table_name: "made",
+      config: { id_strategy: "uuid", buffer_size: 10 },
+    });
     assert.equal(create.status, 200, JSON.stringify(create.body));
     assert.equal((await client.sendJson("/v1/tables", { table_name: "Made" })).status, 409);
     assert.equal((await client.sendJson("/v1/tables", { table_name: "MADE", if_not_exists: true })).status, 200);
@@ -166,7 +187,9 @@ describe("the write path", () => {
     assert.match(row?.id ?? "", /^[0-9a-f-]{36}$/);
     assert.equal((await client.send("/v1/tables/made/flush", { method: "POST" })).status, 200);
     const described = await client.send("/v1/tables/made");
-    const { table_info: info } = described.body as { table_info: { stats: { record_count: number; file_count: number } } };
+    const { table_info: info } = described.body as {
+      table_info: { stats: { record_count: number; file_count: number } };
+    };
     assert.deepEqual([info.stats.record_count, info.stats.file_count], [1, 1]);
     const list = await client.send("/v1/tables?pattern=mad*");
     assert.equal((list.body as { total: number }).total, 1);
@@ -180,7 +203,10 @@ describe("the write path", () => {
 
   test("a large body does not hold up other tables, and is one batch", async () => {
     const rows = Array.from({ length: 60_000 }, (_, v) => `{"v":${v},"text":"${"x".repeat(80)}"}`).join("\n");
-    const large = client.send("/v1/tables/large/rows", { body: rows, headers: { "content-type": "application/x-ndjson" } });
+    const large = client.send("/v1/tables/large/rows", {
+      body: rows,
+      headers: { "content-type": "application/x-ndjson" },
+    });
     const behind = client.write("large", [{ v: -1 }]);
     const beside = client.write("beside", [{ v: 1 }]);
     const replies = await Promise.all([large, behind, beside]);

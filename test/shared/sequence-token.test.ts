@@ -13,7 +13,14 @@ test("a token carries stream, table and sequence", () => {
 });
 
 test("anything else is refused", () => {
-  for (const text of ["", ".", "abc.1", `${tokenPrefix(stream, tableUuid)}`, `${tokenPrefix(stream, tableUuid)}-1`, "x".repeat(100)]) {
+  for (const text of [
+    "",
+    ".",
+    "abc.1",
+    `${tokenPrefix(stream, tableUuid)}`,
+    `${tokenPrefix(stream, tableUuid)}-1`,
+    "x".repeat(100),
+  ]) {
     assert.throws(() => parseToken(text), { code: "INVALID_REQUEST" }, text);
   }
 });

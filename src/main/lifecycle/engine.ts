@@ -147,7 +147,10 @@ export class Engine {
   onWorkerDied(link: IngestLink, error: unknown): void {
     this.#parts.log.error({ err: error, worker: link.worker }, "an ingest worker died and is replaced");
     this.metrics.workerCrashed("ingest");
-    const lost = new MiniodbError("WORKER_LOST", "The thread that worked on this batch died; it may still become durable");
+    const lost = new MiniodbError(
+      "WORKER_LOST",
+      "The thread that worked on this batch died; it may still become durable",
+    );
     // What the log has let out already is answered as it should be.
     this.writes.drain();
     this.writes.failWorker(link, lost);

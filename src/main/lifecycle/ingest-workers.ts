@@ -43,7 +43,12 @@ export class IngestWorkers {
   constructor(options: IngestWorkersOptions) {
     this.#options = options;
     const { workers } = options;
-    this.#pool = new Piscina({ filename: workerUrls.ingest, name: "runIngest", minThreads: workers, maxThreads: workers });
+    this.#pool = new Piscina({
+      filename: workerUrls.ingest,
+      name: "runIngest",
+      minThreads: workers,
+      maxThreads: workers,
+    });
     for (let worker = 0; worker < workers; worker++) this.#makeLink(worker);
   }
 

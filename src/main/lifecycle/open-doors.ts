@@ -67,7 +67,10 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
   };
   const { server, fallbackReason } = await openServer(serverOptions, config.sockets.implementation);
   if (fallbackReason !== null) {
-    log.warn({ reason: fallbackReason }, "uWebSockets.js does not load here: node:http and ws serve instead, more slowly");
+    log.warn(
+      { reason: fallbackReason },
+      "uWebSockets.js does not load here: node:http and ws serve instead, more slowly",
+    );
   }
   return { server, queries };
 }

@@ -1,5 +1,10 @@
 import { MiniodbError } from "../../shared/errors.js";
-import { idStrategies, type IdStrategy, type IdValidation, type TableSettings } from "../../shared/schema/table-settings.js";
+import {
+  idStrategies,
+  type IdStrategy,
+  type IdValidation,
+  type TableSettings,
+} from "../../shared/schema/table-settings.js";
 
 /**
  * Between the original API's table config and our settings. Keys of the original come first; the others are ours.

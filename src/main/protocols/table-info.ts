@@ -16,7 +16,9 @@ export function tableInfo(entry: TableEntry): Record<string, unknown> {
       record_count: entry.rows,
       file_count: state.files.length,
       size_bytes: state.files.reduce((sum, file) => sum + file.bytes, 0),
-      ...(bounds === null ? {} : { oldest_record: protoMicros(bounds.lower), newest_record: protoMicros(bounds.upper) }),
+      ...(bounds === null
+        ? {}
+        : { oldest_record: protoMicros(bounds.lower), newest_record: protoMicros(bounds.upper) }),
     },
     columns: schema.columns.map(({ name, type, required }) => ({ name, type, required })),
   };

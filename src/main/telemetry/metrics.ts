@@ -37,23 +37,45 @@ export class Metrics {
     const registers = [this.#registry];
     const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
     const gauge = (name: string, help: string, read: () => number): void => {
-      new Gauge({ name, help, registers, collect(this: Gauge) { this.set(read()); } });
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect(this: Gauge) {
+          this.set(read());
+        },
+      });
     };
     collectDefaultMetrics({ register: this.#registry });
     const info = new Gauge({ name: "miniodb_info", help: "1, with the version.", labelNames: ["version"], registers });
     info.set({ version }, 1);
-    this.#writes = new Counter({ name: "miniodb_writes_total", help: "Batches by outcome.", labelNames: ["outcome"], registers });
+    this.#writes = new Counter({
+      name: "miniodb_writes_total",
+      help: "Batches by outcome.",
+      labelNames: ["outcome"],
+      registers,
+    });
     this.#rowsAccepted = counter("miniodb_rows_accepted_total", "Rows accepted.");
     this.#rowsRejected = counter("miniodb_rows_rejected_total", "Rows rejected, each with a reason in its reply.");
     this.#bodyBytes = counter("miniodb_write_body_bytes_total", "Bytes of write bodies as they were sent.");
-    this.#queries = new Counter({ name: "miniodb_queries_total", help: "Queries by outcome.", labelNames: ["outcome"], registers });
+    this.#queries = new Counter({
+      name: "miniodb_queries_total",
+      help: "Queries by outcome.",
+      labelNames: ["outcome"],
+      registers,
+    });
     this.#querySeconds = new Histogram({
       name: "miniodb_query_seconds",
       help: "Time of a query, its wait included.",
       buckets: latencySecondsBuckets,
       registers,
     });
-    this.#flushes = new Counter({ name: "miniodb_flushes_total", help: "Flushes by outcome.", labelNames: ["outcome"], registers });
+    this.#flushes = new Counter({
+      name: "miniodb_flushes_total",
+      help: "Flushes by outcome.",
+      labelNames: ["outcome"],
+      registers,
+    });
     this.#flushedRows = counter("miniodb_flushed_rows_total", "Rows committed to the object store.");
     this.#workerCrashes = new Counter({
       name: "miniodb_pool_crashes_total",
@@ -68,7 +90,15 @@ export class Metrics {
     gauge("miniodb_pool_requests_under_way", "Writes between admission and reply.", sources.requestsUnderWay);
     gauge("miniodb_pool_slab_used_bytes", "Shared memory held by large bodies.", sources.slabUsedBytes);
     const total = (name: string, help: string, read: () => number): void => {
-      new Counter({ name, help, registers, collect(this: Counter) { this.reset(); this.inc(read()); } });
+      new Counter({
+        name,
+        help,
+        registers,
+        collect(this: Counter) {
+          this.reset();
+          this.inc(read());
+        },
+      });
     };
     total("miniodb_wal_written_bytes_total", "Bytes of log records.", () => sources.walTotals().writtenBytes);
     total("miniodb_wal_syncs_total", "Groups that were synced.", () => sources.walTotals().syncs);

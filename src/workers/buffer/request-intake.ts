@@ -257,7 +257,15 @@ export class RequestIntake {
     }
     if (batch !== null) owner.roundBatches.add(batch.key);
     const wantsId = (request.flags & frameFlags.originalShape) !== 0;
-    owner.round.push({ requestId: request.requestId, account, memory: request.memory, batch, rowStart, rowEnd, wantsId });
+    owner.round.push({
+      requestId: request.requestId,
+      account,
+      memory: request.memory,
+      batch,
+      rowStart,
+      rowEnd,
+      wantsId,
+    });
     this.touched.add(owner);
   }
 

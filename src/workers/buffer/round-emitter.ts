@@ -56,14 +56,28 @@ export class RoundEmitter {
     const bytes = recordBytes(batch, batches);
     const block = owner.arena.reserve(bytes);
     const offset = block.used;
-    const record = { tableUuid: owner.identity.uuid, firstSequence, schemaVersion: builder.schema.version, batch, batches };
+    const record = {
+      tableUuid: owner.identity.uuid,
+      firstSequence,
+      schemaVersion: builder.schema.version,
+      batch,
+      batches,
+    };
     encodeRowsRecord(block.bytes, offset, record);
     block.used += bytes;
     const before = this.#replies.logPosition;
     this.#complete(owner, firstSequence);
     const logPosition = this.#replies.logPosition;
     this.#announce(block, { offset, length: bytes, completions: (logPosition - before) | 0 });
-    buffer.append({ block, offset, length: bytes, firstSequence, rowCount: batch.rowCount, logPosition, createdMs: nowMs });
+    buffer.append({
+      block,
+      offset,
+      length: bytes,
+      firstSequence,
+      rowCount: batch.rowCount,
+      logPosition,
+      createdMs: nowMs,
+    });
     for (const entry of batches) {
       const lastSequence = firstSequence + entry.firstRow + entry.accepted - 1;
       owner.batchIds.remember({ entry, lastSequence, logPosition });

@@ -14,7 +14,14 @@ function segments(...rows: number[]): HotSegment[] {
     const firstSequence = next;
     next += count;
     const path = `/nowhere/${firstSequence}.parquet`;
-    return new HotSegment({ path, firstSequence, lastSequence: next - 1, rows: count, bytes: 1, schema: initialSchema });
+    return new HotSegment({
+      path,
+      firstSequence,
+      lastSequence: next - 1,
+      rows: count,
+      bytes: 1,
+      schema: initialSchema,
+    });
   });
 }
 
@@ -58,7 +65,8 @@ describe("which segments are merged", () => {
       if (plan !== null) {
         const all = segments(...hot);
         const inside = all.filter(
-          ({ firstSequence, lastSequence }) => firstSequence > plan.afterSequence && lastSequence <= plan.throughSequence,
+          ({ firstSequence, lastSequence }) =>
+            firstSequence > plan.afterSequence && lastSequence <= plan.throughSequence,
         );
         const sum = inside.reduce((count, segment) => count + segment.rows, 0);
         merged += sum;

@@ -8,7 +8,13 @@ const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261122);
 
 function arenaWithBlocks(): { arena: BlockArena; blocks: Block[] } {
   const blocks: Block[] = [];
-  return { arena: new BlockArena(() => blocks.length, (block) => blocks.push(block)), blocks };
+  return {
+    arena: new BlockArena(
+      () => blocks.length,
+      (block) => blocks.push(block),
+    ),
+    blocks,
+  };
 }
 
 function appendRecord(buffer: TableBuffer, arena: BlockArena, rowCount: number, logPosition = 0): void {
@@ -40,9 +46,18 @@ describe("a table's buffer", () => {
     const { arena } = arenaWithBlocks();
     const buffer = new TableBuffer(0);
     for (const position of [1, 2, 3]) appendRecord(buffer, arena, 4, position);
-    assert.equal(buffer.visibleSequence((record) => record.logPosition <= 2), 8);
-    assert.equal(buffer.visibleSequence(() => false), 0);
-    assert.equal(buffer.visibleSequence(() => true), 12);
+    assert.equal(
+      buffer.visibleSequence((record) => record.logPosition <= 2),
+      8,
+    );
+    assert.equal(
+      buffer.visibleSequence(() => false),
+      0,
+    );
+    assert.equal(
+      buffer.visibleSequence(() => true),
+      12,
+    );
   });
 
   test("a replayed record may begin before what is wanted, or leave a gap", () => {

@@ -64,6 +64,8 @@ function decodeName(escaped: string | undefined): string {
   try {
     return decodeURIComponent(escaped ?? "");
   } catch {
-    throw new MiniodbError("INVALID_REQUEST", "The table name in the path has a broken percent escape", { field: "table" });
+    throw new MiniodbError("INVALID_REQUEST", "The table name in the path has a broken percent escape", {
+      field: "table",
+    });
   }
 }

@@ -107,7 +107,11 @@ function readSeq(value: unknown): StreamMessage["seq"] {
   return typeof value === "number" || typeof value === "string" ? value : null;
 }
 
-function readText(header: Readonly<Record<string, unknown>>, key: string, seq: StreamMessage["seq"]): string | undefined {
+function readText(
+  header: Readonly<Record<string, unknown>>,
+  key: string,
+  seq: StreamMessage["seq"],
+): string | undefined {
   const value = header[key] ?? undefined;
   if (value === undefined || typeof value === "string") return value;
   throw invalid(`${key} must be a text`, seq);
