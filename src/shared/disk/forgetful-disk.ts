@@ -172,6 +172,7 @@ export class ForgetfulDisk implements Disk {
     if (statSync(path).birthtimeMs >= this.#epochMs) this.#appendUndo(inode, 0, 0, new Uint8Array(0));
   }
 
+  /** Must come before the write: afterwards the old bytes are gone, and a kill in between would make them durable. */
   #keepUndo(path: string, inode: number, position: number, bytes: number): void {
     const size = statSync(path).size;
     const old = new Uint8Array(Math.max(0, Math.min(bytes, size - position)));

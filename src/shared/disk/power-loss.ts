@@ -71,6 +71,7 @@ function durableImage(current: Uint8Array, undo: Buffer): Uint8Array {
   return image;
 }
 
+/** One way in which a disk may have written some of the changed units: see losePower. */
 function mix(current: Uint8Array, durable: Uint8Array, random: Random): Uint8Array {
   const mode = Math.floor(random() * 5);
   if (mode === 0) return durable;
@@ -111,6 +112,7 @@ function writeInPlace(path: string, bytes: Uint8Array): void {
 type NamesLine = Extract<JournalLine, { op: "names" }>;
 type FolderLine = Extract<JournalLine, { op: "folder" }>;
 
+/** Only calls after a folder's last sync are open; a line per call, in the order in which they happened. */
 function loseNames(sideFolder: string, random: Random): number {
   const journalPath = join(sideFolder, "journal");
   if (!existsSync(journalPath)) return 0;
@@ -129,6 +131,10 @@ function loseNames(sideFolder: string, random: Random): number {
   return changed;
 }
 
+/**
+ * Folds a folder's open calls into what each name means. A call that did not take place leaves the name as it was, so
+ * a later one that did may find it so; a rename within the folder is one call, and all or nothing.
+ */
 function loseNamesOf(
   sideFolder: string,
   folder: string,

@@ -40,6 +40,7 @@ export function recordBytes(batch: ColumnBatch, batches: readonly BatchEntry[]):
   return batches.length === 0 ? bytes : bytes + batchesBytes(batches);
 }
 
+/** As encodeRowsRecord lays it out: validity, offsets, values. */
 function columnBytes(column: ColumnData, rowCount: number): number {
   let bytes = column.nullCount > 0 ? padTo8((rowCount + 7) >> 3) : 0;
   const { offsets } = column;
@@ -128,6 +129,7 @@ interface HeaderValues {
   readonly batchesOffset: number;
 }
 
+/** The WAL thread's fields are zero until it fills them in: an unsealed record never passes for one of a segment. */
 function writeHeader(view: DataView, at: number, header: HeaderValues): void {
   assert(header.length % 8 === 0 && header.length <= limits.walRecordBytesMax, "a record's length is within bounds");
   assert(header.columnCount <= 0xffff, "a record's column count fits its field");
@@ -149,6 +151,7 @@ function writeHeader(view: DataView, at: number, header: HeaderValues): void {
 /** Below this many bytes a loop is cheaper than a call of `set`. */
 const loopBytesMax = 32;
 
+/** Copies a buffer and zeros the padding behind it, so that the same rows always give the same bytes. */
 function copyPadded(target: Uint8Array, at: number, offset: number, source: Uint8Array): number {
   const { length } = source;
   const start = at + offset;

@@ -70,6 +70,7 @@ interface RecordInBytes {
   readonly header: RecordHeader;
 }
 
+/** One directory entry and its buffers, as views. The checksum vouches for the bytes; the asserts are for our own mistakes. */
 function parseColumn(record: RecordInBytes, entryOffset: number): ColumnData {
   const { bytes, view, offset, header } = record;
   const entry = offset + entryOffset;

@@ -16,7 +16,9 @@ export interface OpenWalOptions {
   readonly walBytesMax: number;
   readonly batchIdWindowMs: number;
   readonly batchIdsMax: number;
+  /** Without one, spares come from trimmed segments only. */
   readonly filler: SpareFiller | undefined;
+  /** Milliseconds since 1970; injected for the window of batch ids. */
   readonly nowMs: () => number;
 }
 
@@ -45,6 +47,7 @@ export function openWal(options: OpenWalOptions): OpenWal {
   const { batchIdWindowMs: windowMs, batchIdsMax: entriesMax } = options;
   const digests = new BatchDigests({ disk, folder, windowMs, entriesMax }, digestReport.digests);
   const spares = new SparePool({ disk, folder, segmentBytes, filler });
+  // Numbers go on after every number that a file still shows: a spare and a digest carry their segment's.
   const newestSpare = spares.open();
   const newest = report.segments.at(-1);
   const log = new SegmentLog({
@@ -62,6 +65,10 @@ export function openWal(options: OpenWalOptions): OpenWal {
   return { stream, index, log, spares, upkeep, damage: report.damage };
 }
 
+/**
+ * What each segment holds. A segment may be met first by a record of it, or, when it has none, only in the report: an
+ * empty one is indexed too, so that it is trimmed.
+ */
 function indexSegments(disk: Disk, folder: string, index: WalIndex): ReplayReport {
   const entryOf = (number: number): ReturnType<WalIndex["addSegment"]> =>
     index.segment(number) ?? index.addSegment(number, segmentPath(folder, number), 0);

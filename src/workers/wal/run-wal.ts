@@ -17,6 +17,11 @@ const retryMs = 250;
 const loadEveryMs = 1_000;
 
 /**
+ * ```
+ * ingest worker ──descriptor ring──▶ gather ─▶ seal, writev, fdatasync ─▶ gate of the gated ring ─▶ main may reply
+ *        ▲  └─blocks, by message──▶                                   └─▶ ring entries given back ─▶ worker
+ *        └──────────────────────────── doorbell ◀──────────────────────┘
+ * ```
  * The WAL thread: one long task that never returns to its event loop before `stop`. Opens the log, says `opened`, and
  * then commits what the ingest workers put into their rings.
  *
@@ -79,6 +84,10 @@ class WalThread {
     this.#finish();
   }
 
+  /**
+   * A commit first, then at most one slice of upkeep: so a busy log is trimmed too, and a commit waits for a
+   * millisecond of it at the most. `mark` stands before the polling, so that a ring in between ends the next sleep.
+   */
   #round(): void {
     this.#sleeper.mark();
     this.#readMessages();
@@ -116,6 +125,7 @@ class WalThread {
     }
   }
 
+  /** One slice of trimming; true when there is more of it. */
   #keepUp(nowMs: number): boolean {
     if (nowMs < this.#upkeepAgainMs || this.#commit.isStalled) return false;
     try {
@@ -142,6 +152,7 @@ class WalThread {
     }
   }
 
+  /** Block ids are the worker's own, so the port that a block came through says whose it is. */
   #noteBlock(block: WalBlock, worker: number): void {
     this.#sources[worker < 0 ? block.worker : worker]?.noteBlock(block);
   }
@@ -150,6 +161,10 @@ class WalThread {
     return new WalSource(link.walRing, link.gatedRing, () => this.#readMessages());
   }
 
+  /**
+   * A dead worker's descriptors and blocks are in shared memory: they are committed like any others, and only then
+   * does the new link count, so that the new worker reads all of them from the log.
+   */
   #replaceWorkers(): void {
     this.#replacements = this.#replacements.filter(({ worker, link }) => {
       if (this.#sources[worker]?.isSettled === false) return true;
@@ -188,6 +203,7 @@ class WalThread {
     }
   }
 
+  /** Main admits writes by these numbers, so a new segment is told at once. */
   #sendLoad(nowMs: number): void {
     const { index, log } = this.#wal;
     if (nowMs - this.#loadSentMs < loadEveryMs && index.count === this.#segmentsSent) return;

@@ -104,6 +104,7 @@ export class SegmentLog {
     this.#closeQuietly(active.fd);
   }
 
+  /** The first group takes the segment's first page along: one sync for both. */
   #writeGroup(active: ActiveSegment, records: readonly Uint8Array[]): void {
     const { disk } = this.#options;
     for (const record of records) sealRecord(record, 0, active.entry.number, active.end);
@@ -116,6 +117,7 @@ export class SegmentLog {
     active.headerPage = null;
   }
 
+  /** Only now may the index count on the records: upkeep trims by it. */
   #noteDurable(active: ActiveSegment, records: readonly Uint8Array[]): void {
     const { index } = this.#options;
     active.entry.end = active.end;
@@ -127,6 +129,7 @@ export class SegmentLog {
     if (active.end > active.entry.bytes) index.resizeSegment(active.entry, active.end);
   }
 
+  /** The active segment, or the next one where it has no room for `bytes`. */
   #room(bytes: number): ActiveSegment {
     const active = this.#active;
     if (active !== undefined) {

@@ -121,7 +121,17 @@ export class SegmentReader {
     return verifyRecord(this.#window, offset - this.#windowStart, this.number) ? length : 0;
   }
 
-  /** After an invalid record at `hole`: notes what it means and moves on; false at the segment's end. */
+  /**
+   * After an invalid record at `hole`: notes what it means and moves on; false at the segment's end.
+   *
+   * ```
+   * end known       hole before it: corrupt up to the next valid record; hole at it: the end
+   * end not known   a later group is there: the hole had been durable, so it is corrupt
+   *                 only records of the hole's own group: torn; they go with it, as nobody was told of them
+   *                 nothing valid: the end
+   * ```
+   * Dropping the rest of a torn group keeps the sequences of its tables without a gap.
+   */
   #resynchronise(hole: number): boolean {
     if (this.#isEndKnown) {
       if (hole >= this.#limit) return false;
@@ -158,7 +168,7 @@ export class SegmentReader {
     return this.#validAt(hole) > 0;
   }
 
-  /** Offset of the first valid record from `from` on. */
+  /** Offset of the first valid record from `from` on. Records start at multiples of 8; the magic is looked for first. */
   #findValid(from: number): number | undefined {
     let offset = from;
     while (offset + recordHeaderBytes <= this.#limit) {

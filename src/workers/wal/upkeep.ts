@@ -85,6 +85,7 @@ export class Upkeep {
     return this.#job !== undefined || this.#isDue;
   }
 
+  /** Trimming comes before copying: what is free needs no copy. */
   #nextJob(): Job | undefined {
     const { index, walBytesMax } = this.#options;
     // The newest segment stays, written or not: so no number comes back after a restart.
@@ -114,7 +115,11 @@ export class Upkeep {
     failpoint("wal.trim.removed");
   }
 
-  /** Writes the records that are still needed once more, durably, so that the segment can be trimmed. */
+  /**
+   * Writes the records that are still needed once more, durably, so that the segment can be trimmed. They keep their
+   * sequences and come late in the log; readers put them in order. Broken off, it leaves duplicates, which readers
+   * pass over. Their batch entries go along, and into the digest too: the same key twice is harmless.
+   */
   *#copyForward(segment: IndexedSegment): Job {
     const { index, log } = this.#options;
     let waiting: Uint8Array[] = [];
