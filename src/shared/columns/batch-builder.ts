@@ -45,6 +45,8 @@ export class BatchBuilder {
   rules: ColumnRules;
   /** What the row in hand did to the schema, for `abortRow`. */
   readonly #changes: SchemaChange[] = [];
+  /** By field id: columns that aborted rows had added, for the next row that adds such a one. */
+  readonly #undone = new Map<number, ColumnBuilder>();
   /** Position by name key, of `#positionsOf`. */
   #positions = new Map<string, number>();
   #positionsOf: TableSchema | null = null;
@@ -83,7 +85,9 @@ export class BatchBuilder {
     this.#change(withColumn(this.schema, name, type), index);
     this.#positions.set(nameKey(name), index);
     this.#positionsOf = this.schema;
-    this.columns.push(new ColumnBuilder(this.#columnAt(index).fieldId, type));
+    const { fieldId } = this.#columnAt(index);
+    const undone = this.#undone.get(fieldId);
+    this.columns.push(undone?.type === type ? undone : new ColumnBuilder(fieldId, type));
     return index;
   }
 
@@ -138,7 +142,7 @@ export class BatchBuilder {
     for (let change = this.#changes.at(-1); change?.row === this.rowCount; change = this.#changes.at(-1)) {
       this.#changes.pop();
       this.schema = change.schema;
-      if (change.replaced === null) this.columns.pop();
+      if (change.replaced === null) this.#takeBackColumn();
       else this.columns[change.index] = change.replaced;
     }
     this.#truncate();
@@ -182,13 +186,25 @@ export class BatchBuilder {
   reset(): void {
     this.rowCount = 0;
     this.#changes.length = 0;
+    if (this.#undone.size > 0) this.#undone.clear();
     for (const column of this.columns) column.reset();
   }
 
   /** Puts `schema` in place, and notes what `abortRow` needs to take the change at `index` back. */
   #change(schema: TableSchema, index: number): void {
-    this.#changes.push({ row: this.rowCount, schema: this.schema, index, replaced: this.columns[index] ?? null });
+    // All changes of one row name the schema before it: those in between would be a lot of memory for a wide row.
+    const last = this.#changes.at(-1);
+    const before = last?.row === this.rowCount ? last.schema : this.schema;
+    this.#changes.push({ row: this.rowCount, schema: before, index, replaced: this.columns[index] ?? null });
     this.schema = schema;
+  }
+
+  /** Rows that are rejected one like the other shall not cost a new builder for each of their columns each time. */
+  #takeBackColumn(): void {
+    const column = this.columns.pop();
+    if (column === undefined) return;
+    column.reset();
+    this.#undone.set(column.fieldId, column);
   }
 
   #truncate(): void {
@@ -202,7 +218,7 @@ export class BatchBuilder {
   }
 }
 
-/** One step of the schema, with what was there before it; `replaced` is null where the step added a column. */
+/** One step of the schema, with the schema before its row; `replaced` is null where the step added a column. */
 interface SchemaChange {
   readonly row: number;
   readonly schema: TableSchema;

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Field } from "./json-field.js";
 
-const slotsMin = 64;
+const slotsMin = 32;
 /** Other keys' hashes must not be predictable, or a client could make every lookup slow. */
 const seed = randomBytes(4).readInt32LE(0);
 
@@ -32,6 +32,7 @@ export class FieldTable {
   }
 
   clear(): void {
+    if (this.all.length === 0) return;
     this.all.length = 0;
     this.#slots = emptySlots(slotsMin);
   }
@@ -60,5 +61,5 @@ function isKey(key: Uint8Array, bytes: Uint8Array, start: number, end: number): 
 }
 
 function emptySlots(count: number): (Field | null)[] {
-  return Array.from({ length: count }, () => null);
+  return new Array<Field | null>(count).fill(null);
 }

@@ -41,7 +41,7 @@ const noMiddle = new Float64Array(0);
  * One spelling of a key, and what came behind its value the last time: the bytes from the value's end to the next value
  * (`,"cpu":`, with whatever white space the client puts there) and that next value's field. Rows of one client look
  * alike, so comparing these bytes replaces parsing them. A gap is only ever learned from text that was parsed in the same
- * place (behind a value, or at a row's start), so wherever it matches it is right.
+ * place (behind a value, or at a row's start), so wherever it matches it is right, but for white space that may follow.
  *
  * ```
  * gapBytes < 8    (word at 0 ^ head) & headMask, (word at 4 ^ tail) & tailMask     32-bit words, little-endian

@@ -60,7 +60,8 @@ const keyBytesMax = 4096;
 /** Spellings of keys (case, escapes) that are remembered, over and above the table's columns. */
 const spareSpellings = 1024;
 
-const textDecoder = new TextDecoder();
+/** A byte order mark inside of a body is a character like any other. */
+const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Whether the keys `id` and `timestamp` of a row are the system columns, or become id_2 and timestamp_2. */
 export type RowKeys = "flat" | "payload";
@@ -82,12 +83,14 @@ export class RowReader {
   readonly #fields = new FieldTable();
   readonly #rowEnd = new Field(noPlace, kindRowEnd);
   readonly #ignored = new Field(noPlace, kindIgnored, this.#rowEnd);
-  #rowStart = new Field(noPlace, kindIgnored, this.#rowEnd);
+  readonly #rowStart = new Field(noPlace, kindIgnored, this.#rowEnd);
   /** The columns `timestamp` and `id`, for keys outside of a row. */
   #systemFields: readonly Field[] = [];
   #target: DecodeTarget;
   #schema: TableSchema | null = null;
   #row = 0;
+  /** White space came behind a gap: it is longer than what was learned, and to be learned anew. */
+  #metSpace = false;
   /** What `#nextField` came to. */
   #found: Field = this.#rowEnd;
 
@@ -150,6 +153,7 @@ export class RowReader {
 
   /** Takes the row in hand, or rejects it for its faults. */
   endRow(): void {
+    if (this.#metSpace) this.#forgetGaps();
     if (this.#faults.endRow(this.#target)) this.#row++;
     else this.#afterAbort();
   }
@@ -219,6 +223,11 @@ export class RowReader {
     if (this.#source.view.getInt32(at, true) === nullWord) {
       if (this.#faults.any) this.#faults.forget(field.index);
       return at + 4;
+    }
+    const valueAt = this.scanner.skipSpace(at);
+    if (valueAt !== at) {
+      this.#metSpace = true;
+      return this.#readValue(valueAt, field);
     }
     const end = this.#values.read(at, field, this.#row);
     // A column that widened has another builder now.
@@ -322,10 +331,14 @@ export class RowReader {
    * them, and may not be led to another: its column's builder may have been exchanged.
    */
   #forgetFields(): void {
+    this.#forgetGaps();
+    this.#fields.clear();
+  }
+
+  #forgetGaps(): void {
+    this.#metSpace = false;
     for (const field of this.#fields.all) field.forget(this.#rowEnd);
     this.#ignored.forget(this.#rowEnd);
-    this.#fields.clear();
-    this.#rowStart = new Field(noPlace, kindIgnored, this.#rowEnd);
     this.#rowStart.learn(emptyRowView, 0, 2, this.#rowEnd);
   }
 }
