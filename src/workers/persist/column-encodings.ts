@@ -1,16 +1,16 @@
 import { bitAt, isText, partOfRow, type ColumnView, type TypedColumn, type TypedRows } from "./typed-rows.js";
 
 /**
- * How a column's values are laid out in Parquet before compression. What ZSTD never sees costs nothing: compiled to
- * WebAssembly it takes 10-15 ns per byte, more than any encoding. Measured per value (bench/micro/persist-encodings):
+ * How a column's values are laid out in Parquet before compression. Differences and positions in a dictionary leave ZSTD
+ * nothing to do, which is the dearest step of all; bench/micro/persist-encodings measures each column in each encoding.
  *
  * ```
- *                          PLAIN      chosen
- * sorted timestamps        120 ns     30 ns   delta         1.6 -> 1.0 bytes
- * small integers           135 ns     45 ns   delta         1.6 -> 1.4 bytes
- * names, 1,000 distinct    205 ns    120 ns   dictionary    2.2 -> 1.3 bytes
- * doubles, 10,000 distinct 140 ns     70 ns   dictionary    3.2 -> 1.9 bytes
- * uuid texts               910 ns    400 ns   delta-length 19.7 -> 18.5 bytes
+ *                             bytes, plain and ZSTD   chosen encoding       bytes without, with ZSTD
+ * sorted timestamps           1.1                     delta                 0.7   0.6
+ * small integers              1.6                     delta                 1.4   1.4
+ * texts, 1,000 distinct       2.1                     dictionary            1.4   1.3
+ * doubles, 10,000 distinct    3.2                     dictionary            2.4   2.0
+ * uuid texts                  19.7                    delta-length         36    18.5
  * ```
  */
 export type ColumnEncoding = "plain" | "dictionary" | "delta" | "delta-length";

@@ -51,13 +51,20 @@ export class TextDictionary {
   #find(view: DataView, start: number, end: number, hash: number): number {
     const slots = this.#slots;
     const hashes = this.#hashes;
+    const starts = this.#starts.values;
+    const lengths = this.#lengths.values;
+    const known = this.#known;
     const mask = slots.length - 1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const position = (slots[slot] as number) - 1;
       if (position < 0) return ~slot;
-      if (hashes[slot] !== hash || this.#lengths.values[position] !== end - start) continue;
-      const place = { start, end, other: this.#starts.values[position] as number };
-      if (equalText(view, this.#known, place)) return position;
+      if (hashes[slot] !== hash || lengths[position] !== end - start) continue;
+      let at = start;
+      let other = starts[position] as number;
+      for (; at + 4 <= end && view.getInt32(at, true) === known.getInt32(other, true); at += 4) other += 4;
+      // A difference among four bytes is found again here.
+      for (; at < end && view.getUint8(at) === known.getUint8(other); at++) other++;
+      if (at === end) return position;
     }
   }
 
@@ -101,21 +108,6 @@ function hashText(view: DataView, start: number, end: number): number {
   }
   for (; at < end; at++) hash = Math.imul(hash ^ view.getUint8(at), 0x0100_0193);
   return hash ^ (hash >>> 13);
-}
-
-interface TextPlace {
-  readonly start: number;
-  readonly end: number;
-  readonly other: number;
-}
-
-/** Compares bytes [start, end) of one memory with as many of another, from `other` on. */
-function equalText(view: DataView, known: DataView, { start, end, other }: TextPlace): boolean {
-  let at = start;
-  let from = other;
-  for (; at + 4 <= end; at += 4, from += 4) if (view.getInt32(at, true) !== known.getInt32(from, true)) return false;
-  for (; at < end; at++, from++) if (view.getUint8(at) !== known.getUint8(from)) return false;
-  return true;
 }
 
 /** 64-bit values, [lo, hi] words each. */

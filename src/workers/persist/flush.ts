@@ -16,6 +16,7 @@ import { checkStop, putFile, temporaryPath, type PersistContext } from "./persis
 import { replaceFields, type Replacement } from "./replace-fields.js";
 import { rowsInRange } from "./row-source.js";
 import { sortRows, type DayRows, type SortedRows } from "./sort-rows.js";
+import { giveBackMemory } from "./spare-memory.js";
 import { typeRows, type TypedRows } from "./typed-rows.js";
 
 /**
@@ -80,25 +81,42 @@ async function writeDays(context: PersistContext, work: DaysToWrite): Promise<vo
   const format = flushFormat(sorted.rows);
   const isSorted = isInSortOrder(sorted, sortOrder);
   const { partitionsPerRound } = context;
-  for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
-    const files: LocalFile[] = [];
-    try {
-      for (const day of sorted.days.slice(start, start + partitionsPerRound)) {
-        checkStop(context);
-        files.push(await writeDay(context, { day, sorted, format }));
-        failpoint("flush.file.written");
-      }
-      for (const { path, ...file } of files) {
-        checkStop(context);
-        const createdMs = context.nowMs();
-        const key = dataFileKey(work.identity.location, { day: file.day, createdMs, uuid: randomUUID() });
-        await putFile(context, key, path);
-        work.onFile({ ...file, key, isSorted });
-        failpoint("flush.file.stored");
-      }
-    } finally {
-      for (const { path } of files) rmSync(path, { force: true });
+  try {
+    for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
+      const days = sorted.days.slice(start, start + partitionsPerRound);
+      await writeRound(context, { ...work, days, sorted, format, isSorted });
     }
+  } finally {
+    if (sorted.memory !== null) giveBackMemory(sorted.memory);
+  }
+}
+
+interface Round extends DaysToWrite {
+  readonly days: readonly DayRows[];
+  readonly sorted: SortedRows;
+  readonly format: ParquetFormat;
+  readonly isSorted: boolean;
+}
+
+async function writeRound(context: PersistContext, round: Round): Promise<void> {
+  const { days, sorted, format, isSorted, identity } = round;
+  const files: LocalFile[] = [];
+  try {
+    for (const day of days) {
+      checkStop(context);
+      files.push(await writeDay(context, { day, sorted, format }));
+      failpoint("flush.file.written");
+    }
+    for (const { path, ...file } of files) {
+      checkStop(context);
+      const createdMs = context.nowMs();
+      const key = dataFileKey(identity.location, { day: file.day, createdMs, uuid: randomUUID() });
+      await putFile(context, key, path);
+      round.onFile({ ...file, key, isSorted });
+      failpoint("flush.file.stored");
+    }
+  } finally {
+    for (const { path } of files) rmSync(path, { force: true });
   }
 }
 

@@ -192,6 +192,21 @@ function pickOffsets(offsets: Int32Array, rows: Uint32Array, out: Int32Array, by
   return rows.length;
 }
 
+/** Bytes of text that the selection holds of this column. */
+export function textBytes(column: TypedColumn, selection: Selection): number {
+  let bytes = 0;
+  if ("rows" in selection) {
+    const { offsets } = column.views[0] as ColumnView;
+    for (const row of selection.rows) bytes += (offsets[row + 1] as number) - (offsets[row] as number);
+    return bytes;
+  }
+  for (const { part, row, length } of selection.pieces) {
+    const view = column.views[part] ?? null;
+    if (view !== null) bytes += (view.offsets[row + length] as number) - (view.offsets[row] as number);
+  }
+  return bytes;
+}
+
 /** Short texts are copied byte by byte: a call of `set` costs as much as about this many bytes. */
 const shortTextBytes = 32;
 

@@ -18,6 +18,8 @@ export interface SortedRows {
   readonly order: Uint32Array | null;
   /** Ascending by day. */
   readonly days: readonly DayRows[];
+  /** What `rows` lie in where they were copied, to be given back when they are done with (spare-memory.ts). */
+  readonly memory: ArrayBuffer | null;
 }
 
 /**
@@ -29,9 +31,9 @@ export function sortRows(rows: TypedRows, sortOrder: readonly string[]): SortedR
   const wanted = sortOrder.length === 0 ? [timestamps.column.name] : sortOrder;
   const isTimestampFirst = nameKey(wanted[0] as string) === nameKey(timestamps.column.name);
   if (isTimestampFirst && wanted.length === 1 && isAscending(rows, timestamps)) {
-    return { rows, order: null, days: daysOf(rows, null) };
+    return { rows, order: null, days: daysOf(rows, null), memory: null };
   }
-  const flat = flatten(rows);
+  const { rows: flat, memory } = flatten(rows);
   let order = new Uint32Array(rows.rowCount);
   for (let row = 0; row < order.length; row++) order[row] = row;
   // Least significant first: each pass is stable, so that earlier passes decide between equals.
@@ -43,7 +45,7 @@ export function sortRows(rows: TypedRows, sortOrder: readonly string[]): SortedR
   if (!isTimestampFirst) {
     order = sortByKeys(order, dayKeysOf(timestampsOf(flat).views[0] as ColumnView, rows.rowCount));
   }
-  return { rows: flat, order, days: daysOf(flat, order) };
+  return { rows: flat, order, days: daysOf(flat, order), memory };
 }
 
 function timestampsOf(rows: TypedRows): TypedColumn {
