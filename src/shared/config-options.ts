@@ -254,6 +254,37 @@ export const options = {
   "query.rowsMax": integer({ default: 1_000_000, min: 1, max: 100_000_000, help: "Most rows of one result." }),
   "query.resultBytesMax": integer({ default: 256 * mib, min: kib, max: 2 * gib - 1, help: "Largest result as sent." }),
 
+  "compaction.intervalMs": integer({
+    default: 30 * second,
+    min: 100,
+    max: day,
+    help: "Time between two looks for small files to merge.",
+  }),
+  "compaction.smallFilesMin": integer({
+    default: 16,
+    min: 2,
+    max: 100_000,
+    help: "Small files of one day that start a merge.",
+  }),
+  "compaction.smallFileBytes": integer({
+    default: 32 * mib,
+    min: kib,
+    max: 4 * gib,
+    help: "Files below this size are small.",
+  }),
+  "compaction.targetBytes": integer({
+    default: 256 * mib,
+    min: kib,
+    max: 4 * gib,
+    help: "Most bytes that one merge reads.",
+  }),
+  "compaction.memoryBytes": integer({
+    default: 512 * mib,
+    min: 64 * mib,
+    max: 64 * gib,
+    help: "Memory of a merge; above it DuckDB spills.",
+  }),
+
   "snapshots.keep": integer({ default: 20, min: 1, max: 10_000, help: "Snapshots of a table that are kept at least." }),
   "snapshots.maxAgeMs": integer({
     default: 5 * day,

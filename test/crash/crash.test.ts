@@ -30,7 +30,10 @@ const flags = [
   ["--seal-hot-segments-max", "2"],
   ["--snapshots-keep", "2"],
   ["--snapshots-max-age-ms", "0"],
+  ["--compaction-interval-ms", "500"],
+  ["--compaction-small-files-min", "4"],
   ["--garbage-interval-ms", "1000"],
+  ["--garbage-grace-ms", "20000"],
 ].flat();
 
 describe("kill -9", () => {

@@ -76,7 +76,7 @@ export class Engine {
     this.flushes = new FlushCoordinator({
       limits: config.flush,
       records: this.#records,
-      pool: pools.slow,
+      pool: pools.flush,
       onFlushed: (entry, sequence) => this.#onFlushed(entry, sequence),
       onError: (doing, error) => {
         this.metrics.flushed("failed", 0);
@@ -102,7 +102,13 @@ export class Engine {
     });
     const { readableUrl } = pools;
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, readableUrl });
-    this.#upkeep = new Upkeep({ config, registry: this.registry, pool: pools.slow, onError });
+    this.#upkeep = new Upkeep({
+      config,
+      registry: this.registry,
+      pool: pools.background,
+      onCompacted: (files) => this.metrics.compacted(files),
+      onError,
+    });
     this.metrics = this.#openMetrics();
   }
 

@@ -21,11 +21,16 @@ import { workerUrls } from "./worker-urls.js";
 type Done<Kind extends PersistResult["kind"]> = Extract<PersistResult, { kind: Kind }>;
 type WithoutKind<Task> = Omit<Task, "kind">;
 
+/** A thread beyond the minimum ends after so long without work. */
+const idleMs = 10_000;
+
 export interface PersistPools {
   /** Short tasks that somebody waits for: hot segments, and the tables' own commits. They never wait for a flush. */
   readonly quick: PersistPool;
-  /** Long tasks: flushes, compaction, upkeep. */
-  readonly slow: PersistPool;
+  /** Flushes. */
+  readonly flush: PersistPool;
+  /** Long tasks that nobody waits for: compaction, expiry, garbage. Its thread is there only while it has work. */
+  readonly background: PersistPool;
   /** What DuckDB opens for a committed data file. */
   readonly readableUrl: (key: string) => string;
   close(): Promise<void>;
@@ -37,7 +42,7 @@ export function openPersistPools(config: Config, folder: DataFolder): PersistPoo
     store: { kind: "local", folder: folder.warehouse },
     temporaryFolder: join(folder.temp, "persist"),
     partitionsPerRound: config.flush.partitionsMax,
-    compactionMemoryBytes: config.query.memoryBytes,
+    compactionMemoryBytes: config.compaction.memoryBytes,
     catalog: {
       ...defaultCatalogOptions,
       snapshotsKeep: config.snapshots.keep,
@@ -46,15 +51,17 @@ export function openPersistPools(config: Config, folder: DataFolder): PersistPoo
     },
     stopWord,
   };
-  const quick = new PersistPool(options, 1);
-  const slow = new PersistPool(options, config.flush.workers);
+  const quick = new PersistPool(options, { min: 1, max: 1 });
+  const flush = new PersistPool(options, { min: config.flush.workers, max: config.flush.workers });
+  const background = new PersistPool(options, { min: 0, max: 1 });
   return {
     quick,
-    slow,
+    flush,
+    background,
     readableUrl: (key) => join(folder.warehouse, key),
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
-      await Promise.all([quick.close(), slow.close()]);
+      await Promise.all([quick.close(), flush.close(), background.close()]);
     },
   };
 }
@@ -66,12 +73,13 @@ export function openPersistPools(config: Config, folder: DataFolder): PersistPoo
 export class PersistPool {
   readonly #pool: Piscina<PersistTask, PersistResult>;
 
-  constructor(workerData: PersistWorkerOptions, threads: number) {
+  constructor(workerData: PersistWorkerOptions, threads: { readonly min: number; readonly max: number }) {
     this.#pool = new Piscina({
       filename: workerUrls.persist,
       name: "runPersistTask",
-      minThreads: threads,
-      maxThreads: threads,
+      minThreads: threads.min,
+      maxThreads: threads.max,
+      idleTimeout: idleMs,
       workerData,
     });
   }

@@ -35,7 +35,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const lock = await takeDataFolder(folder);
 
   const pools = openPersistPools(config, folder);
-  const loading = pools.slow.loadWarehouse();
+  const loading = pools.flush.loadWarehouse();
 
   const slab = new SlabAllocator(powerOfTwoAtMost(config.ingest.slabBytes));
   const mainBell = new MainDoorbell(() => engine?.drain());

@@ -30,6 +30,7 @@ export class Metrics {
   readonly #querySeconds: Histogram;
   readonly #flushes: Counter<"outcome">;
   readonly #flushedRows: Counter;
+  readonly #compactedFiles: Counter;
   readonly #workerCrashes: Counter<"pool">;
   #tally = newTally();
 
@@ -77,6 +78,7 @@ export class Metrics {
       registers,
     });
     this.#flushedRows = counter("miniodb_flushed_rows_total", "Rows committed to the object store.");
+    this.#compactedFiles = counter("miniodb_compacted_files_total", "Small files that were merged into larger ones.");
     this.#workerCrashes = new Counter({
       name: "miniodb_pool_crashes_total",
       help: "Worker threads that died and were replaced.",
@@ -139,6 +141,10 @@ export class Metrics {
   flushed(outcome: "ok" | "failed", rows: number): void {
     this.#flushes.inc({ outcome }, 1);
     this.#flushedRows.inc(rows);
+  }
+
+  compacted(files: number): void {
+    this.#compactedFiles.inc(files);
   }
 
   workerCrashed(pool: string): void {

@@ -1,19 +1,26 @@
 import type { Config } from "../../shared/config.js";
+import { MiniodbError } from "../../shared/errors.js";
+import type { CommitResult } from "../../shared/iceberg/commit-result.js";
+import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableRegistry } from "../catalog/table-registry.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
+import { planCompaction } from "./plan-compaction.js";
 
 export interface UpkeepOptions {
-  readonly config: Config;
+  readonly config: Pick<Config, "compaction" | "garbage" | "snapshots">;
   readonly registry: TableRegistry;
+  /** A pool of its own: a long compaction holds up no flush. */
   readonly pool: PersistPool;
+  readonly onCompacted: (files: number) => void;
   readonly onError: (doing: string, error: unknown) => void;
 }
 
-/** Slow work in the background, one thing at a time: snapshots expire, and files that nobody names are removed. */
+/** Slow work in the background, one thing at a time: small files are merged, snapshots expire, garbage goes. */
 export class Upkeep {
   readonly #options: UpkeepOptions;
-  #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | null = null;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #running: Promise<void> = Promise.resolve();
+  #queued = 0;
   #isStopped = false;
 
   constructor(options: UpkeepOptions) {
@@ -21,33 +28,61 @@ export class Upkeep {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#begin(), this.#options.config.garbage.intervalMs);
-    this.#timer.unref();
+    const { compaction, garbage } = this.#options.config;
+    this.#every(compaction.intervalMs, () => this.#compactAll());
+    this.#every(garbage.intervalMs, () => this.#collect());
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
     await this.#running;
   }
 
-  #begin(): void {
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+  #every(intervalMs: number, work: () => Promise<void>): void {
+    const timer = setInterval(() => {
+      // A slow round is not followed by the rounds that it missed.
+      if (this.#queued > 1 || this.#isStopped) return;
+      this.#queued++;
+      this.#running = this.#running.then(work).finally(() => {
+        this.#queued--;
+      });
+    }, intervalMs);
+    this.#timers.push(timer);
   }
 
-  async #run(): Promise<void> {
+  async #compactAll(): Promise<void> {
+    const { registry, config } = this.#options;
+    for (const entry of registry.all()) {
+      for (const { files } of planCompaction(entry.state.files, config.compaction)) {
+        if (this.#isStopped || entry.isDropped) return;
+        await this.#compact(entry, files);
+      }
+    }
+  }
+
+  async #compact(entry: TableEntry, files: TableEntry["state"]["files"]): Promise<void> {
+    const { pool, onCompacted, onError } = this.#options;
+    const { identity, schema, settings } = entry.state;
+    try {
+      await this.#adopt(entry, await pool.compact({ identity, schema, settings, files }));
+      onCompacted(files.length);
+    } catch (error) {
+      // A flush that rewrote one of the files was faster: the next round plans anew.
+      if (error instanceof MiniodbError && error.code === "COMMIT_CONFLICT") return;
+      if (!this.#isStopped) onError(`compacting ${entry.name}`, error);
+    }
+  }
+
+  async #collect(): Promise<void> {
     const { registry, pool, config, onError } = this.#options;
+    const { keep, maxAgeMs } = config.snapshots;
     for (const entry of registry.all()) {
       if (this.#isStopped) return;
       try {
-        const { keep, maxAgeMs } = config.snapshots;
-        const commit = await pool.expireSnapshots(entry.identity, { keep, olderThanMs: maxAgeMs });
-        const state = await pool.stateAfter(commit, () => entry.state);
-        entry.adopt(state, Math.max(entry.flushedSequence, state.positions[entry.stream] ?? 0));
+        await this.#adopt(entry, await pool.expireSnapshots(entry.identity, { keep, olderThanMs: maxAgeMs }));
       } catch (error) {
-        onError(`expiring snapshots of ${entry.name}`, error);
+        if (!entry.isDropped) onError(`expiring snapshots of ${entry.name}`, error);
       }
     }
     if (this.#isStopped) return;
@@ -57,5 +92,10 @@ export class Upkeep {
     } catch (error) {
       onError("collecting garbage", error);
     }
+  }
+
+  async #adopt(entry: TableEntry, commit: CommitResult): Promise<void> {
+    const state = await this.#options.pool.stateAfter(commit, () => entry.state);
+    if (!entry.isDropped) entry.adopt(state, Math.max(entry.flushedSequence, state.positions[entry.stream] ?? 0));
   }
 }
