@@ -158,6 +158,12 @@ describe("the write path", () => {
     assert.deepEqual(await client.query("select sum(v) as v, count(*) as n from widen_late"), [{ v: 4.5, n: 3 }]);
   });
 
+  test("columns of rows that no query saw before their flush are there after it", async () => {
+    await client.write("unseen", [{ v: 1 }]);
+    await client.send("/v1/tables/unseen/flush", { method: "POST" });
+    assert.deepEqual(await client.query("select v from unseen"), [{ v: 1 }]);
+  });
+
   test("min_sequence waits for a write, and refuses what is no token", async () => {
     const { sequence } = await client.write("tokens", [{ v: 1 }]);
     assert.deepEqual(await client.query("select v from tokens", { min_sequence: sequence }), [{ v: 1 }]);

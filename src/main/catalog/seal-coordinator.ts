@@ -61,7 +61,7 @@ export class SealCoordinator {
     const { limits, records } = this.#options;
     const afterSequence = planSeal(entry.hot, entry, limits);
     const taken = await records.take(entry, { afterSequence, throughSequence: null, purpose: "seal" });
-    entry.schema = taken.schema;
+    entry.noteSchema(taken.schema);
     if (isOutdated(entry.hot, taken.schema)) {
       // A column changed its type: everything unflushed is encoded again under the new schema.
       await this.#replace(entry, entry.flushedSequence, null);
@@ -74,7 +74,7 @@ export class SealCoordinator {
   /** Encodes (after, through] anew, in place of the segments that lie there. */
   async #replace(entry: TableEntry, afterSequence: number, throughSequence: number | null): Promise<void> {
     const taken = await this.#options.records.take(entry, { afterSequence, throughSequence, purpose: "seal" });
-    entry.schema = taken.schema;
+    entry.noteSchema(taken.schema);
     await this.#install(entry, afterSequence, taken);
   }
 

@@ -73,10 +73,16 @@ export class TableEntry implements AcknowledgedTable {
     const gone = this.hot.filter((segment) => segment.lastSequence <= flushedSequence);
     this.hot = this.hot.filter((segment) => segment.lastSequence > flushedSequence);
     this.state = state;
+    this.noteSchema(state.schema);
     this.schema = withoutReplaced(this.schema, state.schema);
     this.flushedSequence = flushedSequence;
     this.ackedSequence = Math.max(this.ackedSequence, flushedSequence);
     for (const segment of gone) segment.release();
+  }
+
+  /** Schemas come from the owner with its records, and from commits: the newest counts. */
+  noteSchema(schema: TableSchema): void {
+    if (schema.version > this.schema.version) this.schema = schema;
   }
 
   /** True when every segment is inside this one's range of sequences or outside it. */

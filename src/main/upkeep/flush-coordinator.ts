@@ -142,6 +142,7 @@ export class FlushCoordinator {
     const { slice, lastSequence, schema } = taken;
     if (lastSequence <= afterSequence) return;
     entry.flushBoundary = lastSequence;
+    entry.noteSchema(schema);
     const { identity, state, stream } = entry;
     const commit = await pool.flush({
       identity,
