@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { DuckDBInstance } from "@duckdb/node-api";
 import { assert } from "../../shared/assert.js";
 import type { TableColumn, TableSchema } from "../../shared/schema/table-schema.js";
 import { quoteName, quoteText, viewSql } from "../query/table-view.js";
@@ -29,6 +28,8 @@ const rowGroupRows = 122_880;
 export async function copyFiles(context: PersistContext, copies: readonly FileCopy[]): Promise<number[]> {
   const spillFolder = join(context.temporaryFolder, `spill-${randomUUID()}`);
   mkdirSync(spillFolder, { recursive: true });
+  // Most persist workers never need it.
+  const { DuckDBInstance } = await import("@duckdb/node-api");
   const instance = await DuckDBInstance.create(":memory:", {
     threads: "1",
     memory_limit: `${Math.floor(context.compactionMemoryBytes / 1024)}KiB`,

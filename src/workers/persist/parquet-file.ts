@@ -3,7 +3,6 @@ import { assert } from "../../shared/assert.js";
 import { gainsByCompression } from "./compression-gain.js";
 import { readParquetFooter, type ParquetFooter } from "./parquet-footer.js";
 import { writeRows, type ParquetFormat, type RowsToWrite } from "./parquet-writer.js";
-import { writeRowsWithWasm } from "./wasm-parquet.js";
 import { canCompress } from "./zstd-frame.js";
 
 export interface ParquetFile {
@@ -21,6 +20,8 @@ export async function writeParquetFile(path: string, source: RowsToWrite, format
   try {
     const isLackingZstd = format.compression === "zstd" && !canCompress;
     if (isLackingZstd && gainsByCompression(source.rows, format.encodings)) {
+      // Loaded where it is needed only: it brings the Arrow library and a WebAssembly module with it.
+      const { writeRowsWithWasm } = await import("./wasm-parquet.js");
       await writeRowsWithWasm(path, source, format);
     } else writeRows(path, source, format);
     const { footer, bytes } = readParquetFooter(path);

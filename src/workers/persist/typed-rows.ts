@@ -80,13 +80,6 @@ export function typeRows(source: RowSource, schema: TableSchema): TypedRows {
   return { rowCount: source.rowCount, starts: source.starts, froms, columns };
 }
 
-/** True when the source has a value under this very field id. */
-export function hasValuesOf(source: RowSource, fieldId: number): boolean {
-  return source.parts.some(({ batch }) =>
-    batch.columns.some((data) => data.fieldId === fieldId && data.nullCount < batch.rowCount),
-  );
-}
-
 /** The part that holds this row number, by bisection. */
 export function partOfRow(starts: Uint32Array, row: number): number {
   let low = 0;
