@@ -60,6 +60,7 @@ async function collectTable(
   const cutoffMs = context.nowMs() - request.graceMs;
   const keepKeys = request.keepKeys ?? new Set<string>();
   const objects: ObjectEntry[] = [];
+  // Listed before the versions are read: what a commit adds meanwhile is not in the list, or too young to go.
   for await (const entry of context.store.list(tablePrefix(location))) objects.push(entry);
   const retained = retainedVersions(versionsOf(objects), cutoffMs);
   const latest = retained.at(-1);
@@ -91,7 +92,7 @@ function versionsOf(objects: readonly ObjectEntry[]): ListedVersion[] {
     .toSorted((left, right) => left.version - right.version);
 }
 
-/** Every key that a retained version names. */
+/** Every key that a retained version names. One that cannot be read ends the collection of its table: nothing is guessed. */
 async function readNamed(
   context: CatalogContext,
   location: string,

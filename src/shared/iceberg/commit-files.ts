@@ -51,6 +51,7 @@ export async function commitAppend(
     commitId: request.commitId ?? context.newUuid(),
     states: ["live"],
     build: async (base, name) => {
+      // Checked against every base anew: the race may have been lost to a zombie that flushed the same rows.
       const positioned = advance(base.metadata, request);
       const { metadata, retiredFieldIds } = changeSchema(positioned, request.schema);
       // Retired ids make a look at the live files necessary, even where no file is added.
@@ -76,6 +77,7 @@ export async function commitRewrite(
   request: RewriteRequest,
 ): Promise<Committed> {
   const { append } = request;
+  // All that can be said without the table comes before the loop.
   if (append !== undefined) assertRange(append);
   assert(new Set(request.remove).size === request.remove.length, "a file is removed once");
   refuseStrangers(context, identity, request.add);

@@ -1,4 +1,13 @@
-/** Writes what a change of the table's files needs (manifests, manifest list) and names it in a new snapshot. */
+/**
+ * Writes what a change of the table's files needs, and names it in a new snapshot.
+ *
+ * ```
+ * v<N+1>.metadata.json ─▶ snapshot ─▶ manifest list ─┬▶ manifest, as it was ──▶ data files
+ *                                                     └▶ manifest, new ───────▶ data files, new ones among them
+ * ```
+ * Objects are written from right to left, so that whoever sees a name finds what it names. All but the first are
+ * garbage until the first is there.
+ */
 import { MiniodbError } from "../errors.js";
 import { failpoint } from "../failpoints.js";
 import type { DataFile } from "../messages.js";
@@ -81,6 +90,7 @@ export async function changeFiles(
   request: FileChangeRequest,
 ): Promise<ChangedFiles> {
   const parent = currentSnapshot(base);
+  // All of them, also for an append: the invariants look at every live file. They are cached, and never change.
   const live = await readLiveManifests(context, parent);
   const schema = currentSchema(base);
   const snapshotId = newSnapshotId(base, context.random);
@@ -90,6 +100,7 @@ export async function changeFiles(
   const plan = planManifests(live, { added, removedKeys: new Set(request.removeKeys), snapshotId });
   if (plan.removed.length !== request.removeKeys.length) throw inputsGone(request.removeKeys, plan.removed);
 
+  // From here on it is clear which files stay: the invariants first, then the objects.
   const before = live.flatMap((manifest) => manifest.entries).filter(isLive);
   const gone = new Set(request.removeKeys);
   const stayed = before.filter((entry) => !gone.has(entry.key));
@@ -172,6 +183,10 @@ function columnTypesOf(metadata: TableMetadata): Map<number, ColumnType> {
   return types;
 }
 
+/**
+ * A file that holds a column under a retired id would read as null there under the new schema (another id), or with the
+ * old type's bytes taken for the new one's (same id).
+ */
 function refuseRetired(entries: readonly ManifestEntry[], retired: ReadonlySet<number>): void {
   if (retired.size === 0) return;
   const holders = entries.filter((entry) => (entry.file.value_counts ?? []).some((pair) => retired.has(pair.key)));
@@ -190,6 +205,7 @@ function countsOf(entries: readonly ManifestEntry[]): FileCounts {
   return { files: entries.length, rows, bytes };
 }
 
+/** Other writers may leave totals out. */
 function rowsStated(snapshot: Snapshot | undefined): number | undefined {
   if (snapshot === undefined) return 0;
   const text = snapshot.summary["total-records"];

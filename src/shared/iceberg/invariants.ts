@@ -14,42 +14,55 @@ import { createdProperty, lifeState, nameProperty, positionsOf } from "./table-p
 type VersionCheck = (base: TableMetadata, next: TableMetadata) => boolean;
 
 const versionInvariants: Readonly<Record<string, VersionCheck>> = {
+  /** Two tables can never be mixed up: what travels through a commit is one table's history. */
   identityNeverChanges: (base, next) =>
     base["table-uuid"] === next["table-uuid"] &&
     base.properties[nameProperty] === next.properties[nameProperty] &&
     base.properties[createdProperty] === next.properties[createdProperty],
+  /** Its objects may be going already. */
   droppedStaysDropped: (base) => lifeState(base.properties) !== "dropped",
+  /** A position that fell would let a flush bring its rows a second time. */
   positionsOnlyGrow: (base, next) => {
     const after = positionsOf(next.properties);
     return Object.entries(positionsOf(base.properties)).every(
       ([stream, position]) => (after[stream] ?? -1) >= position,
     );
   },
+  /** Written as text, compared as numbers: beyond 2^53 two neighbours would look the same. */
   positionsAreSequences: (_base, next) =>
     Object.values(positionsOf(next.properties)).every((position) => Number.isSafeInteger(position) && position >= 0),
+  /** Delete files apply to data files of lower sequence numbers: one per snapshot, none left out, none twice. */
   sequenceNumberGrows: (base, next) => {
     const isSameSnapshot = base["current-snapshot-id"] === next["current-snapshot-id"];
     return next["last-sequence-number"] === base["last-sequence-number"] + (isSameSnapshot ? 0 : 1);
   },
+  /** Readers refuse metadata whose snapshot is older than the one before it. */
   timeNeverGoesBack: (base, next) => next["last-updated-ms"] >= base["last-updated-ms"],
+  /** It is what makes a field id new. */
   lastFieldIdNeverFalls: (base, next) => next["last-column-id"] >= base["last-column-id"],
+  /** Files are read by field id: two columns of one id would both be the other. */
   fieldIdsUnique: (_base, next) => isUnique(currentSchema(next).columns.map((column) => column.fieldId)),
+  /** Whatever their case: SQL folds it. */
   columnNamesUnique: (_base, next) => isUnique(currentSchema(next).columns.map((column) => nameKey(column.name))),
   fieldIdsKnown: (_base, next) =>
     currentSchema(next).columns.every((column) => column.fieldId <= next["last-column-id"]),
+  /** Old files hold the old column's values under the id. */
   fieldIdsNeverReused: (base, next) => {
     const before = currentSchema(base);
     return currentSchema(next).columns.every(
       ({ fieldId }) => columnByFieldId(before, fieldId) !== undefined || fieldId > base["last-column-id"],
     );
   },
+  /** The partition, the default order and the ids of rows hang on them. */
   systemColumnsStay: (_base, next) => {
     const [timestamp, id] = currentSchema(next).columns;
     return timestamp?.fieldId === timestampFieldId && timestamp.type === "timestamp" && id?.fieldId === idFieldId;
   },
   snapshotIdsUnique: (_base, next) => isUnique(snapshotsOf(next).map((snapshot) => snapshot["snapshot-id"])),
+  /** "The current snapshot id must be the same as that of the main branch in refs." */
   currentSnapshotIsMain: (_base, next) =>
     currentSnapshot(next)?.["snapshot-id"] === next.refs?.["main"]?.["snapshot-id"],
+  /** A tag whose snapshot expired names files that garbage collection takes. */
   refsAreRetained: (_base, next) => {
     const ids = new Set<LongValue>(snapshotsOf(next).map((snapshot) => snapshot["snapshot-id"]));
     return Object.values(next.refs ?? {}).every((reference) => ids.has(reference["snapshot-id"]));
@@ -85,16 +98,22 @@ export interface RowsGained {
 type FileCheck = (change: FileChange) => boolean;
 
 const fileInvariants: Readonly<Record<string, FileCheck>> = {
+  /** Its rows would count twice. */
   noFileTwice: ({ keys }) => isUnique(keys),
+  /** Against losing entries while manifests are merged or rewritten, and against a snapshot that was misread. */
   rowCountsAddUp: ({ totalBefore, totalAfter, added, removedRows, rowsStated }) =>
     totalAfter.rows === totalBefore.rows + sum(added.map((file) => file.rows)) - removedRows &&
     (rowsStated === undefined || rowsStated === totalBefore.rows),
+  /** A flush that brought records twice, a compaction that read a file twice. */
   noRowFromNowhere: ({ totalBefore, totalAfter, rowsGained }) => totalAfter.rows - totalBefore.rows <= rowsGained.max,
+  /** A compaction that skipped a row group. */
   noRowLost: ({ totalBefore, totalAfter, rowsGained }) => totalAfter.rows - totalBefore.rows >= rowsGained.min,
+  /** Readers divide by them, and skip files without any. */
   filesHaveRows: ({ added }) =>
     added.every(
       (file) => Number.isSafeInteger(file.rows) && file.rows > 0 && Number.isSafeInteger(file.bytes) && file.bytes > 0,
     ),
+  /** A column that the schema lacks is one that no reader would ever see. */
   fileColumnsKnown: ({ added, schema }) =>
     added.every(
       (file) =>
@@ -103,11 +122,13 @@ const fileInvariants: Readonly<Record<string, FileCheck>> = {
         file.fieldIds.every((fieldId) => columnByFieldId(schema, fieldId) !== undefined) &&
         Object.keys(file.bounds).every((id) => file.fieldIds.includes(Number(id))),
     ),
+  /** A row in another day's partition is one that a query for its own day skips. */
   rowsInTheirDay: ({ added }) =>
     added.every((file) => {
       const { lower, upper } = file.bounds[timestampFieldId] ?? { lower: null, upper: null };
       return [lower, upper].every((bound) => typeof bound === "string" && dayOfMicros(bound) === file.day);
     }),
+  /** Planners take "all null" and "no null" from these. */
   nullsWithinRows: ({ added }) =>
     added.every((file) => Object.values(file.bounds).every(({ nulls }) => nulls >= 0 && nulls <= file.rows)),
 };

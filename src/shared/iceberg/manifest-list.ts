@@ -1,4 +1,7 @@
-/** Manifest lists: the manifests of one snapshot, with what a planner needs to skip them (specification, "Manifest Lists"). */
+/**
+ * Manifest lists: the manifests of one snapshot, with what a planner needs to skip them (Iceberg specification, "Manifest
+ * Lists"): counts by status, the range of the partition, and the sequence numbers that new entries inherit.
+ */
 import { keyOfUri } from "../store/store-paths.js";
 import { MiniodbError } from "../errors.js";
 import { decodeAvroFile, encodeAvroFile, type AvroSchema } from "./avro-file.js";
@@ -14,8 +17,11 @@ export interface ManifestFile {
   readonly partition_spec_id: number;
   /** 0: data files; 1: delete files. */
   readonly content: number;
+  /** Of the commit that wrote the manifest: what its added entries inherit. */
   readonly sequence_number: number;
+  /** The least of its live entries. */
   readonly min_sequence_number: number;
+  /** The snapshot that wrote the manifest: what its entries inherit. */
   readonly added_snapshot_id: LongValue;
   readonly added_files_count: number;
   readonly existing_files_count: number;
@@ -23,6 +29,7 @@ export interface ManifestFile {
   readonly added_rows_count: number;
   readonly existing_rows_count: number;
   readonly deleted_rows_count: number;
+  /** One per field of the spec: ours has one, the day. */
   readonly partitions: readonly PartitionSummary[] | null;
   readonly key_metadata: Buffer | null;
 }
@@ -34,7 +41,7 @@ interface PartitionSummary {
   readonly upper_bound: Buffer | null;
 }
 
-/** The snapshot that a manifest, or a list, is written for. */
+/** The snapshot that a manifest, or a list, is written for; `sequenceNumber` is its own. */
 export interface SnapshotNumbers {
   readonly snapshotId: number;
   readonly parentSnapshotId: LongValue | null;
@@ -129,6 +136,7 @@ export function manifestKeyOf(manifest: ManifestFile): string {
   throw new MiniodbError("INTERNAL", `Manifest ${manifest.manifest_path} is not of this warehouse.`);
 }
 
+/** Math.min with arguments has a limit of its own. */
 function least(values: readonly number[], start: number): number {
   return values.reduce((left, right) => Math.min(left, right), start);
 }

@@ -9,6 +9,7 @@ function field(id: number, name: string, type: AvroSchema) {
   return { name, type, "field-id": id };
 }
 
+/** The specification wants null as the default, and so null first in the union. */
 function optional(id: number, name: string, type: AvroSchema) {
   return { name, type: ["null", type], default: null, "field-id": id };
 }
@@ -23,6 +24,7 @@ function intMap(keyId: number, valueId: number, valueType: string): AvroSchema {
   return { type: "array", items: pair, logicalType: "map" };
 }
 
+/** `element-id` stands where a record's fields have `field-id`. */
 function list(elementId: number, items: AvroSchema): AvroSchema {
   return { type: "array", items, "element-id": elementId };
 }
@@ -32,6 +34,7 @@ export function manifestEntrySchema(partitionName: string): AvroSchema {
   const partition = {
     type: "record",
     name: "r102",
+    // The result of the day transform is written as a date: an int of days since 1970-01-01.
     fields: [optional(dayFieldId, partitionName, { type: "int", logicalType: "date" })],
   };
   const dataFile = {
@@ -69,6 +72,7 @@ export function manifestEntrySchema(partitionName: string): AvroSchema {
   };
 }
 
+/** Bounds are single values of the partition's type, for a day 4 bytes. */
 const partitionSummary = {
   type: "record",
   name: "r508",
@@ -80,6 +84,7 @@ const partitionSummary = {
   ],
 };
 
+/** A row of a manifest list; see ManifestFile for the meaning of its fields. */
 export const manifestFileSchema: AvroSchema = {
   type: "record",
   name: "manifest_file",

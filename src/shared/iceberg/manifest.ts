@@ -27,6 +27,7 @@ export interface NewDataFile extends DataFile {
 }
 
 export interface ManifestEntry {
+  /** `existing` and `added` are live; `deleted` says which snapshot took the file out, and is dropped by the next. */
   readonly status: EntryStatus;
   /** The snapshot that added the file, or deleted it; null in a new entry: that of its manifest. */
   readonly snapshotId: LongValue | null;
@@ -47,20 +48,24 @@ interface Pair<Value> {
 
 /** `data_file` of the specification, without the partition. */
 interface DataFileRecord {
+  /** 0: data. Delete files are refused, see file-change.ts. */
   readonly content: number;
   readonly file_path: string;
   readonly file_format: string;
   readonly record_count: number;
   readonly file_size_in_bytes: number;
   readonly column_sizes: readonly Pair<number>[] | null;
+  /** Nulls included. Its keys are the columns that the file has: DataFile.fieldIds. */
   readonly value_counts: readonly Pair<number>[] | null;
   readonly null_value_counts: readonly Pair<number>[] | null;
+  /** We write none: "unknown", which readers take as "may have some". */
   readonly nan_value_counts: readonly Pair<number>[] | null;
   readonly lower_bounds: readonly Pair<Buffer>[] | null;
   readonly upper_bounds: readonly Pair<Buffer>[] | null;
   readonly key_metadata: Buffer | null;
   readonly split_offsets: readonly number[] | null;
   readonly equality_ids: readonly number[] | null;
+  /** 0, null or an id that is not in the metadata: not sorted. */
   readonly sort_order_id: number | null;
 }
 
@@ -156,6 +161,7 @@ export function encodeManifest(
   sync: Uint8Array,
 ): Uint8Array {
   const { schema, spec } = context;
+  // Readers go by the partition field's id; its name only has to be that of the spec in the metadata beside it.
   const partitionName = spec.fields[0]?.name ?? "timestamp_day";
   const records = entries.map((entry): EntryRecord => ({
     status: entry.status,

@@ -45,6 +45,7 @@ export function changeSchema(base: TableMetadata, schema: TableSchema): SchemaCh
 
 /** The metadata with this current schema and all that is derived from it. */
 export function withSchema(base: TableMetadata, schema: TableSchema): TableMetadata {
+  // The writer's version number is the schema id: it only grows, so an id means one schema for good.
   const others = base.schemas.filter((known) => known["schema-id"] !== schema.version);
   const next: TableMetadata = {
     ...base,

@@ -16,7 +16,7 @@ export interface NewSnapshot {
   readonly manifestListUri: string;
   readonly added: FileCounts;
   readonly removed: FileCounts;
-  /** Of the whole table, afterwards. */
+  /** Of the whole table, afterwards: counted, not derived from the totals before. */
   readonly total: FileCounts;
   readonly changedPartitions: number;
   readonly nowMs: number;
@@ -45,6 +45,7 @@ export function withSnapshot(metadata: TableMetadata, change: NewSnapshot): Tabl
     "timestamp-ms": change.nowMs,
     "manifest-list": change.manifestListUri,
     summary: summaryOf(change),
+    // Time travel reads the snapshot under the schema of its day.
     "schema-id": metadata["current-schema-id"],
   };
   return {
@@ -106,6 +107,7 @@ function logAfterLastExpired(metadata: TableMetadata, retained: ReadonlySet<Long
   return log.slice(lastExpired + 1);
 }
 
+/** The names that Java writes and other engines show (specification, appendix F, "Optional Snapshot Summary Fields"). */
 function summaryOf(change: NewSnapshot): Record<string, string> {
   const { added, removed, total } = change;
   const summary: Record<string, string> = { operation: change.operation, [commitIdProperty]: change.commitId };

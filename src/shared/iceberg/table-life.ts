@@ -54,6 +54,7 @@ export async function createTable(context: CatalogContext, request: CreateReques
   for (let round = 1; round <= createRoundsMax; round++) {
     const identity = await announce(context, request);
     const winner = await contest(context, identity);
+    // Ours was never listed: dropping it only spares the garbage collection the wait.
     if (winner !== undefined) {
       await endLife(context, identity);
       throw exists(winner);
@@ -101,6 +102,7 @@ export async function dropTable(context: CatalogContext, identity: TableIdentity
 
 // ---- the steps of a creation
 
+/** Step 1. */
 async function announce(context: CatalogContext, request: CreateRequest): Promise<TableIdentity> {
   const uuid = context.newUuid();
   const identity = { name: request.name, uuid, location: tableLocation(request.name, uuid) };
@@ -111,19 +113,20 @@ async function announce(context: CatalogContext, request: CreateRequest): Promis
   return identity;
 }
 
-/** The live table that has the name, if any; others that want it are out of the race when it returns. */
+/** Step 2. The live table that has the name, if any; others that want it are out of the race when it returns. */
 async function contest(context: CatalogContext, identity: TableIdentity): Promise<TableIdentity | undefined> {
   const folders = await context.store.listFolders(locationPrefix(identity.name));
   for (const other of await readAll(context, folders)) {
     if (other.identity.uuid === identity.uuid || other.state === "dropped") continue;
     if (other.state === "live") return other.identity;
+    // Nobody knows whether its creator is slow or dead. If it is slow, its own step 3 fails and it begins again.
     const ended = await endLife(context, other.identity);
     if (!ended) return other.identity;
   }
   return undefined;
 }
 
-/** Undefined when another creator dropped us. */
+/** Step 3. Undefined when another creator dropped us. */
 async function confirm(context: CatalogContext, identity: TableIdentity): Promise<TableVersion | undefined> {
   try {
     return await commit(context, identity, {

@@ -13,23 +13,32 @@ export interface TableMetadata {
   readonly "table-uuid": string;
   /** URI of the table's folder at the time of writing. */
   readonly location: string;
+  /** Of the newest snapshot; 0 before the first. */
   readonly "last-sequence-number": number;
   readonly "last-updated-ms": number;
+  /** The highest field id ever given: TableSchema.lastFieldId. */
   readonly "last-column-id": number;
   readonly "current-schema-id": number;
+  /** The current one, and those of retained snapshots. */
   readonly schemas: readonly IcebergSchema[];
   readonly "default-spec-id": number;
   readonly "partition-specs": readonly PartitionSpec[];
   readonly "last-partition-id": number;
+  /** Only the current one is kept: see schema-change.ts. */
   readonly "default-sort-order-id": number;
   readonly "sort-orders": readonly SortOrder[];
   readonly properties: Readonly<Record<string, string>>;
   /** -1, as Java writes it, while there is none; other writers leave it out or write null. */
   readonly "current-snapshot-id"?: LongValue | null;
+  /** `main`, and the branches and tags of other writers, whose snapshots do not expire. */
   readonly refs?: Readonly<Record<string, SnapshotReference>>;
+  /** Oldest first. */
   readonly snapshots?: readonly Snapshot[];
+  /** Which snapshot was current since when; ends with the current one. */
   readonly "snapshot-log"?: readonly SnapshotLogEntry[];
+  /** The versions before this one, bounded; for people and other readers, nothing here relies on it. */
   readonly "metadata-log"?: readonly MetadataLogEntry[];
+  /** Puffin files of other writers: carried along, and kept from garbage collection. */
   readonly statistics?: readonly StatisticsFile[];
   readonly "partition-statistics"?: readonly StatisticsFile[];
 }

@@ -8,12 +8,13 @@ import { currentSchema, currentSnapshot, type TableMetadata } from "./table-meta
 import { createdProperty, nameProperty, positionsOf, settingsOf } from "./table-properties.js";
 import type { TableVersion } from "./version-log.js";
 
-/** Who the table of this metadata is; `location` is its folder. */
+/** Who the table of this metadata is; `location` is its folder. A table of another writer has its folder's name. */
 export function identityOf(location: string, metadata: TableMetadata): TableIdentity {
   const name = metadata.properties[nameProperty] ?? parseLocation(location)?.nameKey ?? location;
   return { name, uuid: metadata["table-uuid"], location };
 }
 
+/** All but the files: what the metadata file alone says. */
 export function headOf(identity: TableIdentity, { version, metadata }: TableVersion): TableHead {
   const snapshot = currentSnapshot(metadata);
   return {

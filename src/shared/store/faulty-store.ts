@@ -1,7 +1,10 @@
 import type { StoreOperation } from "./metered-store.js";
 import type { ByteRange, ObjectEntry, ObjectStore } from "./object-store.js";
 
-/** What one call meets: an error before it acts, an error after it acted (an unclear call), or only a wait. */
+/**
+ * What one call meets: an error before it acts, an error after it acted, or only a wait. "After" matters most: it is the
+ * put that succeeded and answered an error, as a timeout does.
+ */
 export interface Fault {
   readonly kind: "before" | "after" | "none";
   readonly waitMs?: number;
@@ -43,6 +46,7 @@ export class FaultyStore implements ObjectStore {
     return this.#run("putFile", key, () => this.#store.putFile(key, path));
   }
 
+  /** One fault for the whole walk, before its first entry. */
   async *list(prefix: string): AsyncIterable<ObjectEntry> {
     const entries = await this.#run("list", prefix, () => Promise.resolve(this.#store.list(prefix)));
     yield* entries;

@@ -99,6 +99,7 @@ export class LocalStore implements ObjectStore {
     } finally {
       this.#disk.close(fd);
     }
+    // The name is given by one rename, on this device or after a copy to it.
     let source = path;
     this.#giveName(target, undefined, () => {
       try {
@@ -114,6 +115,7 @@ export class LocalStore implements ObjectStore {
   }
 
   async *list(prefix: string): AsyncIterable<ObjectEntry> {
+    // Up to the last slash the prefix is a folder; what follows is the beginning of names in it.
     const cut = prefix.lastIndexOf("/") + 1;
     yield* this.#walk(prefix.slice(0, cut), prefix.slice(cut));
   }

@@ -13,7 +13,7 @@ export interface StoreCall {
   readonly error: unknown;
 }
 
-/** Reports every call to `record`, which must not throw. ObjectNotFound counts as a failed call. */
+/** Reports every call to `record` when it is done. `record` must not throw. ObjectNotFound counts as a failed call. */
 export class MeteredStore implements ObjectStore {
   readonly #store: ObjectStore;
   readonly #record: (call: StoreCall) => void;
