@@ -1,12 +1,6 @@
 import { assert } from "../assert.js";
 import type { ColumnType } from "../schema/column-type.js";
-import {
-  nameKey,
-  withColumn,
-  withDouble,
-  type TableColumn,
-  type TableSchema,
-} from "../schema/table-schema.js";
+import { nameKey, withColumn, withDouble, type TableColumn, type TableSchema } from "../schema/table-schema.js";
 import type { ColumnBatch } from "./column-batch.js";
 import { ColumnBuilder } from "./column-builder.js";
 import type { RowErrorCode } from "./row-account.js";
@@ -103,7 +97,8 @@ export class BatchBuilder {
     for (let row = 0; row < before.length; row++) {
       const present = before.validity === null || ((before.validity[row >> 3] as number) & (1 << (row & 7))) !== 0;
       if (!present) after.setNull(row);
-      else after.setDouble(row, (before.ints[row * 2 + 1] as number) * 2 ** 32 + ((before.ints[row * 2] as number) >>> 0));
+      else
+        after.setDouble(row, (before.ints[row * 2 + 1] as number) * 2 ** 32 + ((before.ints[row * 2] as number) >>> 0));
     }
     this.columns[index] = after;
     return undefined;

@@ -1,4 +1,4 @@
-import { ByteWindow } from "../../shared/bytes/byte-window.js";
+import type { ByteWindow } from "../../shared/bytes/byte-window.js";
 
 const newline = 0x0a;
 const carriageReturn = 0x0d;

@@ -4,15 +4,7 @@ import { readDecimal } from "../../shared/bytes/read-decimal.js";
 import { readInteger } from "../../shared/bytes/read-integer.js";
 import type { ColumnType } from "../../shared/schema/column-type.js";
 import { undoubleQuotes, type CsvScanner } from "./csv-scanner.js";
-import {
-  kindBoolean,
-  kindDouble,
-  kindId,
-  kindJson,
-  kindLong,
-  kindString,
-  kindTimestamp,
-} from "./json-field.js";
+import { kindBoolean, kindDouble, kindId, kindJson, kindLong, kindString, kindTimestamp } from "./json-field.js";
 import type { ValuePlace, ValueWriter } from "./value-writer.js";
 
 const tab = 0x09;

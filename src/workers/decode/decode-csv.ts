@@ -55,14 +55,16 @@ class CsvDecoding implements Decoding {
 
   /** Takes the window's records; returns how much of it is done with. */
   #decodeWindow(isLast: boolean): number {
+    const records = this.#records;
+    if (records !== null) return this.#decodeRecords(records, 0, isLast);
+    const at = this.#readHeader(isLast);
+    return at === fieldCut || this.#records === null ? 0 : this.#decodeRecords(this.#records, at, isLast);
+  }
+
+  #decodeRecords(records: CsvRecordReader, start: number, isLast: boolean): number {
     const { bytes, end } = scanner.source;
-    let at = 0;
-    if (this.#records === null) {
-      at = this.#readHeader(isLast);
-      if (at === fieldCut) return 0;
-    }
-    const records = this.#records as CsvRecordReader | null;
-    while (records !== null && at < end) {
+    let at = start;
+    while (at < end) {
       if (bytes[at] === newline) {
         at++;
       } else if (bytes[at] === carriageReturn && (bytes[at + 1] === newline || (isLast && at + 1 === end))) {
@@ -83,10 +85,11 @@ class CsvDecoding implements Decoding {
     const keys = new Set<string>();
     // More columns than the table can have, and the two that every table has, would be none of it anyway.
     const namesMax = this.#target.builder.rules.columnsMax + 2;
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const next = scanner.readField(at, isLast);
       if (next === fieldCut) return fieldCut;
-      if (next === fieldMalformed) throw this.#invalidHeader(at, "a name has text behind its quote, or no closing quote");
+      if (next === fieldMalformed)
+        throw this.#invalidHeader(at, "a name has text behind its quote, or no closing quote");
       const name = this.#columnName(at);
       if (keys.has(nameKey(name))) throw this.#invalidHeader(at, `the column ${name} comes twice`);
       if (names.length === namesMax) throw this.#invalidHeader(at, `it has more than ${namesMax} columns`);

@@ -6,15 +6,7 @@ import { isValidUtf8 } from "../../shared/bytes/utf8.js";
 import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import type { RowErrorCode } from "../../shared/columns/row-account.js";
 import type { DecodeTarget } from "./decoder.js";
-import {
-  kindBoolean,
-  kindDouble,
-  kindId,
-  kindJson,
-  kindLong,
-  kindString,
-  kindTimestamp,
-} from "./json-field.js";
+import { kindBoolean, kindDouble, kindId, kindJson, kindLong, kindString, kindTimestamp } from "./json-field.js";
 import type { RowFaults } from "./row-faults.js";
 
 const double = new Float64Array(1);

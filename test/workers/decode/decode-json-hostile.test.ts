@@ -5,7 +5,6 @@ import { decodeJsonArray } from "../../../src/workers/decode/decode-json-array.j
 import { decodeJsonObject } from "../../../src/workers/decode/decode-json-object.js";
 import { decodeNdjson } from "../../../src/workers/decode/decode-ndjson.js";
 import { readTableName } from "../../../src/workers/decode/read-table-name.js";
-import type { Decode } from "../../../src/workers/decode/decoder.js";
 import { codesOf, decodeAll, newTarget, refusal, typesOf, valuesOf } from "./bulk-harness.js";
 import { decodeText } from "./json-samples.js";
 
@@ -137,6 +136,6 @@ test("a body may bring so many rows and no more", () => {
     [decodeNdjson, "{}\n"],
     [decodeJsonArray, "[{}]"],
   ] as const) {
-    assert.equal(refusal(decode as Decode, Buffer.from(body), target).code, "BODY_TOO_LARGE");
+    assert.equal(refusal(decode, Buffer.from(body), target).code, "BODY_TOO_LARGE");
   }
 });

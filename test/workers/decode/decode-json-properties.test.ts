@@ -129,7 +129,7 @@ test("rows of changing shape, order and layout: what was learned never shows", (
 });
 
 const pieces = [
-  ...'{}[]:,"\\0123456789.-+eE \t\u0001é',
+  ...Array.from('{}[]:,"\\0123456789.-+eE \t\u0001é'),
   "null",
   "true",
   "fals",

@@ -295,8 +295,9 @@ test("strings: escapes, surrogates, any character, every length", () => {
     "日本語テキスト",
     "a".repeat(100) + "é",
   ];
-  for (let length = 0; length < 40; length++)
+  for (let length = 0; length < 40; length++) {
     texts.push("x".repeat(length), `${"x".repeat(length)}é`, `${"x".repeat(length)}\n`);
+  }
   const escaped = texts.map((text) =>
     JSON.stringify(text).replaceAll(
       /[^\u0000-\u007f]/g,
