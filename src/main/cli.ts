@@ -4,7 +4,7 @@ import { ConfigError, describeOptions, loadConfig, type Config } from "../shared
 import { createLogger } from "../shared/log.js";
 
 /** libuv's pool is shared by every thread of the process: DuckDB's calls and file work must not starve each other. */
-const threadPoolSizeMin = 8;
+const threadPoolSpare = 4;
 
 /** `miniodb [flags]`: runs the server until it is told to stop. `--help` and `--version` print and end. */
 export async function runCli(argv: readonly string[]): Promise<void> {
@@ -26,10 +26,15 @@ export async function runCli(argv: readonly string[]): Promise<void> {
     return;
   }
   // Read by libuv at the first use of its pool, so before anything else runs.
-  process.env["UV_THREADPOOL_SIZE"] ??= String(Math.max(threadPoolSizeMin, availableParallelism() * 4));
+  process.env["UV_THREADPOOL_SIZE"] ??= String(threadPoolSize(config));
   const log = createLogger({ ...config.log, thread: "main" });
   const { runServer } = await import("./lifecycle/run-server.js");
   await runServer(config, log, packageVersion());
+}
+
+/** Each running query keeps one thread of the pool busy; file work needs some beside them. */
+function threadPoolSize({ query }: Config): number {
+  return Math.max(availableParallelism() * 4, query.workers * query.concurrency + threadPoolSpare);
 }
 
 function packageVersion(): string {
