@@ -38,7 +38,7 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
   const queries = openQueries(engine, options, onInternal);
   const { bodyBytesMax } = config.http;
   const handler = restHandler({
-    write: new WriteRoutes({ writes, slab, metrics, nodeId, bodyBytesMax, onInternal }),
+    write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
     table: new TableRoutes({ registry, tables, flushes, onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     status: new StatusRoutes({ version, metrics, health: () => engine.health(), onInternal }),

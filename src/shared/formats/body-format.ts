@@ -44,6 +44,9 @@ export const bodyContentTypes: readonly string[] = [...formatByContentType.keys(
  * than UTF-8 (or its subset US-ASCII) is not decoded either.
  */
 export function formatOfContentType(header: string): FrameFormat | undefined {
+  // As most clients write it, without a parameter.
+  const plain = formatByContentType.get(header);
+  if (plain !== undefined) return plain;
   const [mediaType = "", ...parameters] = header.split(";");
   for (const parameter of parameters) {
     const [name = "", value = ""] = parameter.split("=");

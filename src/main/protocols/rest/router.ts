@@ -23,13 +23,13 @@ const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush)?$/;
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
   const { write, table, query, status, onInternal } = routes;
-  const exact: Readonly<Record<string, Methods>> = {
-    "/v1/data": { POST: (exchange) => write.oneRow(exchange) },
-    "/v1/query": { POST: (exchange) => query.query(exchange) },
-    "/v1/tables": { POST: (exchange) => table.create(exchange), GET: (exchange) => table.list(exchange) },
-    "/v1/health": { GET: (exchange) => status.health(exchange), HEAD: (exchange) => status.health(exchange) },
-    "/metrics": { GET: (exchange) => status.metrics(exchange) },
-  };
+  const exact = new Map<string, Methods>([
+    ["/v1/data", { POST: (exchange) => write.oneRow(exchange) }],
+    ["/v1/query", { POST: (exchange) => query.query(exchange) }],
+    ["/v1/tables", { POST: (exchange) => table.create(exchange), GET: (exchange) => table.list(exchange) }],
+    ["/v1/health", { GET: (exchange) => status.health(exchange), HEAD: (exchange) => status.health(exchange) }],
+    ["/metrics", { GET: (exchange) => status.metrics(exchange) }],
+  ]);
   const ofTable: Readonly<Record<string, Methods>> = {
     "": { GET: (exchange, name) => table.get(exchange, name), DELETE: (exchange, name) => table.drop(exchange, name) },
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
@@ -37,7 +37,7 @@ export function restHandler(routes: Routes): HttpHandler {
   };
   return (exchange) => {
     try {
-      const methods = Object.hasOwn(exact, exchange.path) ? exact[exchange.path] : undefined;
+      const methods = exact.get(exchange.path);
       if (methods !== undefined) return dispatch(exchange, methods, "");
       const match = tablePath.exec(exchange.path);
       const tableMethods = match === null ? undefined : ofTable[match[2] ?? ""];

@@ -1,35 +1,33 @@
 import { MiniodbError } from "../../../shared/errors.js";
 import { bodyContentTypes, encodingOfHeader, formatOfContentType } from "../../../shared/formats/body-format.js";
 import { limits } from "../../../shared/limits.js";
-import { frameDurabilities, frameFlags, frameFormats } from "../../../shared/ring/frame.js";
-import type { SlabAllocator } from "../../../shared/ring/slab-allocator.js";
+import { frameDurabilities, frameEncodings, frameFlags, frameFormats } from "../../../shared/ring/frame.js";
+import type { FrameDurability, FrameEncoding, FrameFormat } from "../../../shared/ring/frame.js";
 import { assertTableName } from "../../catalog/table-service.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
-import type { Metrics } from "../../telemetry/metrics.js";
-import type { WritePath } from "../../write/write-path.js";
-import type { WriteBody, WriteOutcome, WriteRequest } from "../../write/write-request.js";
 import { parseDurability } from "../websocket/stream-message.js";
-import { BodyListener, type BodyIntake } from "./body-intake.js";
-import { sendReply } from "./send-reply.js";
-import { accountReply, errorReply, oneRowReply, thrownReply, type JsonReply } from "./write-reply.js";
+import { HttpWrite, type RenderOutcome, type WriteDoor, type WriteHead } from "./http-write.js";
+import { accountReply, errorReply, oneRowReply } from "./write-reply.js";
 
-export interface WriteRoutesOptions {
-  readonly writes: WritePath;
-  readonly slab: SlabAllocator;
-  readonly metrics: Metrics;
+export interface WriteRoutesOptions extends WriteDoor {
   readonly nodeId: string;
-  readonly bodyBytesMax: number;
-  readonly onInternal: (error: unknown) => void;
 }
 
-type WriteHead = Omit<WriteRequest, "body" | "done">;
+const oneRowFlags = frameFlags.originalShape | frameFlags.idRequired | frameFlags.mayCreateTable;
 
 /** POST /v1/data and POST /v1/tables/{table}/rows. */
 export class WriteRoutes {
-  readonly #options: WriteRoutesOptions;
+  readonly #door: WriteDoor;
+  readonly #renderOneRow: RenderOutcome;
+  readonly #renderRows: RenderOutcome;
 
   constructor(options: WriteRoutesOptions) {
-    this.#options = options;
+    const { nodeId } = options;
+    this.#door = options;
+    this.#renderOneRow = (outcome) =>
+      outcome.kind === "failed" ? errorReply(outcome.error) : oneRowReply(outcome, nodeId);
+    this.#renderRows = (outcome, batchId) =>
+      outcome.kind === "failed" ? errorReply(outcome.error) : accountReply(outcome, batchId);
   }
 
   /** One row in the original shape; the body names the table. */
@@ -37,12 +35,7 @@ export class WriteRoutes {
     const contentType = exchange.header("content-type");
     const format = contentType === "" ? frameFormats.json : formatOfContentType(contentType);
     if (format !== frameFormats.json) throw unsupported(contentType, ["application/json"]);
-    const flags = frameFlags.originalShape | frameFlags.idRequired | frameFlags.mayCreateTable;
-    const head = readHead(exchange, { table: "", format, flags });
-    const { nodeId } = this.#options;
-    return this.#listen(exchange, head, (outcome) =>
-      outcome.kind === "failed" ? errorReply(outcome.error) : oneRowReply(outcome, nodeId),
-    );
+    return new HttpWrite(this.#door, exchange, readHead(exchange, "", format, oneRowFlags), this.#renderOneRow);
   }
 
   /** A batch for one table; the content type picks the decoder. */
@@ -51,50 +44,36 @@ export class WriteRoutes {
     const contentType = exchange.header("content-type");
     const format = formatOfContentType(contentType);
     if (format === undefined) throw unsupported(contentType, bodyContentTypes);
-    const head = readHead(exchange, { table, format, flags: frameFlags.mayCreateTable });
-    return this.#listen(exchange, head, (outcome) =>
-      outcome.kind === "failed" ? errorReply(outcome.error) : accountReply(outcome, head.batchId),
-    );
-  }
-
-  #listen(exchange: HttpExchange, head: WriteHead, render: (outcome: WriteOutcome) => JsonReply): RequestListener {
-    const { writes, slab, metrics, bodyBytesMax, onInternal } = this.#options;
-    const intake: BodyIntake = {
-      slab,
-      bodyBytesMax,
-      onBody: (_, body: WriteBody) => {
-        const bytes = body.kind === "slab" ? body.length : body.bytes.length;
-        const done = (outcome: WriteOutcome): void => {
-          metrics.wrote(outcome, bytes);
-          sendReply(exchange, render(outcome));
-        };
-        writes.submit({ ...head, body, done });
-      },
-      onError: (_, error) => sendReply(exchange, thrownReply(error, onInternal)),
-    };
-    return new BodyListener(exchange, intake);
+    const head = readHead(exchange, table, format, frameFlags.mayCreateTable);
+    return new HttpWrite(this.#door, exchange, head, this.#renderRows);
   }
 }
 
-/** What headers and query string say; all of it must be read before the first await. */
-function readHead(exchange: HttpExchange, known: Pick<WriteHead, "table" | "format" | "flags">): WriteHead {
-  const encodingName = exchange.header("content-encoding");
-  const encoding = encodingOfHeader(encodingName);
-  if (encoding === undefined) throw new MiniodbError("UNSUPPORTED_MEDIA_TYPE", `Content-Encoding ${encodingName}`);
+/** What headers and query string say; all of it must be read before the handler returns. */
+function readHead(exchange: HttpExchange, table: string, format: FrameFormat, flags: number): WriteHead {
+  const encoding = readEncoding(exchange);
   let batchId = exchange.header("idempotency-key");
-  let durability: WriteHead["durability"] = frameDurabilities.fsync;
+  let durability: FrameDurability = frameDurabilities.fsync;
   const { query } = exchange;
   if (query !== "") {
     const parameters = new URLSearchParams(query);
     batchId ||= parameters.get("batch_id") ?? "";
     durability = parseDurability(parameters.get("durability") ?? "fsync");
   }
-  if (batchId.length > limits.batchIdBytesMax || Buffer.byteLength(batchId) > limits.batchIdBytesMax) {
+  if (batchId !== "" && Buffer.byteLength(batchId) > limits.batchIdBytesMax) {
     throw new MiniodbError("INVALID_REQUEST", `A batch id has at most ${limits.batchIdBytesMax} bytes`, {
       field: "batch_id",
     });
   }
-  return { ...known, encoding, durability, batchId, principal: "" };
+  return { table, format, encoding, durability, flags, batchId };
+}
+
+function readEncoding(exchange: HttpExchange): FrameEncoding {
+  const name = exchange.header("content-encoding");
+  if (name === "") return frameEncodings.identity;
+  const encoding = encodingOfHeader(name);
+  if (encoding === undefined) throw new MiniodbError("UNSUPPORTED_MEDIA_TYPE", `Content-Encoding ${name}`);
+  return encoding;
 }
 
 function unsupported(contentType: string, known: readonly string[]): MiniodbError {
