@@ -3,8 +3,8 @@ import { hexValue } from "./json-scanner.js";
 const backslash = 0x5c;
 const letterU = 0x75;
 
-/** What the byte behind a backslash stands for; "\", "/" and the quote for themselves. */
-const escapeValues = new Uint8Array(256);
+/** What the byte behind a backslash stands for ("\", "/" and the quote for themselves), or 0; "u" is not among them. */
+export const escapeValues = new Uint8Array(256);
 for (const [letter, value] of Object.entries({ '"': 0x22, "\\": 0x5c, "/": 0x2f, b: 8, f: 12, n: 10, r: 13, t: 9 })) {
   escapeValues[letter.charCodeAt(0)] = value;
 }

@@ -1,4 +1,4 @@
-import type { ByteWindow } from "../../shared/bytes/byte-window.js";
+import { readAheadBytes, type ByteWindow } from "../../shared/bytes/byte-window.js";
 import { checkBounds } from "./body-bounds.js";
 import type { Decode, DecodeTarget, Decoding } from "./decoder.js";
 import { byteOrderMarkBytes, RowReaders, windowBytes } from "./json-source.js";
@@ -6,6 +6,9 @@ import type { RowReader } from "./row-reader.js";
 
 const newline = 0x0a;
 const openBrace = 0x7b;
+
+/** From here on two views cost less than a copy. */
+const borrowedBytesMin = 4 * 1024;
 
 const readers = new RowReaders("flat", false);
 
@@ -32,25 +35,40 @@ class NdjsonDecoding implements Decoding {
     const source = reader.scanner.source;
     const stepEnd = Math.min(body.length, this.#offset + Math.max(bytesMax, 1));
     while (this.#offset < stepEnd) {
-      const end = loadLines(source, body, this.#offset, Math.min(body.length, this.#offset + windowBytes));
+      const end = openLines(source, body, this.#offset);
       decodeLines(reader, source);
       checkBounds(this.#target);
       this.#offset = end;
     }
+    source.release();
     return this.#offset >= body.length;
   }
 }
 
-/** Loads the whole lines of body[start, end), or one line where that is longer; returns where they end. */
-function loadLines(source: ByteWindow, body: Uint8Array, start: number, end: number): number {
-  let linesEnd = end;
-  if (end < body.length) {
-    const last = body.subarray(start, end).lastIndexOf(newline);
-    const next = last < 0 ? body.indexOf(newline, end) : start + last;
-    linesEnd = next < 0 ? body.length : next + 1;
+/**
+ * Makes whole lines the window's content, from `start` to about `windowBytes` on, or one line where that is longer;
+ * returns where they end. They stay in place where enough of the body follows: no token reaches past its line break.
+ */
+function openLines(source: ByteWindow, body: Uint8Array, start: number): number {
+  const { length } = body;
+  const aheadEnd = linesEnd(body, start, Math.min(length - readAheadBytes, start + windowBytes));
+  if (aheadEnd - start >= borrowedBytesMin) {
+    source.borrow(body, start, aheadEnd);
+    return aheadEnd;
   }
-  source.load(body, start, linesEnd);
-  return linesEnd;
+  let end = Math.min(length, start + windowBytes);
+  if (end < length) end = linesEnd(body, start, end);
+  if (end === start) {
+    const found = body.indexOf(newline, start);
+    end = found < 0 ? length : found + 1;
+  }
+  source.load(body, start, end);
+  return end;
+}
+
+/** Behind the last line break of body[start, end), or `start` where there is none. */
+function linesEnd(body: Uint8Array, start: number, end: number): number {
+  return end <= start ? start : start + body.subarray(start, end).lastIndexOf(newline) + 1;
 }
 
 function decodeLines(reader: RowReader, source: ByteWindow): void {

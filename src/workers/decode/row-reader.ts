@@ -89,6 +89,7 @@ export class RowReader {
   #target: DecodeTarget;
   #schema: TableSchema | null = null;
   #row = 0;
+  #valueBytesMax = 0;
   /** White space came behind a gap: it is longer than what was learned, and to be learned anew. */
   #metSpace = false;
   /** What `#nextField` came to. */
@@ -107,6 +108,7 @@ export class RowReader {
   /** To be called whenever other code may have run since the last row: another request, another decoder. */
   begin(target: DecodeTarget, newlineIsSpace: boolean): void {
     this.#target = target;
+    this.#valueBytesMax = target.valueBytesMax;
     this.#writer.begin(target);
     this.scanner.configure(target.depthMax, newlineIsSpace);
     this.#faults.clear();
@@ -171,55 +173,51 @@ export class RowReader {
     this.#afterAbort();
   }
 
-  /** One value into its column: by the fast reader of its type, or by the reader that takes everything. */
+  /**
+   * One value into its column: by the fast reader of its type, or, where that gives up (the column's `length` is as before
+   * then), by the reader that takes everything. Small, so that it is compiled into the loop over the row.
+   */
   #readValue(at: number, field: Field): number {
     const { column, kind } = field;
+    const source = this.#source;
     const row = this.#row;
-    if (kind === ignored) return this.#values.read(at, field, row);
-    if (column.length !== row || row >= column.rowCapacity) column.prepare(row);
-    const end = this.#readFast(at, kind, column);
-    if (end < 0) return this.#readSlow(at, field);
+    if (column.length !== row || row >= column.rowCapacity) {
+      if (kind === ignored) return this.#readSlow(at, field);
+      column.prepare(row);
+    }
+    let end: number;
+    if (kind === double) end = toDouble(source, at, column.doubles, row);
+    else if (kind === string) end = toText(source, at, column, row);
+    else if (kind === long) end = toLong(source, at, column.ints, row);
+    else end = this.#readOther(at, field);
+    if (end < 0 || end - at > this.#valueBytesMax) return this.#readSlow(at, field);
     column.length = row + 1;
     return end;
   }
 
-  /** The value's end, or -1 where it is not of the usual form: then the column's `length` is as before. */
-  #readFast(at: number, kind: number, column: ColumnBuilder): number {
+  #readOther(at: number, { column, kind }: Field): number {
     const source = this.#source;
     const row = this.#row;
-    switch (kind) {
-      case long:
-        return toLong(source, at, column.ints, row);
-      case double:
-        return toDouble(source, at, column.doubles, row);
-      case string: {
-        const end = toText(source, at, column, row);
-        return end - at > this.#target.valueBytesMax ? -1 : end;
-      }
-      case id: {
-        const end = toText(source, at, column, row);
-        if (end < 0) return end;
-        const textStart = column.offsets[row] as number;
-        const textEnd = column.offsets[row + 1] as number;
-        return textEnd > textStart && this.#target.acceptsId(column.text, textStart, textEnd) ? end : -1;
-      }
-      case timestamp: {
-        if (source.bytes[at] !== quote) return toEpoch(source, at, column.ints, row);
-        const end = toTimestamp(source, at + 1, column.ints, row);
-        return end < 0 || source.bytes[end] !== quote ? -1 : end + 1;
-      }
-      case boolean: {
-        if (source.view.getInt32(at, true) !== trueWord) return -1;
-        column.setBoolean(row, true);
-        return at + 4;
-      }
-      default:
-        return -1;
+    if (kind === timestamp) {
+      if (source.bytes[at] !== quote) return toEpoch(source, at, column.ints, row);
+      const end = toTimestamp(source, at + 1, column.ints, row);
+      return end < 0 || source.bytes[end] !== quote ? -1 : end + 1;
     }
+    if (kind === id) {
+      const end = toText(source, at, column, row);
+      if (end < 0) return end;
+      const textStart = column.offsets[row] as number;
+      const textEnd = column.offsets[row + 1] as number;
+      return textEnd > textStart && this.#target.acceptsId(column.text, textStart, textEnd) ? end : -1;
+    }
+    if (kind !== boolean || source.view.getInt32(at, true) !== trueWord) return -1;
+    column.setBoolean(row, true);
+    return at + 4;
   }
 
   /** A value out of the ordinary; null, the most ordinary of them, first. */
   #readSlow(at: number, field: Field): number {
+    if (field.kind === kindIgnored) return this.#values.read(at, field, this.#row);
     if (this.#source.view.getInt32(at, true) === nullWord) {
       if (this.#faults.any) this.#faults.forget(field.index);
       return at + 4;

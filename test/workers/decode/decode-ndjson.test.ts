@@ -373,6 +373,8 @@ test("a table that takes no new columns, or no more of them", () => {
   });
   assert.deepEqual(codesOf(closed.target), [[1, "y", "UNKNOWN_COLUMN"]]);
   assert.deepEqual(valuesOf(closed.target), [1n, 3n]);
+  const { errors } = decodeText(decodeNdjson, '{"y":1,"z":null,"x":null,"w":null}\n', { rules: { addColumns: false } });
+  assert.equal(errors[0]?.column, "y", "nulls behind an unknown key do not forgive it");
   const full = decodeText(decodeNdjson, '{"x":1}\n{"y":1}\n', { rules: { columnsMax: 3 } });
   assert.deepEqual(codesOf(full.target), [[1, "y", "TOO_MANY_COLUMNS"]]);
 });
