@@ -54,8 +54,10 @@ function chooseSuites(only: string | undefined): readonly Suite[] {
 /** A suite that fails takes its own rows down, not the others'. */
 async function runSuite(suite: Suite, context: BenchContext): Promise<Measurement[]> {
   say(suite.name);
+  const startMs = performance.now();
   try {
     const measurements = await suite.run(context);
+    say(`  took ${Math.round((performance.now() - startMs) / 1000)} s`);
     for (const { verdict, measure, reached, target } of measurements) {
       say(`  ${verdict.toUpperCase()} ${measure}: ${reached} (${target})`);
     }

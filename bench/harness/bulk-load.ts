@@ -24,7 +24,7 @@ const burstFlags = ["--ingest-buffered-bytes-max", "4GiB", "--wal-bytes-max", "8
 
 export async function measureBulk(context: BenchContext, bulk: BulkCase): Promise<Measurement> {
   const burst = await context.withServer(burstFlags, (server) => measureBurst(context, server, bulk));
-  const reference = await context.appendAndSync(burst.groupBytes, context.pick(4000, 1500));
+  const reference = await context.appendAndSync(burst.groupBytes, context.pick(4000, 1000));
   const rate = rowsPerSecond(burst.run, bulk.job.rowsPerRequest);
   const share = burst.walBytesPerSecond / reference.bytesPerSecond;
   const isShareEnough = bulk.referenceShareMin !== null && share >= bulk.referenceShareMin;

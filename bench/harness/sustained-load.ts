@@ -25,7 +25,7 @@ export async function measureSustained(context: BenchContext, sustained: Sustain
   return context.withServer(sustainedFlags, async (server) => {
     const resident: number[] = [];
     const beside = ({ durationMs }: { readonly durationMs: number }) => watchMemory(server, durationMs, resident);
-    const durationMs = context.pick(60_000, 6000);
+    const durationMs = context.pick(60_000, 4000);
     const run = await context.load(server, { ...sustained.job, durationMs }, { beside });
     const rate = rowsPerSecond(run, sustained.job.rowsPerRequest);
     const backlogMs = await flushBacklog(server, sustained.job.table);

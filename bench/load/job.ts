@@ -40,6 +40,8 @@ export interface LoadResult {
   /** Body bytes of the measured requests. */
   readonly bodyBytes: number;
   readonly latency: Latency;
+  /** Longest time in the window in which no reply came, in ms: a stall of everything shows here. */
+  readonly longestSilenceMs: number;
   /** 429 and 503: sent again after a pause; their latency runs on from the first try. */
   readonly busyReplies: number;
   /** Other replies and broken connections, with the first one's text. Any makes the measure invalid. */

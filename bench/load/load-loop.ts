@@ -51,6 +51,8 @@ export class LoadLoop {
   #firstFailure: string | null = null;
   #isSending = true;
   #isWindowOver = false;
+  #lastReplyMs = 0;
+  #longestSilenceMs = 0;
   #generatorCores = 0;
   #finish: () => void = () => {};
 
@@ -81,6 +83,7 @@ export class LoadLoop {
       acknowledgedRows: this.#acknowledged * job.rowsPerRequest,
       bodyBytes: this.#bodyBytes,
       latency: latencyOf(this.#histogram),
+      longestSilenceMs: this.#longestSilenceMs,
       busyReplies: this.#busyReplies,
       failures: this.#failures,
       firstFailure: this.#firstFailure,
@@ -156,8 +159,13 @@ export class LoadLoop {
     const intendedMs = this.#intendedMs[channel] as number;
     if (nowMs >= this.#windowBeginMs && nowMs < this.#windowEndMs) {
       this.#requests++;
+      this.#longestSilenceMs = Math.max(
+        this.#longestSilenceMs,
+        nowMs - Math.max(this.#lastReplyMs, this.#windowBeginMs),
+      );
       this.#bodyBytes += this.#options.payloadBytes[payload] as number;
     }
+    this.#lastReplyMs = nowMs;
     if (intendedMs >= this.#windowBeginMs && intendedMs < this.#windowEndMs) {
       this.#histogram.recordValue(Math.min(latencyMicrosMax, Math.max(1, Math.round((nowMs - intendedMs) * 1000))));
     }

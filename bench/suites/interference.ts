@@ -25,7 +25,7 @@ export const interference: Suite = {
         payload: "row-json",
         connections: 64,
         requestsPerSecond: rowsPerSecond,
-        durationMs: context.pick(20_000, 4000),
+        durationMs: context.pick(20_000, 3000),
       } as const;
       const quiet = await context.load(server, { ...job, table: "quiet_rows" });
       const seen: Disturbance = { queries: 0, queryMsMax: 0, flushes: 0 };
@@ -39,7 +39,7 @@ export const interference: Suite = {
           reached: `${formatMicros(busy.latency.p99)} = ${factor.toFixed(1)} ×`,
           reference: `${formatMicros(quiet.latency.p99)} without`,
           verdict: verdict(busy.latency.p99 <= p99MicrosMax || factor <= factorMax),
-          note: `open loop, ${formatCount(rowsPerSecond)} rows/s; ${seen.queries} queries, the longest ${Math.round(seen.queryMsMax)} ms; ${seen.flushes} flushes; slowest write ${formatMicros(busy.latency.max)}`,
+          note: `open loop, ${formatCount(rowsPerSecond)} rows/s; ${seen.queries} queries, the longest ${Math.round(seen.queryMsMax)} ms; ${seen.flushes} flushes; slowest write ${formatMicros(busy.latency.max)}; longest silence ${Math.round(busy.longestSilenceMs)} ms`,
         },
       ];
     });
@@ -47,7 +47,7 @@ export const interference: Suite = {
 };
 
 async function loadHistory(context: BenchContext, server: BenchServer): Promise<void> {
-  const durationMs = context.pick(8000, 2000);
+  const durationMs = context.pick(8000, 1500);
   await context.load(server, {
     payload: "arrow",
     table: "history",
