@@ -109,8 +109,9 @@ export class BatchBuilder {
     const row = this.rowCount;
     const timestamp = this.columns[0] as ColumnBuilder;
     const id = this.columns[1] as ColumnBuilder;
-    if (timestamp.length === row) timestamp.setSafeInteger(row, defaults.receivedMicros);
-    if (id.length === row) {
+    if (timestamp.length <= row) timestamp.setSafeInteger(row, defaults.receivedMicros);
+    // Shorter, where rows before this one had none either.
+    if (id.length <= row) {
       if (defaults.generateId !== null) id.setString(row, defaults.generateId());
       else if (defaults.idRequired) {
         this.abortRow();
