@@ -96,9 +96,9 @@ export class BatchBuilder {
     const after = new ColumnBuilder(column.fieldId, "double");
     for (let row = 0; row < before.length; row++) {
       const present = before.validity === null || ((before.validity[row >> 3] as number) & (1 << (row & 7))) !== 0;
-      if (!present) after.setNull(row);
-      else
-        after.setDouble(row, (before.ints[row * 2 + 1] as number) * 2 ** 32 + ((before.ints[row * 2] as number) >>> 0));
+      const lo = (before.ints[row * 2] as number) >>> 0;
+      if (present) after.setDouble(row, (before.ints[row * 2 + 1] as number) * 2 ** 32 + lo);
+      else after.setNull(row);
     }
     this.columns[index] = after;
     return undefined;

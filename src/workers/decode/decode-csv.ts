@@ -88,8 +88,7 @@ class CsvDecoding implements Decoding {
     for (let at = 0; ;) {
       const next = scanner.readField(at, isLast);
       if (next === fieldCut) return fieldCut;
-      if (next === fieldMalformed)
-        throw this.#invalidHeader(at, "a name has text behind its quote, or no closing quote");
+      if (next === fieldMalformed) throw this.#invalidHeader(at, "text behind a closing quote, or no closing quote");
       const name = this.#columnName(at);
       if (keys.has(nameKey(name))) throw this.#invalidHeader(at, `the column ${name} comes twice`);
       if (names.length === namesMax) throw this.#invalidHeader(at, `it has more than ${namesMax} columns`);

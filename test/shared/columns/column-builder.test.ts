@@ -145,8 +145,9 @@ test("a column's size is what finish gives", () => {
   for (const type of columnTypes) {
     for (const rowCount of [0, 1, 7, 8, 9, 1_000]) {
       const column = new ColumnBuilder(1, type);
-      for (let row = 0; row < rowCount; row += 3)
+      for (let row = 0; row < rowCount; row += 3) {
         set(column, row, type === "boolean" ? true : type === "string" || type === "json" ? "[1]" : row);
+      }
       const bytes = column.bytesOf(rowCount);
       const { values, validity, offsets } = column.finish(rowCount);
       assert.equal(

@@ -173,7 +173,7 @@ test("broken UTF-8 and values past the limit reject their row", () => {
 test("a header that is none, and a quote that is never closed, refuse the body", () => {
   const cases: readonly (readonly [string, number, RegExp])[] = [
     ["", 0, /no name/], ["\n1\n", 0, /no name/], ["a,,b\n", 2, /no name/], ["a, \n", 2, /no name/], ["a,b,A\n", 4, /comes twice/], ["id,ID\n", 3, /comes twice/],
-    ['"a', 0, /closing quote/], ['"a"b,c\n', 0, /behind its quote/], ['x\n1\n"2\n3\n', 4, /never closed/], ['x,y\n1,"', 6, /never closed/], ['x\n"""\n', 2, /never closed/],
+    ['"a', 0, /closing quote/], ['"a"b,c\n', 0, /behind a closing quote/], ['x\n1\n"2\n3\n', 4, /never closed/], ['x,y\n1,"', 6, /never closed/], ['x\n"""\n', 2, /never closed/],
   ]; // prettier-ignore
   for (const [body, position, message] of cases) {
     const target = newTarget({ earlierRows: 1 });
