@@ -9,6 +9,8 @@ import { openWebSocketChannels } from "./websocket-channels.js";
 const payloadBytesTotal = 64 * 1024 * 1024;
 const payloadsMax = 4096;
 const payloadsMin = 16;
+/** Making rows takes time that a run should not spend on it. */
+const rowsMax = 300_000;
 
 function tell(message: FromLoad): void {
   process.send?.(message);
@@ -18,7 +20,7 @@ async function prepare(job: LoadJob): Promise<LoadLoop> {
   const options = { kind: job.payload, table: job.table, rowsPerRequest: job.rowsPerRequest };
   const [sample] = makePayloads({ ...options, count: 1, seed: job.seed });
   const fitting = Math.floor(payloadBytesTotal / (sample?.length ?? 1));
-  const count = Math.max(payloadsMin, Math.min(payloadsMax, fitting, Math.ceil(2_000_000 / job.rowsPerRequest)));
+  const count = Math.max(payloadsMin, Math.min(payloadsMax, fitting, Math.ceil(rowsMax / job.rowsPerRequest)));
   const bodies = makePayloads({ ...options, count, seed: job.seed });
   let loop: LoadLoop | null = null;
   const open = job.transport === "http" ? openHttpChannels : openWebSocketChannels;
