@@ -50,6 +50,7 @@ export class JsonScanner {
     this.source = source;
   }
 
+  /** For the body in hand: how deep a value may nest, and whether its rows may span lines. */
   configure(depthMax: number, newlineIsSpace: boolean): void {
     this.#newlineIsSpace = newlineIsSpace;
     if (depthMax === this.#depthMax) return;
@@ -57,6 +58,7 @@ export class JsonScanner {
     this.#closers = new Uint8Array(depthMax);
   }
 
+  /** The first position at or after `start` that holds no white space of JSON's grammar (section 2: four characters). */
   skipSpace(start: number): number {
     const bytes = this.source.bytes;
     let at = start;
@@ -95,7 +97,12 @@ export class JsonScanner {
     }
   }
 
-  /** Any value; iterative, so that no nesting can exhaust the stack. */
+  /**
+   * Any value, from its first byte to behind its last. Iterative, so that no nesting can exhaust the stack: all it has to know
+   * of a container around the value in hand is its closing byte. Each turn of the outer loop reads one value or opens one
+   * container; the inner loop closes containers until another value must follow. Broken UTF-8 anywhere inside,
+   * keys included, is noted in `hasInvalidUtf8`.
+   */
   skipValue(start: number): number {
     const bytes = this.source.bytes;
     const closers = this.#closers;
@@ -107,6 +114,7 @@ export class JsonScanner {
       const byte = bytes[at] as number;
       if (byte === openBrace || byte === openBracket) {
         if (depth === this.#depthMax) return this.#failDeep(at);
+        // In ASCII "}" is "{" + 2, and "]" is "[" + 2.
         closers[depth++] = byte + 2;
         at = this.skipSpace(at + 1);
         if (bytes[at] !== byte + 2) {
@@ -157,6 +165,7 @@ export class JsonScanner {
     return this.skipSpace(at + 1);
   }
 
+  /** Section 6: no leading zeros, a digit on both sides of the point. Whether a double or a long holds it is not asked here. */
   #skipNumber(start: number): number {
     const bytes = this.source.bytes;
     let at = bytes[start] === minus ? start + 1 : start;
@@ -182,12 +191,14 @@ export class JsonScanner {
     const word = view.getInt32(start, true);
     if (word === nullWord || word === trueWord) return start + 4;
     if (word === falsWord && view.getInt32(start + 1, true) === alseWord) return start + 5;
+    // None of the three: it fails where the text leaves the literal that its first letter promised.
     const text = bytes[start] === 0x6e ? "null" : bytes[start] === 0x74 ? "true" : "false";
     let at = 0;
     while (at < text.length && bytes[start + at] === text.charCodeAt(at)) at++;
     return this.fail(start + at);
   }
 
+  /** Notes where the text stops being JSON. Returns -1, for callers to hand on. */
   fail(at: number): number {
     this.failedAt = at;
     this.isTooDeep = false;
@@ -215,6 +226,7 @@ export class JsonScanner {
     return byte === minus || (byte - zero) >>> 0 < 10 ? this.#skipNumber(at) : this.#skipLiteral(at);
   }
 
+  /** One digit at least. */
   #skipDigits(start: number): number {
     const bytes = this.source.bytes;
     let at = start;
@@ -222,6 +234,7 @@ export class JsonScanner {
     return at === start ? this.fail(at) : at;
   }
 
+  /** `at` is the backslash. Halves of surrogate pairs are grammatical, alone too: what they mean is for who reads the text. */
   #skipEscape(at: number): number {
     const bytes = this.source.bytes;
     const kind = bytes[at + 1] as number;

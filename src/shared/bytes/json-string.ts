@@ -28,6 +28,7 @@ export function unescapeString(bytes: Uint8Array, start: number, end: number, ta
       target[to++] = escapeValues[bytes[at + 1] as number] as number;
       at += 2;
     } else {
+      // Characters past U+FFFF are escaped as the two halves that UTF-16 has for them (RFC 8259, section 7).
       let code = hexQuad(bytes, at + 2);
       at += 6;
       if ((code & 0xfc00) === 0xd800 && bytes[at] === backslash && bytes[at + 1] === letterU) {
@@ -44,12 +45,14 @@ export function unescapeString(bytes: Uint8Array, start: number, end: number, ta
   return to;
 }
 
+/** The UTF-16 unit of the four hexadecimal digits at `at`. */
 function hexQuad(bytes: Uint8Array, at: number): number {
   let value = 0;
   for (let digit = at; digit < at + 4; digit++) value = (value << 4) | hexValue(bytes[digit] as number);
   return value;
 }
 
+/** Encodes one code point (RFC 3629, section 3); returns the position behind it. */
 function writeCharacter(target: Uint8Array, to: number, code: number): number {
   if (code < 0x80) {
     target[to] = code;

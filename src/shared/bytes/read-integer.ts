@@ -28,6 +28,7 @@ export function readInteger(source: ByteWindow, start: number, out: Int32Array, 
     value = (Math.imul(value, 10) + digit) | 0;
     digit = ((bytes[++at] as number) - zero) >>> 0;
   }
+  // With more than nine digits `value` has wrapped around: those are read again, from their two ends.
   const next = bytes[at] as number;
   if (next === point || (next | 0x20) === exponentMark) return notAnInteger;
   if (at - first > 9) return storeLong(bytes, start, at, { out, index }) ? at : integerTooLarge;

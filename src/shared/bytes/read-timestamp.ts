@@ -54,6 +54,7 @@ export function readTimestampText(source: ByteWindow, start: number, out: Int32A
       digit = ((bytes[++at] as number) - zero) >>> 0;
     }
   }
+  // Local time so far; an offset says how much of it is not UTC.
   seconds += minuteSeconds[0] as number;
   const zone = bytes[at] as number;
   if ((zone | 0x20) === letterZ) at++;
@@ -167,6 +168,7 @@ export function readEpoch(source: ByteWindow, start: number, out: Int32Array, in
   }
   for (; place < 6; place++) micros *= 10;
   if (first !== start) {
+    // Downwards of a negative number is away from zero: -0.5 s is second -1 and 500,000 µs.
     if (below) micros++;
     seconds = -seconds;
     if (micros > 0) {
@@ -202,6 +204,7 @@ function epochUnit(digits: number): number {
   return digits <= 19 ? 9 : -1;
 }
 
+/** Behind the digits from `start` on, if any. */
 function digitsEnd(bytes: Uint8Array, start: number): number {
   let at = start;
   while (((bytes[at] as number) - zero) >>> 0 < 10) at++;

@@ -1,15 +1,18 @@
 import { readDecimal } from "../../shared/bytes/read-decimal.js";
 import { readInteger } from "../../shared/bytes/read-integer.js";
+import { readTimestampText } from "../../shared/bytes/read-timestamp.js";
 import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { TableSchema } from "../../shared/schema/table-schema.js";
 import { fieldCut, fieldMalformed, type CsvScanner } from "./csv-scanner.js";
 import { CsvValueReader } from "./csv-value.js";
 import type { DecodeTarget } from "./decoder.js";
-import { kindDouble, kindIgnored, kindLong, kindOf, noPlace } from "./json-field.js";
+import { kindDouble, kindIgnored, kindLong, kindOf, kindTimestamp, noPlace } from "./json-field.js";
 import { RowFaults } from "./row-faults.js";
 import { ValueWriter } from "./value-writer.js";
 
+const newline = 0x0a;
+const carriageReturn = 0x0d;
 const comma = 0x2c;
 
 /** A column of the header. While the table has none of that name its kind is `kindIgnored`. */
@@ -20,7 +23,13 @@ interface CsvColumn {
   column: ColumnBuilder;
 }
 
-/** Reads the records of one body into its table's columns. */
+/**
+ * Reads the records of one body into its table's columns. Unlike JSON rows, records all have the same shape, so there is nothing
+ * to learn: field number n is for the header's column number n.
+ *
+ * A column that the table lacks is added when its first value comes, not for the header's sake: a file of nulls makes no
+ * columns. If that row is then rejected the column is gone again, and the next value gets its say about the type.
+ */
 export class CsvRecordReader {
   readonly #scanner: CsvScanner;
   readonly #target: DecodeTarget;
@@ -56,13 +65,22 @@ export class CsvRecordReader {
     let at = start;
     let count = 0;
     for (;;) {
+      const column = columns[count];
+      const plainEnd = column === undefined ? -1 : this.#readPlain(column, at, row);
+      if (plainEnd >= 0) {
+        count++;
+        at = plainEnd + 1;
+        if (bytes[plainEnd] === comma) continue;
+        break;
+      }
       const next = scanner.readField(at, isLast);
+      // A quote that is still open at the body's end has swallowed an unknown number of records: no row can be told from it.
       if (next === fieldMalformed) {
         if (scanner.failedAt >= end) throw unclosedQuote(windowAt + at);
         return this.#skipMalformed(isLast);
       }
       if (next === fieldCut) return this.#undo();
-      if (count < columns.length) this.#readValue(columns[count] as CsvColumn, row);
+      if (column !== undefined) this.#readValue(column, row);
       count++;
       at = next + 1;
       if (next >= end || bytes[next] !== comma) break;
@@ -72,20 +90,32 @@ export class CsvRecordReader {
     return Math.min(at, end);
   }
 
+  /**
+   * Most fields of a number or timestamp column are just that, without quotes or spaces: read without looking for the field's
+   * end first. Returns the position of the comma or line feed behind it, or -1 where it is anything else.
+   */
+  #readPlain({ kind, column }: CsvColumn, at: number, row: number): number {
+    if (kind !== kindDouble && kind !== kindLong && kind !== kindTimestamp) return -1;
+    const { source } = this.#scanner;
+    if (column.length !== row || row >= column.rowCapacity) column.prepare(row);
+    let end: number;
+    if (kind === kindDouble) end = readDecimal(source, at, column.doubles, row);
+    else if (kind === kindLong) end = readInteger(source, at, column.ints, row);
+    else end = readTimestampText(source, at, column.ints, row);
+    if (end < 0) return -1;
+    if (source.bytes[end] === carriageReturn) end++;
+    if (source.bytes[end] !== comma && source.bytes[end] !== newline) return -1;
+    if (source.bytes[end] === comma && source.bytes[end - 1] === carriageReturn) return -1;
+    column.length = row + 1;
+    return end;
+  }
+
   #readValue(column: CsvColumn, row: number): void {
     const scanner = this.#scanner;
-    const { start, end, source } = scanner;
-    if (start === end && !scanner.isQuoted) return;
+    if (scanner.start === scanner.end && !scanner.isQuoted) return;
     if (column.kind === kindIgnored && !this.#addColumn(column)) return;
     const builder = column.column;
     if (builder.length !== row || row >= builder.rowCapacity) builder.prepare(row);
-    const isPlainNumber =
-      (column.kind === kindDouble && readDecimal(source, start, builder.doubles, row) === end) ||
-      (column.kind === kindLong && readInteger(source, start, builder.ints, row) === end);
-    if (isPlainNumber) {
-      builder.length = row + 1;
-      return;
-    }
     this.#values.read(column, row);
     // A column that widened has another builder now.
     if (this.#target.builder.schema !== this.#schema) this.#renew();
@@ -103,6 +133,7 @@ export class CsvRecordReader {
     return true;
   }
 
+  /** Takes or rejects the row in hand; a rejected one takes its columns with it. */
   #endRow(): void {
     const isTaken = this.#faults.endRow(this.#target);
     if (!isTaken && this.#target.builder.schema !== this.#schema) this.#renew();
@@ -122,6 +153,7 @@ export class CsvRecordReader {
     this.#target.account.reject("INVALID_ROW", null, message);
   }
 
+  /** Forgets the row in hand. The answer is for `read`, which begins it again in the next window. */
   #undo(): number {
     this.#faults.clear();
     this.#target.builder.abortRow();

@@ -44,6 +44,7 @@ export class CsvValueReader {
     this.#fieldJson = new JsonScanner(scanner.source);
   }
 
+  /** The limit of the request in hand. */
   begin(depthMax: number): void {
     this.#fieldJson.configure(depthMax, true);
     this.#undoubledJson.configure(depthMax, true);
@@ -90,12 +91,14 @@ export class CsvValueReader {
     }
   }
 
+  /** Numbers are JSON's: "1.", "+1" and "0x1" are text, and so is what some write for values that are none. */
   #readNumber(start: number, end: number): void {
     if (this.#isNumber(start, end)) this.#writer.writeNumber(this.#source, start, end);
     else if (notFinite.test(this.#word(start, end))) this.#writer.fault("NUMBER_OUT_OF_RANGE");
     else this.#writer.mismatch("another text");
   }
 
+  /** The scanner may look past the field's end, which then is not where the value ends. */
   #readJson(start: number, end: number): void {
     const scanner = this.#source === this.#undoubled ? this.#undoubledJson : this.#fieldJson;
     const byte = this.#source.bytes[start];
@@ -120,6 +123,7 @@ export class CsvValueReader {
     this.#end = length;
   }
 
+  /** The text without spaces and tabs around it. */
   #trimmed(): { readonly start: number; readonly end: number } {
     const { bytes } = this.#source;
     let start = this.#start;
@@ -137,6 +141,7 @@ export class CsvValueReader {
     return scanner.skipValue(start) === end;
   }
 
+  /** Of letters in any case; empty where the text is too long to be one of the words that are asked for. */
   #word(start: number, end: number): string {
     if (end - start > wordBytesMax) return "";
     return Buffer.from(this.#source.bytes.subarray(start, end)).toString("latin1").toLowerCase();

@@ -39,6 +39,7 @@ class CsvDecoding implements Decoding {
     const body = this.#body;
     this.#records?.begin();
     const stepEnd = Math.min(body.length, this.#offset + Math.max(bytesMax, 1));
+    // Records end where their quotes say, so where a window may be cut is only known after reading up to there.
     let loadBytes = windowBytes;
     for (;;) {
       const start = this.#offset;
@@ -61,6 +62,7 @@ class CsvDecoding implements Decoding {
     return at === fieldCut || this.#records === null ? 0 : this.#decodeRecords(this.#records, at, isLast);
   }
 
+  /** Takes whole records from `start` on; what the window's end cuts off is left for the next one. */
   #decodeRecords(records: CsvRecordReader, start: number, isLast: boolean): number {
     const { bytes, end } = scanner.source;
     let at = start;

@@ -38,6 +38,7 @@ class JsonArrayDecoding implements Decoding {
     const reader = readers.begin(this.#target);
     const { source } = reader.scanner;
     const stepEnd = Math.min(body.length, this.#offset + Math.max(bytesMax, 1));
+    // Rows may be laid out over lines in any way, so a window is cut anywhere and the row that it cuts is read again.
     let loadBytes = windowBytes;
     for (;;) {
       const start = this.#offset;
@@ -77,6 +78,7 @@ class JsonArrayDecoding implements Decoding {
       const isAlone = this.#state === states.open && byte === openBrace;
       if (!expectsRow && !isAlone) this.#fail(reader, at);
       const rowEnd = byte === openBrace ? reader.readRow(at) : scanner.skipValue(at);
+      // Whatever fails at the window's end may go on behind it; so may a number that ends there.
       const isCut = rowEnd < 0 ? scanner.failedAt >= end : rowEnd >= end && byte !== openBrace;
       if (isCut && !isLast) {
         reader.undoRow();

@@ -45,6 +45,7 @@ class JsonObjectDecoding implements Decoding {
     const start = byteOrderMarkBytes(this.#body);
     scanner.source.load(this.#body, start, this.#body.length);
     const at = this.#readEnvelope(reader);
+    // Decided before the row ends, so that a body with something behind its value leaves neither row nor column.
     const end = at < 0 ? at : scanner.skipSpace(at);
     if (end !== scanner.source.end) throw invalidJson(scanner, end < 0 ? scanner.failedAt : end, start);
     this.#endRow(reader);
@@ -86,6 +87,7 @@ class JsonObjectDecoding implements Decoding {
     return before < 0;
   }
 
+  /** Without a payload there is no row, whatever else the body says. */
   #endRow(reader: RowReader): void {
     if (this.#hasRepeats) this.#readAgain(reader);
     const { bytes } = reader.scanner.source;
@@ -102,6 +104,7 @@ class JsonObjectDecoding implements Decoding {
   }
 }
 
+/** Which member a key is; the scanner has just passed over it. */
 function envelopeKey(scanner: JsonScanner, start: number, end: number): number {
   // Their lengths differ, so one comparison is enough, unless there are escapes.
   const length = scanner.hasEscapes ? 0 : end - start;

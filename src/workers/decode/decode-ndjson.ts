@@ -71,6 +71,7 @@ function linesEnd(body: Uint8Array, start: number, end: number): number {
   return end <= start ? start : start + body.subarray(start, end).lastIndexOf(newline) + 1;
 }
 
+/** The loop that nearly all lines stay in: a row from the line's first byte to its last. */
 function decodeLines(reader: RowReader, source: ByteWindow): void {
   const { bytes, end } = source;
   let at = 0;

@@ -13,6 +13,7 @@ export class FieldTable {
   /** The field of the key bytes[start, end), or null. */
   find(bytes: Uint8Array, start: number, end: number, hash: number): Field | null {
     const slots = this.#slots;
+    // The number of slots is a power of two, and at least half of them are empty: every walk ends at one.
     const mask = slots.length - 1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const field = slots[slot] as Field | null;
@@ -21,6 +22,7 @@ export class FieldTable {
     }
   }
 
+  /** A field whose key is not in the table. */
   add(field: Field): void {
     this.all.push(field);
     if (this.all.length * 2 <= this.#slots.length) {
@@ -52,6 +54,7 @@ export function hashKey(bytes: Uint8Array, start: number, end: number): number {
   return hash ^ (hash >>> 15);
 }
 
+/** Hashes of different keys may be the same, so the bytes decide. */
 function isKey(key: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
   if (key.length !== end - start) return false;
   for (let at = 0; at < key.length; at++) {

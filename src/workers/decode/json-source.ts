@@ -3,7 +3,8 @@ import { JsonScanner } from "../../shared/bytes/json-scanner.js";
 import type { BatchBuilder } from "../../shared/columns/batch-builder.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { DecodeTarget } from "./decoder.js";
-import { RowReader, type RowKeys } from "./row-reader.js";
+import type { RowKeys } from "./key-columns.js";
+import { RowReader } from "./row-reader.js";
 
 /** Bytes of a body that are looked at in one piece: they and the columns they fill stay in the cache. */
 export const windowBytes = 64 * 1024;

@@ -90,6 +90,7 @@ export class JsonValueReader {
     else writer.writeText(source.bytes, start, end);
   }
 
+  /** Nobody escapes a timestamp, but everybody may. */
   #readEscapedTimestamp(start: number, end: number): void {
     if (end - start > timestampBytesMax) {
       this.#writer.fault("INVALID_TIMESTAMP");

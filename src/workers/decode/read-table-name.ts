@@ -10,6 +10,7 @@ const openBrace = 0x7b;
 
 /** The table is named at the front of nearly every body; only where it is not, more is looked at. */
 const firstBytes = 1024;
+/** The same few tables are named again and again. */
 const names = new TextCache(1024);
 
 /**
@@ -53,11 +54,13 @@ function findTable(): string | null {
   return notFound(Math.min(at, end));
 }
 
+/** The name cannot be found from `at` on: for good, unless that is where the window ends. */
 function notFound(at: number): null {
   jsonScanner.fail(at);
   return null;
 }
 
+/** The name without its escapes; whether it can be a table's name is for the caller to say. */
 function tableText(bytes: Uint8Array, start: number, end: number): string {
   if (!jsonScanner.hasEscapes) return names.text(bytes, start, end);
   const text = new Uint8Array(end - start);

@@ -1,14 +1,12 @@
 import type { ByteWindow } from "../../shared/bytes/byte-window.js";
 import type { JsonScanner } from "../../shared/bytes/json-scanner.js";
-import { unescapeString } from "../../shared/bytes/json-string.js";
 import { readDecimal } from "../../shared/bytes/read-decimal.js";
 import { readInteger } from "../../shared/bytes/read-integer.js";
 import { readEpoch, readTimestampText } from "../../shared/bytes/read-timestamp.js";
 import type { BatchBuilder } from "../../shared/columns/batch-builder.js";
 import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import type { RowErrorCode } from "../../shared/columns/row-account.js";
-import { isValidUtf8 } from "../../shared/bytes/utf8.js";
-import { idColumn, nameKey, timestampColumn, type TableSchema } from "../../shared/schema/table-schema.js";
+import type { TableSchema } from "../../shared/schema/table-schema.js";
 import type { DecodeTarget } from "./decoder.js";
 import { FieldTable, hashKey } from "./field-table.js";
 import {
@@ -26,6 +24,7 @@ import {
   noPlace,
 } from "./json-field.js";
 import { JsonValueReader } from "./json-value.js";
+import { KeyColumns, type RowKeys } from "./key-columns.js";
 import { readText } from "./read-text.js";
 import { RowFaults } from "./row-faults.js";
 import { ValueWriter } from "./value-writer.js";
@@ -55,16 +54,8 @@ const closeBrace = 0x7d;
 const nullWord = 0x6c6c756e;
 const trueWord = 0x65757274;
 
-/** Of a key in the body: no column name is that long, however it is escaped. */
-const keyBytesMax = 4096;
 /** Spellings of keys (case, escapes) that are remembered, over and above the table's columns. */
 const spareSpellings = 1024;
-
-/** A byte order mark inside of a body is a character like any other. */
-const textDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-/** Whether the keys `id` and `timestamp` of a row are the system columns, or become id_2 and timestamp_2. */
-export type RowKeys = "flat" | "payload";
 
 /**
  * Reads rows (JSON objects) of one table from bytes into its columns without making objects or strings. It expects each
@@ -75,11 +66,11 @@ export type RowKeys = "flat" | "payload";
 export class RowReader {
   readonly scanner: JsonScanner;
   readonly #source: ByteWindow;
-  readonly #keys: RowKeys;
   readonly #builder: BatchBuilder;
   readonly #faults = new RowFaults();
   readonly #writer: ValueWriter;
   readonly #values: JsonValueReader;
+  readonly #keyColumns: KeyColumns;
   readonly #fields = new FieldTable();
   readonly #rowEnd = new Field(noPlace, kindRowEnd);
   readonly #ignored = new Field(noPlace, kindIgnored, this.#rowEnd);
@@ -98,11 +89,11 @@ export class RowReader {
   constructor(scanner: JsonScanner, keys: RowKeys, target: DecodeTarget) {
     this.scanner = scanner;
     this.#source = scanner.source;
-    this.#keys = keys;
     this.#builder = target.builder;
     this.#target = target;
     this.#writer = new ValueWriter(this.#faults, target, this.#ignored);
     this.#values = new JsonValueReader(scanner, this.#faults, this.#writer);
+    this.#keyColumns = new KeyColumns(keys, target.builder, this.#values, this.#faults);
   }
 
   /** To be called whenever other code may have run since the last row: another request, another decoder. */
@@ -263,48 +254,16 @@ export class RowReader {
     return valueAt;
   }
 
-  /** The field of a key that was not met before; adds its column where the table has none. */
+  /** The field of a key in a spelling that was not met before; `#ignored` where the key has no column. */
   #newField(key: Uint8Array, hash: number, isPlain: boolean, valueAt: number): Field {
-    const name = this.#columnName(key, isPlain);
-    if (name === null) return this.#ignored;
-    const builder = this.#builder;
-    let index = builder.indexOf(name);
-    if (index < 0) {
-      const type = this.#values.typeAt(valueAt);
-      if (type === null) return this.#ignored;
-      const added = builder.addColumn(name, type);
-      if (typeof added !== "number") {
-        this.#faults.addKey(name, added);
-        return this.#ignored;
-      }
-      index = added;
-      this.#schema = builder.schema;
-    }
-    if (this.#fields.all.length > builder.columns.length + spareSpellings) this.#forgetFields();
+    const index = this.#keyColumns.indexFor(key, isPlain, valueAt);
+    if (index < 0) return this.#ignored;
+    // A column more leaves the fields of the others as they are.
+    this.#schema = this.#builder.schema;
+    if (this.#fields.all.length > this.#builder.columns.length + spareSpellings) this.#forgetFields();
     const field = this.#fieldAt(index, key, hash);
     this.#fields.add(field);
     return field;
-  }
-
-  /** The name of the column that a key stands for; null where it cannot be one, which is then a fault of the row. */
-  #columnName(key: Uint8Array, isPlain: boolean): string | null {
-    if (key.length > keyBytesMax) {
-      this.#faults.addKey("", "INVALID_COLUMN_NAME", "a key is too long for a column name");
-      return null;
-    }
-    let text = key;
-    if (!isPlain) {
-      if (!isValidUtf8(key, 0, key.length)) {
-        this.#faults.addKey("", "INVALID_UTF8", "a key is not valid UTF-8");
-        return null;
-      }
-      text = new Uint8Array(key.length);
-      text = text.subarray(0, unescapeString(key, 0, key.length, text));
-    }
-    const name = textDecoder.decode(text);
-    if (this.#keys === "flat") return name;
-    const lower = nameKey(name);
-    return lower === idColumn || lower === timestampColumn ? `${name}_2` : name;
   }
 
   #fieldAt(index: number, key: Uint8Array, hash: number): Field {

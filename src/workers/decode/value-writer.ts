@@ -46,10 +46,12 @@ export class ValueWriter {
     this.#place = place;
   }
 
+  /** The rules and limits of the request in hand. */
   begin(target: DecodeTarget): void {
     this.#target = target;
   }
 
+  /** What the next write is for. */
   select(place: ValuePlace, row: number): void {
     this.#place = place;
     this.#row = row;
@@ -88,6 +90,7 @@ export class ValueWriter {
     this.checkId();
   }
 
+  /** Text of any bytes: broken UTF-8 is a fault. */
   writeCheckedText(bytes: Uint8Array, start: number, end: number): void {
     if (isValidUtf8(bytes, start, end)) this.writeText(bytes, start, end);
     else this.fault("INVALID_UTF8");
@@ -112,14 +115,20 @@ export class ValueWriter {
     return true;
   }
 
+  /** `found` says in words what came instead of what the column takes. */
   mismatch(found: string): void {
     this.fault("TYPE_MISMATCH", `the column takes ${wanted[this.#place.kind]}; the value is ${found}`);
   }
 
+  /** Notes that the value cannot stand; without a message the code's own sentence serves. */
   fault(code: RowErrorCode, message?: string): void {
     this.#faults.addValue(this.#place.index, this.#place.name, code, message);
   }
 
+  /**
+   * A long column meets a fraction or an exponent. 3.0 and 1e3 are integers in other words and stay long; for anything else the
+   * column becomes double, rows so far and all, or the table's rules say no.
+   */
   #writeFraction(source: ByteWindow, at: number, end: number): void {
     const { column, index } = this.#place;
     const integer = integralPart(Buffer.from(source.bytes.subarray(at, end)).toString("latin1"));
@@ -137,6 +146,7 @@ export class ValueWriter {
     else this.fault(refusal, "the column takes integers; the value has a fraction or an exponent");
   }
 
+  /** `outcome` is what a timestamp reader answered; it must have read up to `end`. */
   #endTimestamp(outcome: number, end: number): void {
     const { column } = this.#place;
     if (outcome === end) column.length = this.#row + 1;
@@ -146,6 +156,7 @@ export class ValueWriter {
 
 /** The integer that a JSON number with fraction or exponent stands for, where it is one within 64 bits. */
 function integralPart(text: string): bigint | undefined {
+  // By its digits where it can be: a double would round what lies past 2^53.
   const plain = /^(-?\d{1,19})\.0+$/.exec(text);
   const value = Number(text);
   const integer = plain !== null ? BigInt(plain[1] as string) : Number.isSafeInteger(value) ? BigInt(value) : undefined;
