@@ -1,7 +1,8 @@
 /**
  * The NDJSON decoder alone, bytes to columns on one core, against JSON.parse of the same lines as ready-made strings
- * (which makes objects and no columns): a timestamp, two strings, an integer and three numbers a row. Bodies of 1,000 rows in shared memory; alternating turns; the ratio is the
- * median of the turns' ratios. The decoded doubles are compared with JSON.parse's before the clock starts.
+ * (which makes objects and no columns): a timestamp, two strings, an integer and three numbers a row. Bodies of 1,000
+ * rows in shared memory; alternating turns; the ratio is the median of the turns' ratios. The decoded doubles are
+ * compared with JSON.parse's before the clock starts.
  *
  *   node dist/bench/micro/decode-ndjson.js [rounds]
  */

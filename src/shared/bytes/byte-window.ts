@@ -6,12 +6,13 @@ export const readAheadBytes = 128;
 const keptBytes = 1024 * 1024;
 
 /**
- * A copy of a part of a body, with zeros behind it, so that readers need no bounds checks of their own and see one
- * kind of memory (a body may be a Buffer, a Uint8Array, or a view on shared memory that a mistaken client of the ring
- * could still write to). Copying costs about 0.1 ns a byte; unaligned 32-bit reads through `view` win it back.
+ * A copy of a part of a body with zeros behind it, so that readers need no bounds checks of their own and all bodies
+ * (Buffers, views on shared memory) are the same to the compiler. `view` is for unaligned reads of whole words. Large
+ * bodies that suit are borrowed instead of copied.
  *
  * ```
- * bytes   content [0, end)   zeros [end, end + readAheadBytes)   rest of an earlier content
+ * loaded    content [0, end)   zeros [end, end + readAheadBytes)   rest of an earlier content
+ * borrowed  content [0, end)   readAheadBytes of what follows it in the body
  * ```
  */
 export class ByteWindow {
@@ -47,9 +48,9 @@ export class ByteWindow {
   }
 
   /**
-   * Makes body[start, end) the content where it is: out of shared memory a copy costs as much as a tenth of the decoding.
-   * Only for text in which no token crosses `end`, since no zeros end it there; at least `readAheadBytes` of the body must
-   * follow.
+   * Makes body[start, end) the content where it is: out of shared memory a copy costs as much as a tenth of the
+   * decoding. Only for text in which no token crosses `end`, since no zeros end it there; at least `readAheadBytes`
+   * of the body must follow.
    */
   borrow(body: Uint8Array, start: number, end: number): void {
     assert(end + readAheadBytes <= body.length, "readers may look ahead");

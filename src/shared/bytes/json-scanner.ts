@@ -29,9 +29,9 @@ const simpleEscapes = new Uint8Array(256);
 for (const char of '"\\/bfnrt') simpleEscapes[char.charCodeAt(0)] = 1;
 
 /**
- * Walks over JSON text (RFC 8259) in a window without making anything of it. Every method takes and returns positions; -1
- * means that the text is not JSON, and `failedAt` is where. The zeros behind the window's content end every token, so
- * a text that is cut off fails at `source.end`.
+ * Walks over JSON text (RFC 8259) in a window without making anything of it. Every method takes and returns
+ * positions; -1 means that the text is not JSON, and `failedAt` is where. The zeros behind the window's content end
+ * every token, so a text that is cut off fails at `source.end`.
  */
 export class JsonScanner {
   readonly source: ByteWindow;
@@ -58,7 +58,9 @@ export class JsonScanner {
     this.#closers = new Uint8Array(depthMax);
   }
 
-  /** The first position at or after `start` that holds no white space of JSON's grammar (section 2: four characters). */
+  /**
+   * The first position at or after `start` that holds no white space of JSON's grammar (section 2: four characters).
+   */
   skipSpace(start: number): number {
     const bytes = this.source.bytes;
     let at = start;
@@ -98,10 +100,10 @@ export class JsonScanner {
   }
 
   /**
-   * Any value, from its first byte to behind its last. Iterative, so that no nesting can exhaust the stack: all it has to know
-   * of a container around the value in hand is its closing byte. Each turn of the outer loop reads one value or opens one
-   * container; the inner loop closes containers until another value must follow. Broken UTF-8 anywhere inside,
-   * keys included, is noted in `hasInvalidUtf8`.
+   * Any value, from its first byte to behind its last. Iterative, so that no nesting can exhaust the stack: all it
+   * has to know of a container around the value in hand is its closing byte. Each turn of the outer loop reads one
+   * value or opens one container; the inner loop closes containers until another value must follow. Broken UTF-8
+   * anywhere inside, keys included, is noted in `hasInvalidUtf8`.
    */
   skipValue(start: number): number {
     const bytes = this.source.bytes;
@@ -165,7 +167,10 @@ export class JsonScanner {
     return this.skipSpace(at + 1);
   }
 
-  /** Section 6: no leading zeros, a digit on both sides of the point. Whether a double or a long holds it is not asked here. */
+  /**
+   * Section 6: no leading zeros, a digit on both sides of the point. Whether a double or a long holds it is not asked
+   * here.
+   */
   #skipNumber(start: number): number {
     const bytes = this.source.bytes;
     let at = bytes[start] === minus ? start + 1 : start;
@@ -234,7 +239,10 @@ export class JsonScanner {
     return at === start ? this.fail(at) : at;
   }
 
-  /** `at` is the backslash. Halves of surrogate pairs are grammatical, alone too: what they mean is for who reads the text. */
+  /**
+   * `at` is the backslash. Halves of surrogate pairs are grammatical, alone too: what they mean is for who reads the
+   * text.
+   */
   #skipEscape(at: number): number {
     const bytes = this.source.bytes;
     const kind = bytes[at + 1] as number;

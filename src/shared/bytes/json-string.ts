@@ -13,8 +13,9 @@ for (const [letter, value] of Object.entries({ '"': 0x22, "\\": 0x5c, "/": 0x2f,
 const replacement = 0xfffd;
 
 /**
- * Writes the text of the JSON string bytes[start, end) (without its quotes, which a JsonScanner has accepted) to `target` from
- * its start on as UTF-8; returns the number of bytes, at most end - start. Half a surrogate pair becomes U+FFFD.
+ * Writes the text of the JSON string bytes[start, end) (without its quotes, which a JsonScanner has accepted) to
+ * `target` from its start on as UTF-8; returns the number of bytes, at most end - start. Half a surrogate pair
+ * becomes U+FFFD.
  */
 export function unescapeString(bytes: Uint8Array, start: number, end: number, target: Uint8Array): number {
   let to = 0;

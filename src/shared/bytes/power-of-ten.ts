@@ -3,7 +3,10 @@ import { assert } from "../assert.js";
 /** Powers of ten that a double holds exactly. */
 export const exactPowers: Float64Array = Float64Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
 
-/** Exponents of `powerOfTen`: inside them no product of 19 digits and a power, nor its error terms, leaves the normal range. */
+/**
+ * Exponents of `powerOfTen`: inside them no product of 19 digits and a power, nor its error terms, leaves the normal
+ * range.
+ */
 export const powerExponentMax = 250;
 
 /** 10^exponent as an unevaluated sum of two doubles; the error is below 2^-106 of the value. */

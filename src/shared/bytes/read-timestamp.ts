@@ -137,9 +137,9 @@ function twoDigits(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * Reads an epoch number (JSON grammar) at `start` as µs since 1970, like `readTimestampText`. The number of integer digits
- * tells the unit, which is right for every time from 1973 on: up to 11 seconds, up to 14 milliseconds, up to 17
- * microseconds, up to 19 nanoseconds. A fraction counts down to the microsecond; what is below is rounded down.
+ * Reads an epoch number (JSON grammar) at `start` as µs since 1970, like `readTimestampText`. The number of integer
+ * digits tells the unit, which is right for every time from 1973 on: up to 11 seconds, up to 14 milliseconds, up to
+ * 17 microseconds, up to 19 nanoseconds. A fraction counts down to the microsecond; what is below is rounded down.
  */
 export function readEpoch(source: ByteWindow, start: number, out: Int32Array, index: number): number {
   const bytes = source.bytes;

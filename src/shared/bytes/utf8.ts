@@ -19,7 +19,10 @@ export function isValidUtf8(bytes: Uint8Array, start: number, end: number): bool
   return true;
 }
 
-/** Length (2 to 4) of the well-formed sequence of a non-ASCII character at `at`, or 0 where it is broken or cut at `end`. */
+/**
+ * Length (2 to 4) of the well-formed sequence of a non-ASCII character at `at`, or 0 where it is broken or cut at
+ * `end`.
+ */
 export function sequenceLength(bytes: Uint8Array, at: number, end: number): number {
   const lead = bytes[at] as number;
   const length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;

@@ -17,7 +17,9 @@ export interface ColumnData {
   readonly nullCount: number;
   /** Bit per row, least significant first, 1 = present; null when nullCount is 0. */
   readonly validity: Uint8Array | null;
-  /** 8 little-endian bytes per row (long, timestamp in µs since 1970, double), bits (boolean), or text bytes (UTF-8). */
+  /**
+   * 8 little-endian bytes per row (long, timestamp in µs since 1970, double), bits (boolean), or text bytes (UTF-8).
+   */
   readonly values: Uint8Array;
   /** Start of each row's text in `values`, rowCount + 1 entries; null for types of fixed width. */
   readonly offsets: Int32Array | null;

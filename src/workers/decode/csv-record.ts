@@ -24,11 +24,11 @@ interface CsvColumn {
 }
 
 /**
- * Reads the records of one body into its table's columns. Unlike JSON rows, records all have the same shape, so there is nothing
- * to learn: field number n is for the header's column number n.
+ * Reads the records of one body into its table's columns. Unlike JSON rows, records all have the same shape, so there
+ * is nothing to learn: field number n is for the header's column number n.
  *
- * A column that the table lacks is added when its first value comes, not for the header's sake: a file of nulls makes no
- * columns. If that row is then rejected the column is gone again, and the next value gets its say about the type.
+ * A column that the table lacks is added when its first value comes, not for the header's sake: a file of nulls makes
+ * no columns. If that row is then rejected the column is gone again, and the next value gets its say about the type.
  */
 export class CsvRecordReader {
   readonly #scanner: CsvScanner;
@@ -53,9 +53,9 @@ export class CsvRecordReader {
   }
 
   /**
-   * Reads the record at `start` and takes or rejects its row; returns the position of the next record, or `fieldCut` where the
-   * window ends before the record does: then nothing has happened. Throws INVALID_BODY for a quote that is never
-   * closed; `windowAt` is where the window starts in the body.
+   * Reads the record at `start` and takes or rejects its row; returns the position of the next record, or `fieldCut`
+   * where the window ends before the record does: then nothing has happened. Throws INVALID_BODY for a quote that is
+   * never closed; `windowAt` is where the window starts in the body.
    */
   read(start: number, isLast: boolean, windowAt: number): number {
     const scanner = this.#scanner;
@@ -74,7 +74,8 @@ export class CsvRecordReader {
         break;
       }
       const next = scanner.readField(at, isLast);
-      // A quote that is still open at the body's end has swallowed an unknown number of records: no row can be told from it.
+      // A quote that is still open at the body's end has swallowed an unknown number of records: no row can be told
+      // from it.
       if (next === fieldMalformed) {
         if (scanner.failedAt >= end) throw unclosedQuote(windowAt + at);
         return this.#skipMalformed(isLast);
@@ -91,8 +92,8 @@ export class CsvRecordReader {
   }
 
   /**
-   * Most fields of a number or timestamp column are just that, without quotes or spaces: read without looking for the field's
-   * end first. Returns the position of the comma or line feed behind it, or -1 where it is anything else.
+   * Most fields of a number or timestamp column are just that, without quotes or spaces: read without looking for the
+   * field's end first. Returns the position of the comma or line feed behind it, or -1 where it is anything else.
    */
   #readPlain({ kind, column }: CsvColumn, at: number, row: number): number {
     if (kind !== kindDouble && kind !== kindLong && kind !== kindTimestamp) return -1;

@@ -14,8 +14,8 @@ const stops = new Uint8Array(256);
 for (const byte of [0, newline, comma]) stops[byte] = 1;
 
 /**
- * Finds the fields of CSV (RFC 4180) in a window: comma, CRLF or LF, fields in double quotes with the quote doubled inside. A
- * quote inside an unquoted field stands for itself.
+ * Finds the fields of CSV (RFC 4180) in a window: comma, CRLF or LF, fields in double quotes with the quote doubled
+ * inside. A quote inside an unquoted field stands for itself.
  */
 export class CsvScanner {
   readonly source: ByteWindow;
@@ -32,9 +32,9 @@ export class CsvScanner {
   }
 
   /**
-   * Reads the field at `at`. Returns the position of the comma or line break behind it, or of the window's end, which ends it
-   * only where `isLast` says that the body ends there too (else `fieldCut`); `fieldMalformed` for text behind a
-   * closing quote, and for a quote that the body never closes (`failedAt` is the window's end then).
+   * Reads the field at `at`. Returns the position of the comma or line break behind it, or of the window's end, which
+   * ends it only where `isLast` says that the body ends there too (else `fieldCut`); `fieldMalformed` for text behind
+   * a closing quote, and for a quote that the body never closes (`failedAt` is the window's end then).
    */
   readField(at: number, isLast: boolean): number {
     const { bytes, end } = this.source;

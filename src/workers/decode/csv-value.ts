@@ -22,8 +22,9 @@ const notFinite = /^[+-]?(?:nan|inf|infinity)$/i;
 const wordBytesMax = 16;
 
 /**
- * The last field of a CsvScanner as a value of a column. Numbers, booleans, timestamps and JSON may have spaces around them,
- * and an empty field, quoted or not, is null to them; a string is taken as it is, and only unquoted emptiness is null.
+ * The last field of a CsvScanner as a value of a column. Numbers, booleans, timestamps and JSON may have spaces
+ * around them, and an empty field, quoted or not, is null to them; a string is taken as it is, and only unquoted
+ * emptiness is null.
  */
 export class CsvValueReader {
   readonly #scanner: CsvScanner;

@@ -16,10 +16,10 @@ const comma = 0x2c;
 const scanner = new CsvScanner(new ByteWindow(windowBytes));
 
 /**
- * CSV (RFC 4180, LF as well as CRLF) whose first record names the columns; `timestamp` and `id` are the system columns.
- * An empty unquoted field is null. Values are read by their column's type; a column that the table does not have gets the
- * type of its first value: long, double, boolean (true, false) or string. Throws INVALID_BODY with the byte position for a header that
- * cannot be one, and for a quote that is never closed.
+ * CSV (RFC 4180, LF as well as CRLF) whose first record names the columns; `timestamp` and `id` are the system
+ * columns. An empty unquoted field is null. Values are read by their column's type; a column that the table does not
+ * have gets the type of its first value: long, double, boolean (true, false) or string. Throws INVALID_BODY with the
+ * byte position for a header that cannot be one, and for a quote that is never closed.
  */
 export const decodeCsv: Decode = (body, target) => new CsvDecoding(body, target);
 

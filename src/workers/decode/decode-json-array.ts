@@ -15,8 +15,8 @@ type State = (typeof states)[keyof typeof states];
 const readers = new RowReaders("flat", true);
 
 /**
- * A JSON array of flat rows, `[{"timestamp":..., "id":..., "any column":...}, ...]`, or one such row alone. An element that is
- * no object is rejected alone; a body that is not JSON throws INVALID_BODY with the byte position.
+ * A JSON array of flat rows, `[{"timestamp":..., "id":..., "any column":...}, ...]`, or one such row alone. An
+ * element that is no object is rejected alone; a body that is not JSON throws INVALID_BODY with the byte position.
  */
 export const decodeJsonArray: Decode = (body, target) => new JsonArrayDecoding(body, target);
 

@@ -18,9 +18,9 @@ const other = -1;
 const readers = new RowReaders("payload", true);
 
 /**
- * One row in the shape of the original API, `{"table":..., "id":..., "timestamp":..., "payload":{...}}`, its keys in any order
- * and case; other keys are passed over, of a key that comes twice the last counts. The payload's keys are the columns. A
- * body that is not JSON throws INVALID_BODY with the byte position.
+ * One row in the shape of the original API, `{"table":..., "id":..., "timestamp":..., "payload":{...}}`, its keys in
+ * any order and case; other keys are passed over, of a key that comes twice the last counts. The payload's keys are
+ * the columns. A body that is not JSON throws INVALID_BODY with the byte position.
  */
 export const decodeJsonObject: Decode = (body, target) => new JsonObjectDecoding(body, target);
 

@@ -13,8 +13,8 @@ const borrowedBytesMin = 4 * 1024;
 const readers = new RowReaders("flat", false);
 
 /**
- * NDJSON of flat rows: `{"timestamp":..., "id":..., "any column":...}` per line. A line that is not such a row is rejected
- * alone; blank lines are passed over; CRLF will do. Throws BODY_TOO_LARGE only.
+ * NDJSON of flat rows: `{"timestamp":..., "id":..., "any column":...}` per line. A line that is not such a row is
+ * rejected alone; blank lines are passed over; CRLF will do. Throws BODY_TOO_LARGE only.
  */
 export const decodeNdjson: Decode = (body, target) => new NdjsonDecoding(body, target);
 

@@ -6,8 +6,8 @@ const keyBytesMax = 64;
 const unescaped = new Uint8Array(keyBytesMax);
 
 /**
- * True when the key that the scanner has just passed over, [start, end) without its quotes, is `name` (lower-case ASCII letters),
- * in any case and however it is escaped.
+ * True when the key that the scanner has just passed over, [start, end) without its quotes, is `name` (lower-case
+ * ASCII letters), in any case and however it is escaped.
  */
 export function isEnvelopeKey(scanner: JsonScanner, start: number, end: number, name: string): boolean {
   const { bytes } = scanner.source;

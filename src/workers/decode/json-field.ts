@@ -38,18 +38,19 @@ export const emptyRowView = new DataView(Uint8Array.of(0x7b, 0x7d, 0, 0, 0, 0, 0
 const noMiddle = new Float64Array(0);
 
 /**
- * One spelling of a key, and what came behind its value the last time: the bytes from the value's end to the next value
- * (`,"cpu":`, with whatever white space the client puts there) and that next value's field. Rows of one client look
- * alike, so comparing these bytes replaces parsing them. A gap is only ever learned from text that was parsed in the same
- * place (behind a value, or at a row's start), so wherever it matches it is right, but for white space that may follow.
+ * One spelling of a key, and what came behind its value the last time: the bytes from the value's end to the next
+ * value (`,"cpu":`, with whatever white space the client puts there) and that next value's field. Rows of one client
+ * look alike, so comparing these bytes replaces parsing them. A gap is only ever learned from text that was parsed in
+ * the same place (behind a value, or at a row's start), so wherever it matches it is right, but for white space that
+ * may follow.
  *
  * ```
  * gapBytes < 8    (word at 0 ^ head) & headMask, (word at 4 ^ tail) & tailMask     32-bit words, little-endian
  * gapBytes >= 8   first8, last8 (they may overlap), middle8 from 8 on past 16      64 bits, compared as doubles
  * ```
  *
- * Doubles are the one 64-bit comparison that JavaScript has. It is exact here: no NaN and no -0 is made of valid UTF-8
- * without zero bytes, which is all that a gap ever holds.
+ * Doubles are the one 64-bit comparison that JavaScript has. It is exact here: no NaN and no -0 is made of valid
+ * UTF-8 without zero bytes, which is all that a gap ever holds.
  */
 export class Field {
   /** Between the quotes, as sent. */

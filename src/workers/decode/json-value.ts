@@ -58,7 +58,9 @@ export class JsonValueReader {
     }
   }
 
-  /** Reads the value at `at` for the field's column, which stands at `row`; returns its end, or -1 (see the scanner). */
+  /**
+   * Reads the value at `at` for the field's column, which stands at `row`; returns its end, or -1 (see the scanner).
+   */
   read(at: number, field: Field, row: number): number {
     const { source } = this.#scanner;
     const end = this.#scanner.skipValue(at);

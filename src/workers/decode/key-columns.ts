@@ -29,9 +29,9 @@ export class KeyColumns {
   }
 
   /**
-   * Position of the key's column. Where the table has none it is added, with the type of the value at `valueAt`. -1 where
-   * there is no column and none is made: for a null, for what is no JSON value, and (then it is a fault of the row)
-   * where the key cannot be a name or the table's rules refuse it.
+   * Position of the key's column. Where the table has none it is added, with the type of the value at `valueAt`. -1
+   * where there is no column and none is made: for a null, for what is no JSON value, and (then it is a fault of the
+   * row) where the key cannot be a name or the table's rules refuse it.
    */
   indexFor(key: Uint8Array, isPlain: boolean, valueAt: number): number {
     const name = this.#nameOf(key, isPlain);

@@ -14,8 +14,8 @@ const firstBytes = 1024;
 const names = new TextCache(1024);
 
 /**
- * The table that a body in the original shape names: its first top-level key `table`. Null where there is none before the
- * body ends or stops being JSON, or it is no string.
+ * The table that a body in the original shape names: its first top-level key `table`. Null where there is none before
+ * the body ends or stops being JSON, or it is no string.
  */
 export function readTableName(body: Uint8Array): string | null {
   const { source } = jsonScanner;

@@ -15,9 +15,9 @@ const roomBytes = 1024;
  * (`length` is the caller's). Returns the position behind the closing quote, or -1 where there is no quote, or a \u
  * escape, a control character or broken UTF-8 comes first.
  *
- * Four bytes at a time: a byte's high bit in `marks` is set where the byte is below 0x20, a quote, a backslash, or not
- * ASCII (Mycroft 1987: (x - 1) sets the high bit of a zero byte; borrows reach only bytes above the first hit, so the lowest
- * mark is always true).
+ * Four bytes at a time: a byte's high bit in `marks` is set where the byte is below 0x20, a quote, a backslash, or
+ * not ASCII (Mycroft 1987: (x - 1) sets the high bit of a zero byte; borrows reach only bytes above the first hit, so
+ * the lowest mark is always true).
  */
 export function readText(source: ByteWindow, start: number, column: ColumnBuilder, row: number): number {
   const { bytes, view } = source;

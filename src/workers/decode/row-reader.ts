@@ -165,8 +165,8 @@ export class RowReader {
   }
 
   /**
-   * One value into its column: by the fast reader of its type, or, where that gives up (the column's `length` is as before
-   * then), by the reader that takes everything. Small, so that it is compiled into the loop over the row.
+   * One value into its column: by the fast reader of its type, or, where that gives up (the column's `length` is as
+   * before then), by the reader that takes everything. Small, so that it is compiled into the loop over the row.
    */
   #readValue(at: number, field: Field): number {
     const { column, kind } = field;
@@ -284,8 +284,8 @@ export class RowReader {
   }
 
   /**
-   * Harmless in the middle of a row, since fields only ever say what to expect. But the row in hand still stands on one of
-   * them, and may not be led to another: its column's builder may have been exchanged.
+   * Harmless in the middle of a row, since fields only ever say what to expect. But the row in hand still stands on
+   * one of them, and may not be led to another: its column's builder may have been exchanged.
    */
   #forgetFields(): void {
     this.#forgetGaps();

@@ -57,7 +57,10 @@ export class ValueWriter {
     this.#row = row;
   }
 
-  /** The number [at, end) of JSON's grammar. A long column that meets a fraction widens, where the table's rules allow it. */
+  /**
+   * The number [at, end) of JSON's grammar. A long column that meets a fraction widens, where the table's rules allow
+   * it.
+   */
   writeNumber(source: ByteWindow, at: number, end: number): void {
     const { column, kind } = this.#place;
     const row = this.#row;
@@ -126,8 +129,8 @@ export class ValueWriter {
   }
 
   /**
-   * A long column meets a fraction or an exponent. 3.0 and 1e3 are integers in other words and stay long; for anything else the
-   * column becomes double, rows so far and all, or the table's rules say no.
+   * A long column meets a fraction or an exponent. 3.0 and 1e3 are integers in other words and stay long; for
+   * anything else the column becomes double, rows so far and all, or the table's rules say no.
    */
   #writeFraction(source: ByteWindow, at: number, end: number): void {
     const { column, index } = this.#place;

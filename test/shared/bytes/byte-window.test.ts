@@ -58,3 +58,22 @@ test("an empty body is an empty window", () => {
   assert.equal(window.end, 0);
   assertZerosBehind(window);
 });
+
+test("a borrowed part is the body itself, and what is loaded afterwards is a copy again", () => {
+  const body = new Uint8Array(new SharedArrayBuffer(1_000), 10, 900);
+  body.set(Buffer.from("line one\nline two\nline three"), 100);
+  const window = new ByteWindow(8);
+  window.borrow(body, 109, 118);
+  assert.equal(contentOf(window), "line two\n");
+  assert.equal(window.bytes.length, 9 + readAheadBytes);
+  assert.equal(window.view.getUint8(0), "l".charCodeAt(0));
+  body[109] = "L".charCodeAt(0);
+  assert.equal(contentOf(window), "Line two\n");
+  window.release();
+  assert.equal(window.end, 0);
+  window.load(body, 100, 104);
+  body[100] = 0;
+  assert.equal(contentOf(window), "line");
+  assertZerosBehind(window);
+  assert.throws(() => window.borrow(body, 0, 900 - readAheadBytes + 1), /look ahead/);
+});

@@ -24,8 +24,8 @@ export function payloadOf(row: Row | undefined): Row {
 }
 
 /**
- * What a row of the parsed JSON value should be in a table that has no columns yet: nulls are left out, long columns hold
- * what is an integer, and a string has no halves of surrogate pairs. Keys differ in more than case.
+ * What a row of the parsed JSON value should be in a table that has no columns yet: nulls are left out, long columns
+ * hold what is an integer, and a string has no halves of surrogate pairs. Keys differ in more than case.
  */
 export function expectedPayload(value: object): Row {
   const row: Row = {};
