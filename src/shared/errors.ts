@@ -136,14 +136,16 @@ export const errorCodes = {
     status: 503,
     grpc: "UNAVAILABLE",
     retryable: true,
-    cause: "The write-ahead log cannot be written (disk full or failing). A request that was under way may still become durable.",
+    cause:
+      "The write-ahead log cannot be written (disk full or failing). A request that was under way may still become durable.",
     remedy: "Free the disk; the server resumes by itself. Repeat with the same batch id to be safe from doubles.",
   },
   WORKER_LOST: {
     status: 503,
     grpc: "UNAVAILABLE",
     retryable: true,
-    cause: "The thread that worked on the request died and is being replaced. A write that was under way may still become durable.",
+    cause:
+      "The thread that worked on the request died and is being replaced. A write that was under way may still become durable.",
     remedy: "Send the request again; repeat a write with the same batch id to be safe from doubles.",
   },
   STORE_UNAVAILABLE: {

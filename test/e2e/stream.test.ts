@@ -132,7 +132,7 @@ for (const implementation of implementations()) {
         assert.deepEqual([answer.type, answer.accepted], ["ack", 2]);
         assert.ok(
           batches.some(({ batch_id: id }) => id === answer.batch_id),
-          String(batch),
+          JSON.stringify(batch),
         );
       }
       assert.equal(await client.count("resumed"), 16);

@@ -17,7 +17,7 @@ test("anything else is refused", () => {
     "",
     ".",
     "abc.1",
-    `${tokenPrefix(stream, tableUuid)}`,
+    tokenPrefix(stream, tableUuid),
     `${tokenPrefix(stream, tableUuid)}-1`,
     "x".repeat(100),
   ]) {

@@ -127,7 +127,7 @@ export class IngestWorkers {
       this.#ended[worker] = this.#pool.run(task, { transferList }).then(
         () => {},
         (error: unknown) => {
-          reject(error);
+          reject(error instanceof Error ? error : new Error(String(error)));
           if (!this.#isStopping) this.#replace(link, wal, error);
         },
       );

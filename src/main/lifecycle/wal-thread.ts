@@ -62,7 +62,7 @@ export class WalThread {
       this.#ended = this.#pool.run(task, { transferList }).then(
         () => {},
         (error: unknown) => {
-          reject(error);
+          reject(error instanceof Error ? error : new Error(String(error)));
           if (!this.#isStopping) this.#events.died(error);
         },
       );

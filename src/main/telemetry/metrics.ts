@@ -37,16 +37,6 @@ export class Metrics {
   constructor(sources: MetricSources, version: string) {
     const registers = [this.#registry];
     const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
-    const gauge = (name: string, help: string, read: () => number): void => {
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect(this: Gauge) {
-          this.set(read());
-        },
-      });
-    };
     collectDefaultMetrics({ register: this.#registry });
     const info = new Gauge({ name: "miniodb_info", help: "1, with the version.", labelNames: ["version"], registers });
     info.set({ version }, 1);
@@ -85,29 +75,7 @@ export class Metrics {
       labelNames: ["pool"],
       registers,
     });
-    gauge("miniodb_tables", "Tables of the warehouse.", sources.tables);
-    gauge("miniodb_buffered_bytes", "Unflushed rows.", sources.bufferedBytes);
-    gauge("miniodb_buffered_rows", "Unflushed rows.", sources.bufferedRows);
-    gauge("miniodb_hot_segments", "Hot segments of all tables.", sources.hotSegments);
-    gauge("miniodb_pool_requests_under_way", "Writes between admission and reply.", sources.requestsUnderWay);
-    gauge("miniodb_pool_slab_used_bytes", "Shared memory held by large bodies.", sources.slabUsedBytes);
-    const total = (name: string, help: string, read: () => number): void => {
-      new Counter({
-        name,
-        help,
-        registers,
-        collect(this: Counter) {
-          this.reset();
-          this.inc(read());
-        },
-      });
-    };
-    total("miniodb_wal_written_bytes_total", "Bytes of log records.", () => sources.walTotals().writtenBytes);
-    total("miniodb_wal_syncs_total", "Groups that were synced.", () => sources.walTotals().syncs);
-    gauge("miniodb_wal_bytes", "Log segments on disk.", sources.walBytes);
-    gauge("miniodb_wal_segments", "Log segments on disk.", sources.walSegments);
-    gauge("miniodb_wal_stalled", "1 while the log cannot be written.", () => (sources.walStalled() ? 1 : 0));
-    gauge("miniodb_flushes_failing", "Tables whose last flush failed.", sources.failingFlushes);
+    registerSources(sources, registers);
   }
 
   get contentType(): string {
@@ -162,4 +130,41 @@ interface Tally {
 
 function newTally(): Tally {
   return { accepted: 0, rejected: 0, bodyBytes: 0, outcomes: new Map() };
+}
+
+/** Series whose value is read at each scrape. */
+function registerSources(sources: MetricSources, registers: Registry[]): void {
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect(this: Gauge) {
+        this.set(read());
+      },
+    });
+  };
+  const total = (name: string, help: string, read: () => number): void => {
+    new Counter({
+      name,
+      help,
+      registers,
+      collect(this: Counter) {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  };
+  gauge("miniodb_tables", "Tables of the warehouse.", sources.tables);
+  gauge("miniodb_buffered_bytes", "Unflushed rows.", sources.bufferedBytes);
+  gauge("miniodb_buffered_rows", "Unflushed rows.", sources.bufferedRows);
+  gauge("miniodb_hot_segments", "Hot segments of all tables.", sources.hotSegments);
+  gauge("miniodb_pool_requests_under_way", "Writes between admission and reply.", sources.requestsUnderWay);
+  gauge("miniodb_pool_slab_used_bytes", "Shared memory held by large bodies.", sources.slabUsedBytes);
+  total("miniodb_wal_written_bytes_total", "Bytes of log records.", () => sources.walTotals().writtenBytes);
+  total("miniodb_wal_syncs_total", "Groups that were synced.", () => sources.walTotals().syncs);
+  gauge("miniodb_wal_bytes", "Log segments on disk.", sources.walBytes);
+  gauge("miniodb_wal_segments", "Log segments on disk.", sources.walSegments);
+  gauge("miniodb_wal_stalled", "1 while the log cannot be written.", () => (sources.walStalled() ? 1 : 0));
+  gauge("miniodb_flushes_failing", "Tables whose last flush failed.", sources.failingFlushes);
 }

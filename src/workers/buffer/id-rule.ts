@@ -25,7 +25,7 @@ export function idRule(settings: TableSettings): AcceptsId {
   const maxLength = validation.maxLength ?? limits.idBytesMax;
   const pattern = validation.pattern === undefined ? null : new RegExp(validation.pattern, "u");
   const allowed = validation.allowedChars === undefined ? null : new Set(validation.allowedChars);
-  const decoder = new TextDecoder();
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   return (source, start, end) => {
     const text = decoder.decode(source.subarray(start, end));
     if (text.length === 0 || text.length > maxLength) return false;

@@ -16,6 +16,8 @@ import type { TableOwner } from "./table-owner.js";
 
 /** Bodies above this size are decoded in slices, other tables' requests in between. */
 const sliceBytes = 1024 * 1024;
+/** A round whose rows have grown to this becomes a record: no request pays for the wide rows of others. */
+const roundBuilderBytesMax = 64 * 1024 * 1024;
 /** Copies of inline bodies that wait for their table; above it the request is refused. */
 const parkedBytesMax = 32 * 1024 * 1024;
 
@@ -256,6 +258,7 @@ export class RequestIntake {
       return;
     }
     if (batch !== null) owner.roundBatches.add(batch.key);
+    const isRoundFull = owner.builder.bytes() >= roundBuilderBytesMax;
     const wantsId = (request.flags & frameFlags.originalShape) !== 0;
     owner.round.push({
       requestId: request.requestId,
@@ -267,6 +270,7 @@ export class RequestIntake {
       wantsId,
     });
     this.touched.add(owner);
+    if (isRoundFull) this.#options.emitTable(owner);
   }
 
   /** Answers a batch id that was there before: with its account, or BATCH_ID_CONFLICT when the body differs. */

@@ -220,7 +220,7 @@ export function gatherText(column: TypedColumn, selection: Selection, out: Uint8
   for (const { part, row, length } of selection.pieces) {
     const view = column.views[part] ?? null;
     if (view === null) continue;
-    const text = view.bytes.subarray(view.offsets[row] as number, view.offsets[row + length] as number);
+    const text = view.bytes.subarray(view.offsets[row], view.offsets[row + length]);
     out.set(text, at);
     at += text.length;
   }

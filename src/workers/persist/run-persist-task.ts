@@ -34,7 +34,7 @@ export async function runPersistTask(task: PersistTask): Promise<PersistResult> 
 async function perform(task: PersistTask): Promise<PersistResult> {
   switch (task.kind) {
     case "seal":
-      return await sealRows(task);
+      return sealRows(task);
     case "flush":
       return { kind: "committed", commit: await flushRows(context(), task) };
     case "compact":

@@ -13,7 +13,7 @@ export function lowerTextBound(text: Uint8Array, bytesMax: number): string {
 export function upperTextBound(text: Uint8Array, bytesMax: number): string | null {
   const prefix = prefixOf(text, bytesMax);
   if (prefix.length === text.length) return textDecoder.decode(prefix);
-  const characters = [...textDecoder.decode(prefix)];
+  const characters = Array.from(textDecoder.decode(prefix));
   for (let index = characters.length - 1; index >= 0; index--) {
     const codePoint = (characters[index] as string).codePointAt(0) as number;
     // Surrogates are no characters: the next one after U+D7FF is U+E000.
