@@ -12,6 +12,7 @@ import { assert } from "./assert.js";
  * Unset, a failpoint is one comparison.
  */
 export const failpointNames = [
+  "ingest.round",
   "wal.open.stream",
   "wal.replay.segment",
   "wal.rotate.named",

@@ -46,7 +46,8 @@ export interface WritePathOptions {
  */
 export class WritePath {
   readonly #options: WritePathOptions;
-  readonly #links: IngestLink[] = [];
+  /** By worker; null while a dead worker is being replaced. */
+  readonly #links: (IngestLink | null)[] = [];
   readonly #header = newFrameHeader();
   /** By requestId - 1; ids are reused, so the lowest ones stay in cache. */
   readonly #pending: (PendingRequest | null)[] = [];
@@ -87,7 +88,7 @@ export class WritePath {
 
   /** Answers everything that workers and log have let out since the last call. */
   drain(): void {
-    for (const link of this.#links) link.drain(this.#onCompletion);
+    for (const link of this.#links) link?.drain(this.#onCompletion);
   }
 
   /** A worker's messages about single requests. */
@@ -121,8 +122,12 @@ export class WritePath {
     }
   }
 
-  /** A worker died: what was under way on its link is answered, its slabs are freed, its ids are free again. */
+  /**
+   * A worker died: what was under way on its link is answered, its slabs are freed, its ids are free again. The link is
+   * never read again, as its completions would belong to nobody; until `connect` the worker's tables take no writes.
+   */
   failWorker(link: IngestLink, error: MiniodbError): void {
+    this.#links[link.worker] = null;
     for (let index = 0; index < this.#pending.length; index++) {
       if (this.#pending[index]?.link !== link) continue;
       const pending = this.#take(index + 1);
@@ -134,7 +139,8 @@ export class WritePath {
 
   #send(request: WriteRequest, worker: number): void {
     const link = this.#links[worker];
-    assert(link !== undefined, "every worker has a link");
+    assert(link !== undefined, "every worker has a link, or had one");
+    if (link === null) throw new MiniodbError("WORKER_LOST", "The worker of this table died and is being replaced");
     const underWay = this.#perWorker[worker] ?? 0;
     if (underWay >= requestsPerWorkerMax) throw new MiniodbError("SERVER_BUSY", "Too many writes are under way");
     const requestId = this.#freeIds.pop() ?? this.#pending.push(null);

@@ -1,5 +1,6 @@
 import { receiveMessageOnPort } from "node:worker_threads";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
+import { failpoint } from "../../shared/failpoints.js";
 import type { IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
 import { ByteRingConsumer } from "../../shared/ring/byte-ring.js";
 import { DoorbellRinger, DoorbellSleeper, MainDoorbellRinger } from "../../shared/ring/doorbell.js";
@@ -91,6 +92,7 @@ export class IngestLoop {
 
   /** One round; false when there was nothing to do. */
   #round(): boolean {
+    failpoint("ingest.round");
     let worked = this.#readMessages();
     this.#intake.answerJoiners();
     if (this.#hasLogRoom()) {
