@@ -86,7 +86,8 @@ describe("kill -9", () => {
     test(`at ${name}, ${killsPerFailpoint} times`, async (t) => {
       let met = 0;
       for (let kill = 0; kill < killsPerFailpoint; kill++) {
-        const count = 1 + random.integer(3);
+        // A start passes the places of the replay a few times only; the others come again and again.
+        const count = name.startsWith("wal.replay") ? 1 : 1 + random.integer(3);
         if (await live({ MINIODB_FAILPOINT: `${name}:${count}:kill` }, 4000)) met++;
       }
       t.diagnostic(`met ${met} of ${killsPerFailpoint}`);
