@@ -129,7 +129,8 @@ export class LoadLoop {
         if (scheduledMs > intendedMs || !this.#isSending) break;
         intendedMs = scheduledMs;
       }
-      const channel = this.#idle.pop() as number;
+      // The one that has rested longest: a connection that rests for ten seconds is closed by the server.
+      const channel = this.#idle.shift() as number;
       this.#intendedMs[channel] = intendedMs;
       this.#inFlight++;
       this.#send(channel, this.#sent++ % this.#options.payloadBytes.length);

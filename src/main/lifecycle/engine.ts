@@ -4,6 +4,7 @@ import { MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
 import type { IngestToMain, TableState } from "../../shared/messages.js";
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
+import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { CatalogSnapshots } from "../catalog/catalog-snapshots.js";
 import { RecordBroker } from "../catalog/record-broker.js";
 import { SealCoordinator } from "../catalog/seal-coordinator.js";
@@ -224,6 +225,8 @@ export class Engine {
     ingest.post(entry.worker, { kind: "flushed", uuid, sequence, schema: entry.state.schema });
     wal.post({ kind: "flushed", positions: [{ uuid, sequence }] });
     this.metrics.flushed("ok", entry.bufferedRows);
+    // The slices that went through here name the blocks that the owner drops now.
+    noteDropped(entry.bufferedBytes);
   }
 
   #tick(): void {

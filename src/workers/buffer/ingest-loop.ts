@@ -6,6 +6,7 @@ import { ByteRingConsumer } from "../../shared/ring/byte-ring.js";
 import { DoorbellRinger, DoorbellSleeper, MainDoorbellRinger } from "../../shared/ring/doorbell.js";
 import { EntryRingGate, EntryRingProducer } from "../../shared/ring/entry-ring.js";
 import { frameDurabilities, FrameReader } from "../../shared/ring/frame.js";
+import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import type { Block } from "./block-arena.js";
 import { replayTables } from "./replay-tables.js";
@@ -182,6 +183,7 @@ export class IngestLoop {
       case "flushed": {
         const freed = this.#ownersByUuid.get(message.uuid)?.flushed(message.sequence, message.schema) ?? [];
         for (const block of freed) this.#forgetBlock(block);
+        noteDropped(freed.reduce((bytes, block) => bytes + block.bytes.length, 0));
         return;
       }
       case "stop":

@@ -1,8 +1,9 @@
 import { workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import type { GarbageReport } from "../../shared/iceberg/collect-garbage.js";
-import type { PersistResult, PersistTask, PersistWorkerOptions } from "../../shared/messages.js";
+import type { PersistResult, PersistTask, PersistWorkerOptions, RecordSlice } from "../../shared/messages.js";
 import { initialSchema } from "../../shared/schema/table-schema.js";
+import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { compactFiles } from "./compact.js";
 import { flushRows } from "./flush.js";
 import { openPersistContext, sweepTemporary, type PersistContext } from "./persist-context.js";
@@ -33,10 +34,16 @@ export async function runPersistTask(task: PersistTask): Promise<PersistResult> 
 
 async function perform(task: PersistTask): Promise<PersistResult> {
   switch (task.kind) {
-    case "seal":
-      return sealRows(task);
-    case "flush":
-      return { kind: "committed", commit: await flushRows(context(), task) };
+    case "seal": {
+      const sealed = sealRows(task);
+      noteDropped(bytesOf(task.slice));
+      return sealed;
+    }
+    case "flush": {
+      const flushed = await flushRows(context(), task);
+      noteDropped(bytesOf(task.slice));
+      return { kind: "committed", commit: flushed };
+    }
     case "compact":
       return { kind: "committed", commit: await compactFiles(context(), task) };
     case "warm-up":
@@ -91,4 +98,11 @@ function operatingError(error: unknown): MiniodbError | undefined {
   const isDuckDBLimit = /^(?:IO Error|Out of Memory Error)/.test(error.message);
   if (!isSystemError && !isDuckDBLimit) return undefined;
   return new MiniodbError("STORE_UNAVAILABLE", `A file could not be written: ${error.message}`, {}, error);
+}
+
+/** Of the records: spans are triples whose third number is a length. */
+function bytesOf({ spans }: RecordSlice): number {
+  let bytes = 0;
+  for (let at = 2; at < spans.length; at += 3) bytes += spans[at] as number;
+  return bytes;
 }

@@ -4,6 +4,7 @@ import { limits } from "../../shared/limits.js";
 import type { WalBlock } from "../../shared/messages.js";
 import { EntryRingConsumer, EntryRingGate } from "../../shared/ring/entry-ring.js";
 import { newWalDescriptor, takeWalDescriptor } from "../../shared/ring/wal-descriptor.js";
+import { noteDropped } from "../../shared/shared-memory-gc.js";
 import type { SegmentLog } from "./segment-log.js";
 
 interface ForgottenBlock {
@@ -99,6 +100,7 @@ export class WalSource {
     while (this.#forgotten.length > 0) {
       const { blockId, afterTaken } = this.#forgotten[0] as ForgottenBlock;
       if (this.#taken < afterTaken) return;
+      noteDropped(this.#blocks.get(blockId)?.length ?? 0);
       this.#blocks.delete(blockId);
       this.#forgotten.shift();
     }
