@@ -16,6 +16,7 @@ import {
   type OptionKey,
   options,
 } from "./config-options.js";
+import { editDistance } from "./edit-distance.js";
 
 type OptionTable = typeof options;
 
@@ -357,18 +358,4 @@ function suggestion(given: string, known: readonly string[], prefix: string): st
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
   return best === "" ? "" : `; did you mean ${prefix}${best}?`;
-}
-
-/** Levenshtein distance, one row at a time. */
-function editDistance(left: string, right: string): number {
-  let row = Array.from({ length: right.length + 1 }, (_, column) => column);
-  for (let i = 1; i <= left.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= right.length; j++) {
-      const changed = (row[j - 1] as number) + (left[i - 1] === right[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] as number) + 1, (next[j - 1] as number) + 1, changed));
-    }
-    row = next;
-  }
-  return row[right.length] as number;
 }

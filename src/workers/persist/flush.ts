@@ -153,7 +153,7 @@ function flushFormat(rows: TypedRows): ParquetFormat {
   return { compression: "zstd", statistics: true, rowGroupRows, encodings };
 }
 
-/** Iceberg's sort order of a table has nulls first, ours last: files say that they are sorted where neither has any. */
+/** A file says that it is sorted only where no sort column has nulls: then no reader's order of nulls can matter. */
 function isInSortOrder(sorted: SortedRows, sortOrder: readonly string[]): boolean {
   return sortOrder.every((name) => {
     const column = sorted.rows.columns.find((candidate) => nameKey(candidate.column.name) === nameKey(name));
