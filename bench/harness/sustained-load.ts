@@ -16,7 +16,7 @@ export interface SustainedCase {
   readonly isMemoryMeasured: boolean;
 }
 
-const sustainedFlags = ["--ingest-buffered-bytes-max", "256MiB", "--query-memory-bytes", "256MiB"];
+const sustainedFlags = ["--ingest-buffered-bytes-max", "192MiB", "--query-memory-bytes", "256MiB"];
 const residentBytesMax = 1024 ** 3;
 /** "Flat": the second half's mean may exceed the first half's by this share. */
 const growthMax = 0.1;

@@ -91,6 +91,8 @@ export type MainToIngest =
       /** Where the slice ends at the latest; null: at the last visible row. */ readonly throughSequence: number | null;
       readonly purpose: "seal" | "flush";
     }
+  /** Nobody reads the slice of this ticket any more: its blocks may be overwritten once their rows are in the store. */
+  | { readonly kind: "release-records"; readonly ticket: number }
   /** A commit covers everything up to here: forget it. `committedFieldIds` may be in files from now on. */
   | { readonly kind: "flushed"; readonly uuid: string; readonly sequence: number; readonly schema: TableSchema }
   | { readonly kind: "stop" };
@@ -168,6 +170,8 @@ export type IngestToMain =
       readonly lastSequence: number;
       /** Null when the table is gone. */ readonly schema: TableSchema | null;
     }
+  /** Blocks were dropped that main has seen: they go when main collects its garbage. */
+  | { readonly kind: "blocks-dropped"; readonly bytes: number }
   /** Buffer sizes, when a table crosses its flush size and about every second while it holds rows. */
   | {
       readonly kind: "table-load";

@@ -8,6 +8,8 @@ export interface TakenRecords {
   /** Last row of the slice; `afterSequence` when there was none to take. */
   readonly lastSequence: number;
   readonly schema: TableSchema;
+  /** To be called once, when nobody reads the slice any more: its memory is then used again. */
+  readonly release: () => void;
 }
 
 export interface TakeRecords {
@@ -48,8 +50,12 @@ export class RecordBroker {
     if (waiting === undefined) return;
     this.#waiting.delete(message.ticket);
     const { slice, lastSequence, schema } = message;
+    const { ticket } = message;
     if (schema === null) waiting.reject(new MiniodbError("TABLE_NOT_FOUND", "The table was dropped"));
-    else waiting.resolve({ slice, lastSequence, schema });
+    else {
+      const release = () => this.#post(waiting.worker, { kind: "release-records", ticket });
+      waiting.resolve({ slice, lastSequence, schema, release });
+    }
   }
 
   /** A worker died: its questions will not be answered. */

@@ -61,25 +61,35 @@ export class SealCoordinator {
     const { limits, records } = this.#options;
     const afterSequence = planSeal(entry.hot, entry, limits);
     const taken = await records.take(entry, { afterSequence, throughSequence: null, purpose: "seal" });
-    entry.noteSchema(taken.schema);
-    if (isOutdated(entry.hot, taken.schema)) {
-      // A column changed its type: everything unflushed is encoded again under the new schema.
-      await this.#replace(entry, entry.flushedSequence, null);
-      return;
+    try {
+      entry.noteSchema(taken.schema);
+      if (isOutdated(entry.hot, taken.schema)) {
+        // A column changed its type: everything unflushed is encoded again under the new schema.
+        await this.#replace(entry, entry.flushedSequence, null);
+        return;
+      }
+      await this.#install(entry, afterSequence, taken);
+    } finally {
+      taken.release();
     }
-    await this.#install(entry, afterSequence, taken);
     this.#mergeLater(entry);
   }
 
   /** Encodes (after, through] anew, in place of the segments that lie there. */
   async #replace(entry: TableEntry, afterSequence: number, throughSequence: number | null): Promise<void> {
     const taken = await this.#options.records.take(entry, { afterSequence, throughSequence, purpose: "seal" });
-    entry.noteSchema(taken.schema);
-    await this.#install(entry, afterSequence, taken);
+    try {
+      entry.noteSchema(taken.schema);
+      await this.#install(entry, afterSequence, taken);
+    } finally {
+      taken.release();
+    }
   }
 
-  async #install(entry: TableEntry, afterSequence: number, taken: TakenRecords): Promise<void> {
+  async #install(entry: TableEntry, askedAfter: number, taken: TakenRecords): Promise<void> {
     const { slice, lastSequence, schema } = taken;
+    // A flush that was committed since the question has taken its rows out of the owner's buffer, and perhaps all.
+    const afterSequence = Math.max(askedAfter, entry.flushedSequence);
     if (lastSequence <= afterSequence) return;
     const boundary = entry.flushBoundary;
     if (afterSequence < boundary && boundary < lastSequence) {

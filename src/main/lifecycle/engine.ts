@@ -142,6 +142,9 @@ export class Engine {
       case "records":
         this.#records.onRecords(message);
         return;
+      case "blocks-dropped":
+        noteDropped(message.bytes);
+        return;
       case "table-load":
         this.#onTableLoad(message);
         return;
@@ -225,8 +228,6 @@ export class Engine {
     ingest.post(entry.worker, { kind: "flushed", uuid, sequence, schema: entry.state.schema });
     wal.post({ kind: "flushed", positions: [{ uuid, sequence }] });
     this.metrics.flushed("ok", entry.bufferedRows);
-    // The slices that went through here name the blocks that the owner drops now.
-    noteDropped(entry.bufferedBytes);
   }
 
   #tick(): void {

@@ -1,5 +1,5 @@
 import { MiniodbError } from "../../shared/errors.js";
-import type { RecordBroker } from "../catalog/record-broker.js";
+import type { RecordBroker, TakenRecords } from "../catalog/record-broker.js";
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
 
@@ -130,15 +130,29 @@ export class FlushCoordinator {
   }
 
   async #flushOnce(entry: TableEntry, isRetry: boolean): Promise<void> {
-    const { records, pool, onFlushed } = this.#options;
     if (isRetry) await this.#recover(entry);
     const afterSequence = entry.flushedSequence;
-    let taken = await records.take(entry, { afterSequence, throughSequence: null, purpose: "flush" });
-    // Rows answered with durability `memory` may be in hot segments before the log holds them.
-    while (taken.lastSequence < entry.sealedSequence && !entry.isDropped) {
-      await new Promise((resolve) => setTimeout(resolve, durableWaitMs));
-      taken = await records.take(entry, { afterSequence, throughSequence: null, purpose: "flush" });
+    const taken = await this.#takeDurable(entry, afterSequence);
+    try {
+      await this.#commit(entry, afterSequence, taken);
+    } finally {
+      taken.release();
     }
+  }
+
+  async #takeDurable(entry: TableEntry, afterSequence: number): Promise<TakenRecords> {
+    for (;;) {
+      const request = { afterSequence, throughSequence: null, purpose: "flush" } as const;
+      const taken = await this.#options.records.take(entry, request);
+      if (taken.lastSequence >= entry.sealedSequence || entry.isDropped) return taken;
+      // Rows answered with durability `memory` may be in hot segments before the log holds them.
+      taken.release();
+      await new Promise((resolve) => setTimeout(resolve, durableWaitMs));
+    }
+  }
+
+  async #commit(entry: TableEntry, afterSequence: number, taken: TakenRecords): Promise<void> {
+    const { pool, onFlushed } = this.#options;
     const { slice, lastSequence, schema } = taken;
     if (lastSequence <= afterSequence) return;
     entry.flushBoundary = lastSequence;

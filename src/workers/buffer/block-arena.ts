@@ -1,32 +1,22 @@
 import { assert } from "../../shared/assert.js";
+import { blockBytesMax, type Block } from "./block-pool.js";
 
 const blockBytesMin = 64 * 1024;
-const blockBytesMax = 4 * 1024 * 1024;
 const alignment = 8;
-
-/** One piece of shared memory that records of one table are written into, front to back, once. */
-export interface Block {
-  readonly id: number;
-  readonly buffer: SharedArrayBuffer;
-  readonly bytes: Uint8Array;
-  used: number;
-}
 
 /**
  * The memory of one table's records. A record's bytes are written here once; from here the WAL thread writes them to
  * disk, and seal and flush read them. Blocks double from 64 KiB to 4 MiB while a table is busy, so that a thousand
- * quiet tables cost little. Nothing is ever overwritten: a block is dropped as a whole when its last record is.
+ * quiet tables cost little. A block is given back as a whole, when its last record is not needed any more.
  */
 export class BlockArena {
-  readonly #nextBlockId: () => number;
-  readonly #onBlock: (block: Block) => void;
+  readonly #take: (bytes: number) => Block;
   #current: Block | null = null;
   #nextBytes = blockBytesMin;
 
-  /** `onBlock` is told of each new block before the first record in it exists. */
-  constructor(nextBlockId: () => number, onBlock: (block: Block) => void) {
-    this.#nextBlockId = nextBlockId;
-    this.#onBlock = onBlock;
+  /** `take` gives an empty block of at least so many bytes. */
+  constructor(take: (bytes: number) => Block) {
+    this.#take = take;
   }
 
   /** Room for `bytes` (a multiple of 8) in one piece: the block, whose `used` is where the room begins. */
@@ -35,9 +25,7 @@ export class BlockArena {
     if (this.#current !== null && this.#current.used + bytes <= this.#current.bytes.length) return this.#current;
     const size = Math.max(this.#nextBytes, bytes);
     this.#nextBytes = Math.min(blockBytesMax, this.#nextBytes * 2);
-    const buffer = new SharedArrayBuffer(size);
-    this.#current = { id: this.#nextBlockId(), buffer, bytes: new Uint8Array(buffer), used: 0 };
-    this.#onBlock(this.#current);
+    this.#current = this.#take(size);
     return this.#current;
   }
 

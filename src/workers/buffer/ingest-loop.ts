@@ -8,7 +8,7 @@ import { EntryRingGate, EntryRingProducer } from "../../shared/ring/entry-ring.j
 import { frameDurabilities, FrameReader } from "../../shared/ring/frame.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
-import type { Block } from "./block-arena.js";
+import { BlockPool, type Block } from "./block-pool.js";
 import { replayTables } from "./replay-tables.js";
 import { Replies } from "./replies.js";
 import { RequestIntake } from "./request-intake.js";
@@ -47,7 +47,10 @@ export class IngestLoop {
   readonly #replies: Replies;
   readonly #emitter: RoundEmitter;
   readonly #intake: RequestIntake;
-  #lastBlockId = 0;
+  readonly #blocks: BlockPool;
+  /** Blocks of the slices that are out, by ticket. */
+  readonly #slices = new Map<number, readonly Block[]>();
+  #droppedBytes = 0;
   #reportedMs = 0;
   #stopped = false;
 
@@ -63,6 +66,10 @@ export class IngestLoop {
     this.#replies = new Replies(gated, new EntryRingProducer(options.immediateRing), (message) => this.#post(message));
     this.#emitter = new RoundEmitter(new EntryRingProducer(options.walRing), this.#replies);
     const { worker, workers, inflatedBytesMax } = options;
+    this.#blocks = new BlockPool(worker * blocksPerWorker, {
+      onBlock: (block) => this.#announceBlock(block),
+      onDrop: (block) => this.#dropBlock(block),
+    });
     this.#intake = new RequestIntake({
       worker,
       workers,
@@ -182,8 +189,14 @@ export class IngestLoop {
         return;
       case "flushed": {
         const freed = this.#ownersByUuid.get(message.uuid)?.flushed(message.sequence, message.schema) ?? [];
-        for (const block of freed) this.#forgetBlock(block);
-        noteDropped(freed.reduce((bytes, block) => bytes + block.bytes.length, 0));
+        for (const block of freed) this.#blocks.free(block, this.#replies.logPosition);
+        return;
+      }
+      case "release-records": {
+        for (const block of this.#slices.get(message.ticket) ?? []) {
+          this.#blocks.readerDone(block, this.#replies.logPosition);
+        }
+        this.#slices.delete(message.ticket);
         return;
       }
       case "stop":
@@ -196,11 +209,11 @@ export class IngestLoop {
     const key = nameKey(table.identity.name);
     if (this.#ownersByUuid.has(table.identity.uuid)) return;
     const { worker, batchIdWindowMs, batchIdsMax } = this.#options;
+    const isDurable = (position: number): boolean => this.#isDurable(position);
     const owner = new TableOwner(table, {
       worker,
       batchIds: { windowMs: batchIdWindowMs, countMax: batchIdsMax },
-      nextBlockId: () => worker * blocksPerWorker + this.#lastBlockId++,
-      onBlock: (block) => this.#announceBlock(block),
+      takeBlock: (bytes) => this.#blocks.take(bytes, isDurable),
     });
     this.#owners.set(key, owner);
     this.#ownersByUuid.set(table.identity.uuid, owner);
@@ -212,7 +225,7 @@ export class IngestLoop {
     this.#intake.abandon(owner, new MiniodbError("TABLE_NOT_FOUND", `Table ${owner.identity.name} was dropped`));
     this.#ownersByUuid.delete(uuid);
     this.#owners.delete(nameKey(owner.identity.name));
-    for (const block of owner.blocks()) this.#forgetBlock(block);
+    for (const block of owner.blocks()) this.#blocks.free(block, this.#replies.logPosition);
   }
 
   #handOver(message: Extract<MainToIngest, { kind: "take-records" }>): void {
@@ -232,7 +245,9 @@ export class IngestLoop {
     if (purpose === "flush" && lastSequence < owner.wideningSequence) lastSequence = afterSequence;
     lastSequence = Math.max(Math.min(lastSequence, throughSequence ?? lastSequence), afterSequence);
     const schema = purpose === "flush" ? owner.beginFlush() : owner.schema;
-    const slice = buffer.slice(afterSequence, lastSequence);
+    const { slice, blocks } = buffer.slice(afterSequence, lastSequence);
+    for (const block of blocks) block.readers++;
+    this.#slices.set(ticket, blocks);
     this.#post({ kind: "records", ticket, uuid, slice, lastSequence, schema });
   }
 
@@ -241,9 +256,19 @@ export class IngestLoop {
     walPort.postMessage({ kind: "block", worker, blockId: block.id, buffer: block.buffer });
   }
 
-  #forgetBlock(block: Block): void {
+  #dropBlock(block: Block): void {
     const { worker, walPort } = this.#options;
     walPort.postMessage({ kind: "block", worker, blockId: block.id, buffer: null });
+    this.#droppedBytes += block.bytes.length;
+  }
+
+  /** Dropped memory goes when the last thread that saw it collects its garbage: this one and main are told here. */
+  #trimBlocks(): void {
+    this.#blocks.trim();
+    if (this.#droppedBytes === 0) return;
+    this.#post({ kind: "blocks-dropped", bytes: this.#droppedBytes });
+    noteDropped(this.#droppedBytes);
+    this.#droppedBytes = 0;
   }
 
   /** Tells main at once when a table crosses its flush size. */
@@ -261,6 +286,7 @@ export class IngestLoop {
     const nowMs = Date.now();
     if (nowMs - this.#reportedMs < reportIntervalMs) return;
     this.#reportedMs = nowMs;
+    this.#trimBlocks();
     for (const owner of this.#owners.values()) {
       if (owner.buffer.rows > 0 || owner.reportedRows > 0) this.#reportLoad(owner);
     }

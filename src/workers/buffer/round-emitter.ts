@@ -3,7 +3,7 @@ import { encodeRowsRecord, encodeSchemaRecord, recordBytes } from "../../shared/
 import type { BatchEntry } from "../../shared/formats/wal-batches-v1.js";
 import type { EntryRingProducer } from "../../shared/ring/entry-ring.js";
 import { newWalDescriptor, stageWalDescriptor } from "../../shared/ring/wal-descriptor.js";
-import type { Block } from "./block-arena.js";
+import type { Block } from "./block-pool.js";
 import type { Replies } from "./replies.js";
 import type { RoundRequest, TableOwner } from "./table-owner.js";
 

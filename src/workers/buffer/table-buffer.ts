@@ -1,6 +1,6 @@
 import { assert } from "../../shared/assert.js";
 import type { RecordSlice } from "../../shared/messages.js";
-import type { Block } from "./block-arena.js";
+import type { Block } from "./block-pool.js";
 
 /** Where one rows record lies and which rows it holds. */
 export interface BufferedRecord {
@@ -12,6 +12,12 @@ export interface BufferedRecord {
   /** Position in this worker's log: durable once the WAL thread has published a number at or above it. */
   readonly logPosition: number;
   readonly createdMs: number;
+}
+
+export interface BufferSlice {
+  readonly slice: RecordSlice;
+  /** Those that the slice names, in its order. */
+  readonly blocks: Block[];
 }
 
 /**
@@ -87,8 +93,8 @@ export class TableBuffer {
   }
 
   /** The records that hold any of the sequences in (after, last]; blocks are named once. */
-  slice(afterSequence: number, lastSequence: number): RecordSlice {
-    const blocks: SharedArrayBuffer[] = [];
+  slice(afterSequence: number, lastSequence: number): BufferSlice {
+    const blocks: Block[] = [];
     const blockIndex = new Map<Block, number>();
     const spans: number[] = [];
     for (let index = this.#firstAfter(afterSequence); index < this.#records.length; index++) {
@@ -96,12 +102,12 @@ export class TableBuffer {
       if (record === undefined || record.firstSequence > lastSequence) break;
       let at = blockIndex.get(record.block);
       if (at === undefined) {
-        at = blocks.push(record.block.buffer) - 1;
+        at = blocks.push(record.block) - 1;
         blockIndex.set(record.block, at);
       }
       spans.push(at, record.offset, record.length);
     }
-    return { blocks, spans: Int32Array.from(spans) };
+    return { slice: { blocks: blocks.map(({ buffer }) => buffer), spans: Int32Array.from(spans) }, blocks };
   }
 
   /**

@@ -6,7 +6,8 @@ import { withoutReplaced, type TableSchema } from "../../shared/schema/table-sch
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import type { DecodeTarget } from "../decode/decoder.js";
 import { BatchIds, type BatchIdLimits } from "./batch-ids.js";
-import { BlockArena, type Block } from "./block-arena.js";
+import { BlockArena } from "./block-arena.js";
+import type { Block } from "./block-pool.js";
 import { idGenerator, idRule, type AcceptsId } from "./id-rule.js";
 import { TableBuffer, type BufferedRecord } from "./table-buffer.js";
 
@@ -27,8 +28,7 @@ export interface RoundRequest {
 export interface OwnerOptions {
   readonly worker: number;
   readonly batchIds: BatchIdLimits;
-  readonly nextBlockId: () => number;
-  readonly onBlock: (block: Block) => void;
+  readonly takeBlock: (bytes: number) => Block;
 }
 
 /**
@@ -69,7 +69,7 @@ export class TableOwner {
     this.slot = table.slot;
     this.settings = table.settings;
     this.#worker = options.worker;
-    this.arena = new BlockArena(options.nextBlockId, options.onBlock);
+    this.arena = new BlockArena(options.takeBlock);
     this.buffer = new TableBuffer(table.flushedSequence);
     this.batchIds = new BatchIds(options.batchIds);
     this.loggedSchemaVersion = table.schema.version;

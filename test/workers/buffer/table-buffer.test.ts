@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { BlockArena, type Block } from "../../../src/workers/buffer/block-arena.js";
+import { BlockArena } from "../../../src/workers/buffer/block-arena.js";
+import { type Block, BlockPool } from "../../../src/workers/buffer/block-pool.js";
 import { TableBuffer } from "../../../src/workers/buffer/table-buffer.js";
 import { seededRandom } from "../../harness/seeded-random.js";
 
@@ -8,11 +9,9 @@ const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261122);
 
 function arenaWithBlocks(): { arena: BlockArena; blocks: Block[] } {
   const blocks: Block[] = [];
+  const pool = new BlockPool(0, { onBlock: (block) => blocks.push(block), onDrop: () => {} });
   return {
-    arena: new BlockArena(
-      () => blocks.length,
-      (block) => blocks.push(block),
-    ),
+    arena: new BlockArena((bytes) => pool.take(bytes, () => true)),
     blocks,
   };
 }
@@ -32,7 +31,7 @@ describe("a table's buffer", () => {
     const buffer = new TableBuffer(100);
     for (const rows of [10, 5, 20]) appendRecord(buffer, arena, rows);
     const lengths = (after: number, last: number): number[] => {
-      const { spans } = buffer.slice(after, last);
+      const { spans } = buffer.slice(after, last).slice;
       return [...spans].filter((_, index) => index % 3 === 2);
     };
     assert.deepEqual(lengths(100, 135), [80, 40, 160]);
@@ -85,7 +84,7 @@ describe("a table's buffer", () => {
         else if (buffer.rows > 0) {
           const sequence = buffer.flushedSequence + 1 + random.integer(buffer.lastSequence - buffer.flushedSequence);
           // Flushes end at record edges.
-          const { spans } = buffer.slice(buffer.flushedSequence, sequence);
+          const { spans } = buffer.slice(buffer.flushedSequence, sequence).slice;
           const rows = [...spans].filter((_, index) => index % 3 === 2).reduce((sum, length) => sum + length / 8, 0);
           for (const block of buffer.forget(buffer.flushedSequence + rows)) {
             assert.ok(!freed.has(block), "a block is freed once");
@@ -94,7 +93,7 @@ describe("a table's buffer", () => {
           }
         }
         for (const block of buffer.blocks()) assert.ok(!freed.has(block), "a block with records is not freed");
-        const rowsBySlice = [...buffer.slice(buffer.flushedSequence, buffer.lastSequence).spans]
+        const rowsBySlice = [...buffer.slice(buffer.flushedSequence, buffer.lastSequence).slice.spans]
           .filter((_, index) => index % 3 === 2)
           .reduce((sum, length) => sum + length / 8, 0);
         assert.equal(buffer.rows, rowsBySlice);
