@@ -56,6 +56,7 @@ async function benchFlush(name: string, { slice, schema }: BenchRows): Promise<v
     partitionsPerRound: 100,
     compactionMemoryBytes: 128 * mebibyte,
     catalog: defaultCatalogOptions,
+    lowPriority: false,
     stopWord: new SharedArrayBuffer(4),
   });
   const { identity } = await context.catalog.createTable({ name, schema: initialSchema, settings: {} });

@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { ConfigError, describeOptions, loadConfig, type Config } from "../shared/config.js";
 import { createLogger } from "../shared/log.js";
 
-/** libuv's pool is shared by every thread of the process: DuckDB's calls and file work must not starve each other. */
+/** Threads of libuv's pool for file work beside the queries, which keep one each busy. */
 const threadPoolSpare = 4;
 
 /** `miniodb [flags]`: runs the server until it is told to stop. `--help` and `--version` print and end. */
@@ -25,16 +24,13 @@ export async function runCli(argv: readonly string[]): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  // Read by libuv at the first use of its pool, so before anything else runs.
-  process.env["UV_THREADPOOL_SIZE"] ??= String(threadPoolSize(config));
   const log = createLogger({ ...config.log, thread: "main" });
+  const threads = config.query.workers * config.query.concurrency + threadPoolSpare;
+  if (threads > Number(process.env["UV_THREADPOOL_SIZE"])) {
+    log.warn({ threads }, "so many queries at once need a larger UV_THREADPOOL_SIZE in the environment");
+  }
   const { runServer } = await import("./lifecycle/run-server.js");
   await runServer(config, log, packageVersion());
-}
-
-/** Each running query keeps one thread of the pool busy; file work needs some beside them. */
-function threadPoolSize({ query }: Config): number {
-  return Math.max(availableParallelism() * 4, query.workers * query.concurrency + threadPoolSpare);
 }
 
 function packageVersion(): string {

@@ -372,6 +372,8 @@ export interface PersistWorkerOptions {
   readonly catalog: CatalogOptions;
   /** Word 0 becomes 1 when the server stops: flushes and compactions then end with SHUTTING_DOWN before their next file. */
   readonly stopWord: SharedArrayBuffer;
+  /** Nobody waits for its tasks: the path of writes and seals goes first where processors are short. */
+  readonly lowPriority: boolean;
 }
 
 /** The warehouse. */

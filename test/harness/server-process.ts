@@ -30,7 +30,7 @@ export interface Exit {
 const readyTimeoutMsDefault = 60_000;
 /** How much of the server's output is kept for the message of a failed start. */
 const outputCharactersMax = 64 * 1024;
-const builtMainFile = fileURLToPath(new URL("../../src/main/main.js", import.meta.url));
+const builtMainFile = fileURLToPath(new URL("../../src/main/main.cjs", import.meta.url));
 const listeningPattern = /listening.*?(https?:\/\/(?:[\d.]+|\[[\da-f:]+\]):\d+)|(https?:\/\/[\d.]+:\d+).*?listening/;
 
 /** Everything that a still running server would be a leak of; killed when this process ends. */

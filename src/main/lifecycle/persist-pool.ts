@@ -50,8 +50,9 @@ export function openPersistPools(config: Config, folder: DataFolder): PersistPoo
       garbageGraceMs: config.garbage.graceMs,
     },
     stopWord,
+    lowPriority: true,
   };
-  const quick = new PersistPool(options, { min: 1, max: 1 });
+  const quick = new PersistPool({ ...options, lowPriority: false }, { min: 1, max: 1 });
   const flush = new PersistPool(options, { min: config.flush.workers, max: config.flush.workers });
   const background = new PersistPool(options, { min: 0, max: 1 });
   return {

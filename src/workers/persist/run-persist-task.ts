@@ -4,11 +4,14 @@ import type { GarbageReport } from "../../shared/iceberg/collect-garbage.js";
 import type { PersistResult, PersistTask, PersistWorkerOptions, RecordSlice } from "../../shared/messages.js";
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
+import { lowerThreadPriority } from "../../shared/thread-priority.js";
 import { compactFiles } from "./compact.js";
 import { flushRows } from "./flush.js";
 import { openPersistContext, sweepTemporary, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
 import { warmUp } from "./warm-up.js";
+
+if ((workerData as PersistWorkerOptions).lowPriority) lowerThreadPriority();
 
 let opened: PersistContext | undefined;
 

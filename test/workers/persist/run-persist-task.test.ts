@@ -21,6 +21,7 @@ const workerData: PersistWorkerOptions = {
   compactionMemoryBytes: 64 * 1024 * 1024,
   catalog: { ...defaultCatalogOptions, garbageGraceMs: 0 },
   stopWord: new SharedArrayBuffer(4),
+  lowPriority: false,
 };
 const pool = new Piscina<PersistTask, PersistResult>({
   filename: new URL("../../../src/workers/persist-worker.js", import.meta.url).href,
