@@ -263,98 +263,6 @@ export interface WalTotals {
   readonly syncs: number;
 }
 
-// ---- main <-> query pool ---------------------------------------------------------------------------------------
-
-/**
- * What the query pool's workers are started with (their workerData). Each worker holds one DuckDB instance; the bytes
- * and threads are that instance's share.
- */
-export interface QueryWorkerOptions {
-  readonly memoryBytes: number;
-  readonly threads: number;
-  /** Absolute. The worker makes its own folders in it, for what DuckDB spills and for large results on their way. */
-  readonly temporaryFolder: string;
-  readonly spillBytesMax: number;
-  /** Absolute. DuckDB opens files below these folders only. */
-  readonly readableFolders: readonly string[];
-  readonly resultBytesMax: number;
-  /**
-   * One Int32 per running query of the pool, at the query's slot. Main stores 1 there, then says something on the
-   * BroadcastChannel `cancelChannel`: each worker interrupts its queries whose word is set.
-   */
-  readonly cancelWords: SharedArrayBuffer;
-  readonly cancelChannel: string;
-}
-
-/** One table of one snapshot, as a statement sees it. */
-export interface QueryTable {
-  readonly name: string;
-  /** The columns in their order; each file was written under this schema or an earlier one of the same table. */
-  readonly schema: TableSchema;
-  /** Local paths (or URLs) of immutable Parquet files with field ids; the caller keeps them until the result is there. */
-  readonly committedFiles: readonly string[];
-  readonly hotFiles: readonly string[];
-}
-
-/** `text`: the JSON array; `literal`: the same as the JSON string literal that result_json is in the original API. */
-export type ResultForm = "text" | "literal";
-
-export type QueryTask =
-  | { readonly kind: "parse"; readonly sql: string }
-  | {
-      readonly kind: "execute";
-      /** Index into the cancel words, of no other running query. */
-      readonly slot: number;
-      readonly statement: SelectStatement;
-      /** All that the statement names. */
-      readonly tables: readonly QueryTable[];
-      readonly limitRows: number;
-      readonly offsetRows: number;
-      readonly timeoutMs: number;
-      readonly form: ResultForm;
-    };
-
-/** A statement that clients may run, as DuckDB's parser sees it. */
-export interface SelectStatement {
-  /** `explain` runs as it is; `select` stands in parentheses without change of meaning. */
-  readonly kind: "select" | "explain";
-  /** Without the semicolon at its end. */
-  readonly sql: string;
-  /** All that the client sent: what error positions are about. */
-  readonly text: string;
-  /** Bytes of `text` before `sql`. */
-  readonly startBytes: number;
-  readonly tables: readonly TableReference[];
-  /** What LIMIT says when it is a plain number. */
-  readonly limitRows: number | null;
-  readonly parameters: number;
-  /** Its first rows cost as much as all of them: it sorts, groups, joins or numbers rows. */
-  readonly isBlocking: boolean;
-}
-
-/** A table name that a statement reads, as first written in it; names that its CTEs define are none. */
-export interface TableReference {
-  readonly name: string;
-  /** Characters before it in the client's text; null where the parser does not say. */
-  readonly position: number | null;
-}
-
-export type ParsedStatement = SelectStatement | { readonly kind: "show-tables" };
-
-export type QueryResult =
-  | { readonly kind: "parsed"; readonly statement: ParsedStatement }
-  | {
-      readonly kind: "rows";
-      /** UTF-8, in the form that was asked for; its buffer is transferred. */
-      readonly body: Uint8Array;
-      readonly rows: number;
-      /** There is at least one row after these. */
-      readonly hasMore: boolean;
-    }
-  /** A file of the snapshot is gone: a newer snapshot may do. */
-  | { readonly kind: "stale-files"; readonly message: string }
-  | { readonly kind: "failed"; readonly error: ErrorMessage };
-
 // ---- main <-> persist pool -------------------------------------------------------------------------------------
 
 /**
@@ -480,10 +388,4 @@ export interface CompactTask {
   readonly schema: TableSchema;
   readonly settings: TableSettings;
   readonly files: readonly DataFile[];
-}
-
-/** Posted once, past any task: an uncaught error. The worker refuses what comes, and ends when its queries have. */
-export interface QueryWorkerBroken {
-  readonly kind: "query-worker-broken";
-  readonly error: ErrorMessage;
 }

@@ -1,5 +1,5 @@
 import { MiniodbError } from "../../shared/errors.js";
-import type { QueryTable } from "../../shared/messages.js";
+import type { QueryTable } from "../../shared/query-messages.js";
 import { parseToken } from "../../shared/sequence-token.js";
 import type { Snapshot, SnapshotProvider, SnapshotRequest } from "../query/snapshot-provider.js";
 import type { HotSegment } from "./hot-segment.js";

@@ -53,7 +53,10 @@ export function openPersistPools(config: Config, folder: DataFolder): PersistPoo
     lowPriority: true,
   };
   const quick = new PersistPool({ ...options, lowPriority: false }, { min: 1, max: 1 });
-  const flush = new PersistPool(options, { min: config.flush.workers, max: config.flush.workers });
+  const flush = new PersistPool(
+    { ...options, lowPriority: false },
+    { min: config.flush.workers, max: config.flush.workers },
+  );
   const background = new PersistPool(options, { min: 0, max: 1 });
   return {
     quick,

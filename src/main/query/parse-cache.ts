@@ -1,5 +1,5 @@
 import { limits } from "../../shared/limits.js";
-import type { ParsedStatement } from "../../shared/messages.js";
+import type { ParsedStatement } from "../../shared/query-messages.js";
 
 /**
  * What the parser said of the texts that were sent last. The answer depends on the text alone, so that entries never

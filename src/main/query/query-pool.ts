@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { BroadcastChannel } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { fromErrorMessage } from "../../shared/errors.js";
-import type { QueryResult, QueryTask, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/messages.js";
+import type { QueryResult, QueryTask, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/query-messages.js";
 import { workerUrls } from "../lifecycle/worker-urls.js";
 
 export interface QueryPoolOptions {

@@ -1,6 +1,6 @@
 import { assert, unreachable } from "../../shared/assert.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
-import type { ParsedStatement, QueryResult, ResultForm, SelectStatement } from "../../shared/messages.js";
+import type { ParsedStatement, QueryResult, ResultForm, SelectStatement } from "../../shared/query-messages.js";
 import { ParseCache } from "./parse-cache.js";
 import { decodeCursor, encodeCursor } from "./query-cursor.js";
 import type { QueryPool } from "./query-pool.js";

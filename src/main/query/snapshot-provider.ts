@@ -1,4 +1,4 @@
-import type { QueryTable } from "../../shared/messages.js";
+import type { QueryTable } from "../../shared/query-messages.js";
 
 /** What queries ask of the catalog. */
 export interface SnapshotProvider {

@@ -2,7 +2,7 @@ import { open, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../../shared/assert.js";
 import { limits } from "../../shared/limits.js";
-import type { QueryTask, ResultForm } from "../../shared/messages.js";
+import type { QueryTask, ResultForm } from "../../shared/query-messages.js";
 import type { EngineConnection } from "./duckdb-engine.js";
 import { canCopy, copySql, linesToArray, resultRoom } from "./json-copy.js";
 import { jsonLiteral } from "./json-literal.js";

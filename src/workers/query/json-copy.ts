@@ -1,5 +1,5 @@
 import { DuckDBDecimalType, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
-import type { ResultForm } from "../../shared/messages.js";
+import type { ResultForm } from "../../shared/query-messages.js";
 import { decimalDigitsOfDouble, integerTypes } from "./json-values.js";
 import type { ResultColumn } from "./result-columns.js";
 import { quoteText } from "./table-view.js";

@@ -1,6 +1,6 @@
 import { MiniodbError } from "../../shared/errors.js";
 import { limits } from "../../shared/limits.js";
-import type { ParsedStatement } from "../../shared/messages.js";
+import type { ParsedStatement } from "../../shared/query-messages.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { characterPosition, errorAt } from "./duckdb-error.js";
 import {

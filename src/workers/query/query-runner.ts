@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { QueryResult, QueryTable, QueryTask, QueryWorkerOptions } from "../../shared/messages.js";
+import type { QueryResult, QueryTable, QueryTask, QueryWorkerOptions } from "../../shared/query-messages.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { DuckDBEngine } from "./duckdb-engine.js";
 import { isFatal, isMissingFile, readFailure, toClientError } from "./duckdb-error.js";

@@ -1,7 +1,7 @@
 import { move, transferableSymbol, valueSymbol } from "piscina";
 import { parentPort, threadId, workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { QueryResult, QueryTask, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/messages.js";
+import type { QueryResult, QueryTask, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/query-messages.js";
 import { QueryRunner } from "./query-runner.js";
 
 /** Made when the thread starts, so that the first query finds DuckDB open. */

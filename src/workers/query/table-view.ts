@@ -1,4 +1,4 @@
-import type { QueryTable } from "../../shared/messages.js";
+import type { QueryTable } from "../../shared/query-messages.js";
 import { columnTypeTable } from "../../shared/schema/column-type.js";
 import { nameKey, type TableColumn, type TableSchema } from "../../shared/schema/table-schema.js";
 

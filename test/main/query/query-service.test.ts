@@ -9,7 +9,7 @@ import { QueryPool, type QueryPoolOptions } from "../../../src/main/query/query-
 import { type QueryReply, type QueryRequest, QueryService } from "../../../src/main/query/query-service.js";
 import type { Snapshot, SnapshotProvider, SnapshotRequest } from "../../../src/main/query/snapshot-provider.js";
 import { type ErrorCode, MiniodbError } from "../../../src/shared/errors.js";
-import type { QueryTable } from "../../../src/shared/messages.js";
+import type { QueryTable } from "../../../src/shared/query-messages.js";
 import type { TableSchema } from "../../../src/shared/schema/table-schema.js";
 
 const rowCount = 10_000;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { ErrorCode } from "../../../src/shared/errors.js";
 import { limits } from "../../../src/shared/limits.js";
-import type { QueryResult, SelectStatement } from "../../../src/shared/messages.js";
+import type { QueryResult, SelectStatement } from "../../../src/shared/query-messages.js";
 import { openFixture, type QueryFixture } from "./query-fixture.js";
 
 let fixture: QueryFixture;

@@ -9,7 +9,7 @@ import type {
   QueryTable,
   QueryWorkerOptions,
   SelectStatement,
-} from "../../../src/shared/messages.js";
+} from "../../../src/shared/query-messages.js";
 import type { ColumnType } from "../../../src/shared/schema/column-type.js";
 import type { TableColumn, TableSchema } from "../../../src/shared/schema/table-schema.js";
 import { QueryRunner } from "../../../src/workers/query/query-runner.js";

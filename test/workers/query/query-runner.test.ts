@@ -5,7 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BroadcastChannel } from "node:worker_threads";
 import { limits } from "../../../src/shared/limits.js";
-import type { QueryResult, QueryTable, SelectStatement } from "../../../src/shared/messages.js";
+import type { QueryResult, QueryTable, SelectStatement } from "../../../src/shared/query-messages.js";
 import {
   type ExecuteOptions,
   openFixture,
