@@ -16,7 +16,16 @@ export interface SustainedCase {
   readonly isMemoryMeasured: boolean;
 }
 
-const sustainedFlags = ["--ingest-buffered-bytes-max", "192MiB", "--query-memory-bytes", "256MiB"];
+/**
+ * DuckDB may have 256 MiB: half for queries, half for compaction, which comes often enough to be part of every half of
+ * the run.
+ */
+const sustainedFlags = [
+  ["--ingest-buffered-bytes-max", "128MiB"],
+  ["--query-memory-bytes", "128MiB"],
+  ["--compaction-memory-bytes", "128MiB"],
+  ["--compaction-interval-ms", "5000"],
+].flat();
 const residentBytesMax = 1024 ** 3;
 /** "Flat": the second half's mean may exceed the first half's by this share. */
 const growthMax = 0.1;
@@ -73,7 +82,7 @@ function memoryRow(resident: readonly number[], durationMs: number, isQuick: boo
   const growth = mean(settled.slice(half)) / mean(settled.slice(0, half)) - 1;
   const highest = Math.max(...resident);
   return {
-    measure: `memory of the whole process in that run (DuckDB limit 256 MiB)`,
+    measure: `memory of the whole process in that run (DuckDB limit 2 × 128 MiB)`,
     target: "≤ 1 GiB, flat",
     reached: `highest ${formatMegabytes(highest)}, second half ${growth >= 0 ? "+" : ""}${(growth * 100).toFixed(1)} %`,
     reference: "",
