@@ -15,6 +15,7 @@ import type {
   TableState,
 } from "../../shared/messages.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
+import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
 import type { DataFolder } from "./data-folder.js";
 import { workerUrls } from "./worker-urls.js";
 
@@ -33,6 +34,8 @@ export interface PersistPools {
   readonly background: PersistPool;
   /** What DuckDB opens for a committed data file. */
   readonly readableUrl: (key: string) => string;
+  /** Committed data files on this machine, for queries. */
+  readonly localFiles: LocalFiles;
   close(): Promise<void>;
 }
 
@@ -63,6 +66,7 @@ export function openPersistPools(config: Config, folder: DataFolder): PersistPoo
     flush,
     background,
     readableUrl: (key) => join(folder.warehouse, key),
+    localFiles: new FilesInPlace(folder.warehouse, (key) => join(folder.warehouse, key)),
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
       await Promise.all([quick.close(), flush.close(), background.close()]);
