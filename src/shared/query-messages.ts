@@ -1,4 +1,5 @@
 import type { ErrorMessage } from "./errors.js";
+import type { ResultFormat } from "./result-format.js";
 import type { TableSchema } from "./schema/table-schema.js";
 
 /** What main and the query pool say to each other. The other messages are in messages.ts. */
@@ -15,7 +16,9 @@ export interface QueryWorkerOptions {
   readonly spillBytesMax: number;
   /** Absolute. DuckDB opens files below these folders only. */
   readonly readableFolders: readonly string[];
+  /** Of results that are in memory, and of those in files. */
   readonly resultBytesMax: number;
+  readonly resultFileBytesMax: number;
   /**
    * One Int32 per running query of the pool, at the query's slot. Main stores 1 there, then says something on the
    * BroadcastChannel `cancelChannel`: each worker interrupts its queries whose word is set.
@@ -34,9 +37,6 @@ export interface QueryTable {
   readonly hotFiles: readonly string[];
 }
 
-/** `text`: the JSON array; `literal`: the same as the JSON string literal that result_json is in the original API. */
-export type ResultForm = "text" | "literal";
-
 export type QueryTask =
   | { readonly kind: "parse"; readonly sql: string }
   | {
@@ -46,11 +46,26 @@ export type QueryTask =
       readonly statement: SelectStatement;
       /** All that the statement names. */
       readonly tables: readonly QueryTable[];
-      readonly limitRows: number;
+      /** One for each of the statement's parameters, in their order. */
+      readonly values: readonly ParameterValue[];
+      /** Null: all rows. */
+      readonly limitRows: number | null;
       readonly offsetRows: number;
       readonly timeoutMs: number;
-      readonly form: ResultForm;
+      readonly format: ResultFormat;
     };
+
+/** What a request gives for a parameter; at its place it means what the same literal would. */
+export type ParameterValue = string | number | boolean | null;
+
+/** One `?`, `$1` or `$name` in a statement. */
+export interface ParameterPlace {
+  /** Into the statement's parameters, and the task's values. */
+  readonly index: number;
+  /** Characters (UTF-16 units) of the statement's `sql` before it and before what follows it. */
+  readonly start: number;
+  readonly end: number;
+}
 
 /** A statement that clients may run, as DuckDB's parser sees it. */
 export interface SelectStatement {
@@ -65,7 +80,14 @@ export interface SelectStatement {
   readonly tables: readonly TableReference[];
   /** What LIMIT says when it is a plain number. */
   readonly limitRows: number | null;
-  readonly parameters: number;
+  /** Without `$`, each once: "1", "2", ... up to the highest number, or names in lower case. */
+  readonly parameters: readonly string[];
+  /** Where they stand in `sql`, in the order of the text. */
+  readonly parameterPlaces: readonly ParameterPlace[];
+  /** Equal for statements that differ in spacing, comments and the case of keywords only; with equal values they mean the same. */
+  readonly fingerprint: string;
+  /** Its result depends on more than tables and values: now(), random(), a sample, ... */
+  readonly isVolatile: boolean;
   /** Its first rows cost as much as all of them: it sorts, groups, joins or numbers rows. */
   readonly isBlocking: boolean;
 }
@@ -79,12 +101,27 @@ export interface TableReference {
 
 export type ParsedStatement = SelectStatement | { readonly kind: "show-tables" };
 
+/** One column of a result: its name, and its type as DuckDB writes it. */
+export interface ResultColumnInfo {
+  readonly name: string;
+  readonly type: string;
+}
+
+/**
+ * A whole result in the format that was asked for. `bytes`: its buffer is transferred. `file`: a finished file in the
+ * result folder of the worker, absolute, with its size; whoever gets the message reads it and unlinks it.
+ */
+export type ResultBody =
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "file"; readonly path: string; readonly bytes: number };
+
 export type QueryResult =
   | { readonly kind: "parsed"; readonly statement: ParsedStatement }
   | {
       readonly kind: "rows";
-      /** UTF-8, in the form that was asked for; its buffer is transferred. */
-      readonly body: Uint8Array;
+      readonly body: ResultBody;
+      /** What the result has, in the order of its columns. */
+      readonly columns: readonly ResultColumnInfo[];
       readonly rows: number;
       /** There is at least one row after these. */
       readonly hasMore: boolean;

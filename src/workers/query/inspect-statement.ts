@@ -17,7 +17,7 @@ import { isAllowedTableFunction, refusalOf } from "./function-rules.js";
 export interface InspectedStatement {
   /** Names as first written, each once; those that a CTE in reach defines are none. */
   readonly tables: readonly LocatedName[];
-  readonly parameters: number;
+  readonly parameters: readonly LocatedName[];
   /** True when a WITH stands anywhere: names had to be told apart by scope. */
   readonly hasCte: boolean;
   /** True when its first rows cost as much as all of them: it sorts, groups, joins or numbers rows. */
@@ -53,7 +53,7 @@ interface Step {
 interface Walk {
   readonly steps: Step[];
   readonly tables: Map<string, LocatedName>;
-  parameters: number;
+  readonly parameters: LocatedName[];
   hasCte: boolean;
   isBlocking: boolean;
 }
@@ -96,7 +96,7 @@ export function inspectStatement(root: TreeNode): InspectedStatement {
   const walk: Walk = {
     steps: [{ value: root, scope: new Set() }],
     tables: new Map(),
-    parameters: 0,
+    parameters: [],
     hasCte: false,
     isBlocking: false,
   };
@@ -155,7 +155,9 @@ function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
   if (!expressionClasses.has(kind)) throw new RefusedStatement(`${kind} is not understood`, positionOf(node));
   // A constant's value is data, whatever it looks like.
   if (kind === "CONSTANT") return;
-  if (kind === "PARAMETER") walk.parameters++;
+  if (kind === "PARAMETER") {
+    walk.parameters.push({ name: nameKey(String(node["identifier"])), positionBytes: positionOf(node) });
+  }
   if (kind === "WINDOW") walk.isBlocking = true;
   if ("function_name" in node) checkFunction(node);
   pushChildren(walk, node, scope);

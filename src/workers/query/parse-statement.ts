@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { MiniodbError } from "../../shared/errors.js";
 import { limits } from "../../shared/limits.js";
 import type { ParsedStatement } from "../../shared/query-messages.js";
@@ -105,12 +106,16 @@ async function selectStatement(
   if (isShowTables(tree.node)) return { kind: "show-tables" };
   const { text, kind, startBytes } = source;
   const inspected = inspect(tree.node, source);
-  const { parameters, isBlocking } = inspected;
+  const { isBlocking } = inspected;
+  const parameters = [...new Set(inspected.parameters.map(({ name }) => name))];
   const sql = await withoutSemicolon(parser, source.sql, tree);
   const tables = addNames(inspected, parser, sql).map(({ name, positionBytes }) => {
     return { name, position: positionBytes === null ? null : characterPosition(text, positionBytes + startBytes) };
   });
-  return { kind, sql, text, startBytes, tables, limitRows: limitOf(tree.node), parameters, isBlocking };
+  const fingerprint = fingerprintOf(kind, tree.json);
+  const limitRows = limitOf(tree.node);
+  const parsed = { kind, sql, text, startBytes, tables, limitRows, parameters, isBlocking };
+  return { ...parsed, parameterPlaces: [], fingerprint, isVolatile: true };
 }
 
 function inspect(node: TreeNode, source: StatementText): InspectedStatement {
@@ -188,6 +193,12 @@ function limitOf(node: TreeNode): number | null {
     if (typeof rows === "number" && Number.isSafeInteger(rows)) return rows;
   }
   return null;
+}
+
+/** The tree's own text, as a JavaScript number would not hold every constant; in a text in it, the quotes are escaped. */
+function fingerprintOf(kind: string, json: string): string {
+  const tree = json.replace(/"query_location":\d+/g, "");
+  return createHash("sha256").update(`${kind} ${tree}`).digest("base64url");
 }
 
 function lengthOf(value: unknown): number {

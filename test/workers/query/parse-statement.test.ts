@@ -428,7 +428,7 @@ describe("what may run", () => {
     assert.equal((await parsed("SELECT * FROM t LIMIT 7")).limitRows, 7);
     assert.equal((await parsed("SELECT * FROM (SELECT * FROM t LIMIT 7)")).limitRows, null);
     assert.equal((await parsed("SELECT * FROM t LIMIT 1 + 2")).limitRows, null);
-    assert.equal((await parsed("SELECT ?, $2 + a FROM t")).parameters, 2);
+    assert.deepEqual((await parsed("SELECT ?, $2 + a FROM t")).parameters, ["1", "2"]);
     const blocking = [
       "SELECT a FROM t ORDER BY a",
       "SELECT a FROM t GROUP BY a",
