@@ -252,7 +252,18 @@ export const options = {
   }),
   "query.threads": integer({ default: 0, min: 0, max: 256, auto: queryThreadsAuto, help: "Threads of DuckDB." }),
   "query.rowsMax": integer({ default: 1_000_000, min: 1, max: 100_000_000, help: "Most rows of one result." }),
-  "query.resultBytesMax": integer({ default: 256 * mib, min: kib, max: 2 * gib - 1, help: "Largest result as sent." }),
+  "query.resultBytesMax": integer({
+    default: 256 * mib,
+    min: kib,
+    max: 2 * gib - 1,
+    help: "Largest result that is made in memory.",
+  }),
+  "query.resultFileBytesMax": integer({
+    default: 16 * gib,
+    min: kib,
+    max: 1024 * gib,
+    help: "Largest result that goes to the client by way of a file in the data folder.",
+  }),
 
   "compaction.intervalMs": integer({
     default: 30 * second,

@@ -85,6 +85,7 @@ function openQueries(engine: Engine, options: DoorOptions, onError: (error: unkn
     threads: query.threads,
     spillBytesMax: query.spillBytesMax,
     resultBytesMax: query.resultBytesMax,
+    resultFileBytesMax: query.resultFileBytesMax,
     temporaryFolder: join(folder.temp, "query"),
     readableFolders: [folder.warehouse, folder.hot],
     onError,

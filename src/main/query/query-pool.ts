@@ -15,6 +15,7 @@ export interface QueryPoolOptions {
   readonly threads: number;
   readonly spillBytesMax: number;
   readonly resultBytesMax: number;
+  readonly resultFileBytesMax: number;
   /** Absolute, the pool's alone: emptied at the start. */
   readonly temporaryFolder: string;
   /** Absolute: the embedded warehouse, the hot segments, the file cache. */
@@ -59,6 +60,7 @@ export class QueryPool {
       temporaryFolder: options.temporaryFolder,
       readableFolders: options.readableFolders,
       resultBytesMax: options.resultBytesMax,
+      resultFileBytesMax: options.resultFileBytesMax,
       cancelWords,
       cancelChannel,
     };

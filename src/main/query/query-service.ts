@@ -1,10 +1,18 @@
 import { assert, unreachable } from "../../shared/assert.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
-import type { ParsedStatement, QueryResult, ResultForm, SelectStatement } from "../../shared/query-messages.js";
+import type {
+  ParsedStatement,
+  QueryResult,
+  ResultBody,
+  ResultColumnInfo,
+  SelectStatement,
+} from "../../shared/query-messages.js";
+import type { ResultFormat } from "../../shared/result-format.js";
 import { ParseCache } from "./parse-cache.js";
 import { decodeCursor, encodeCursor } from "./query-cursor.js";
 import type { QueryPool } from "./query-pool.js";
 import { QueryRun } from "./query-run.js";
+import { discardBody } from "./result-body.js";
 import { Slots } from "./slots.js";
 import type { Snapshot, SnapshotProvider } from "./snapshot-provider.js";
 import { suggestName } from "./suggest-name.js";
@@ -22,7 +30,7 @@ export interface QueryServiceOptions {
 
 export interface QueryRequest {
   readonly sql: string;
-  /** Rows of the reply; absent or 0: `rowsMax`. */
+  /** Rows of the reply; absent or 0: `rowsMax` for the format `original`, which has no more, and all for the others. */
   readonly limit?: number | undefined;
   /** `nextCursor` of the reply before; absent or empty: from the first row. */
   readonly cursor?: string | undefined;
@@ -31,12 +39,14 @@ export interface QueryRequest {
   readonly minSequence?: readonly string[] | undefined;
   /** Aborts the query, as when its client has gone. */
   readonly signal?: AbortSignal | undefined;
-  readonly form?: ResultForm | undefined;
+  /** Absent: `original`. */
+  readonly format?: ResultFormat | undefined;
 }
 
 export interface QueryReply {
-  /** UTF-8 of a JSON array of row objects; with form `literal`, of the JSON string that holds it. */
-  readonly body: Uint8Array;
+  /** The caller unlinks a file; see result-body.ts. */
+  readonly body: ResultBody;
+  readonly columns: readonly ResultColumnInfo[];
   readonly rows: number;
   readonly hasMore: boolean;
   /** Empty when there are no more rows. */
@@ -44,9 +54,9 @@ export interface QueryReply {
 }
 
 interface Page {
-  readonly limitRows: number;
+  readonly limitRows: number | null;
   readonly offsetRows: number;
-  readonly form: ResultForm;
+  readonly format: ResultFormat;
 }
 
 type Rows = Extract<QueryResult, { readonly kind: "rows" }>;
@@ -131,8 +141,14 @@ export class QueryService {
     if (!Number.isSafeInteger(limit) || limit < 0) {
       throw new MiniodbError("INVALID_REQUEST", "limit is not a number of rows", { field: "limit" });
     }
-    const limitRows = limit === 0 ? rowsMax : Math.min(limit, rowsMax);
-    return { limitRows, offsetRows: decodeCursor(request.sql, request.cursor ?? ""), form: request.form ?? "text" };
+    const format = request.format ?? "original";
+    const atMost = format === "original" ? rowsMax : Number.POSITIVE_INFINITY;
+    const limitRows = limit === 0 ? atMost : Math.min(limit, atMost);
+    return {
+      limitRows: Number.isFinite(limitRows) ? limitRows : null,
+      offsetRows: decodeCursor(request.sql, request.cursor ?? ""),
+      format,
+    };
   }
 
   #timeoutOf({ timeoutMs }: QueryRequest): number {
@@ -145,9 +161,10 @@ export class QueryService {
 
   async #answer(request: QueryRequest, page: Page, run: QueryRun): Promise<QueryReply> {
     const { sql } = request;
-    const statement = await this.#parse(sql, run);
-    if (statement.kind === "show-tables") return showTables(sql, this.#options.snapshots.tableNames(), page);
-    if (statement.parameters > 0) {
+    const parsed = await this.#parse(sql, run);
+    const { snapshots } = this.#options;
+    const statement = parsed.kind === "show-tables" ? showTables(sql, snapshots.tableNames()) : parsed;
+    if (statement.parameters.length > 0) {
       throw new MiniodbError("INVALID_SQL", "the statement has parameters, but the request brings no values for them");
     }
     this.#checkTables(statement);
@@ -215,11 +232,21 @@ export class QueryService {
       throw error;
     }
     const { tables } = snapshot;
-    const running = pool.run({ kind: "execute", slot, statement, tables, timeoutMs: run.remainingMs, ...page });
+    const running = pool.run({
+      kind: "execute",
+      slot,
+      statement,
+      tables,
+      values: [],
+      timeoutMs: run.remainingMs,
+      ...page,
+    });
     const onAbort = (): void => pool.cancel(slot);
     run.signal.addEventListener("abort", onAbort, { once: true });
     if (run.signal.aborted) onAbort();
-    return run.track(running, () => {
+    return run.track(running, (result) => {
+      // Nobody takes a result that comes after the abort.
+      if (run.signal.aborted && result?.kind === "rows") void discardBody(result.body);
       run.signal.removeEventListener("abort", onAbort);
       snapshot.release();
       this.#slots.give(slot);
@@ -227,17 +254,17 @@ export class QueryService {
   }
 }
 
-function rowsReply(sql: string, page: Page, { body, rows, hasMore }: Rows): QueryReply {
-  return { body, rows, hasMore, nextCursor: hasMore ? encodeCursor(sql, page.offsetRows + rows) : "" };
+function rowsReply(sql: string, page: Page, { body, columns, rows, hasMore }: Rows): QueryReply {
+  const nextCursor = hasMore ? encodeCursor(sql, page.offsetRows + rows) : "";
+  return { body, columns, rows, hasMore, nextCursor };
 }
 
-/** `SHOW TABLES` lists the catalog: DuckDB knows only the views of running queries. */
-function showTables(sql: string, names: readonly string[], page: Page): QueryReply {
-  const end = page.offsetRows + page.limitRows;
-  const rows = names.toSorted().slice(page.offsetRows, end);
-  const text = JSON.stringify(rows.map((name) => ({ name })));
-  const body = new TextEncoder().encode(page.form === "literal" ? JSON.stringify(text) : text);
-  return rowsReply(sql, page, { kind: "rows", body, rows: rows.length, hasMore: names.length > end });
+/** `SHOW TABLES` lists the catalog, of which DuckDB knows only the views of running queries: the names as a SELECT. */
+function showTables(text: string, names: readonly string[]): SelectStatement {
+  const list = names.toSorted().map((name) => `'${name.replaceAll("'", "''")}'`);
+  const sql = `SELECT unnest([${list.join(", ")}]::VARCHAR[]) AS name`;
+  const none = { tables: [], parameters: [], parameterPlaces: [], limitRows: null };
+  return { kind: "select", sql, text, startBytes: 0, ...none, fingerprint: sql, isVolatile: false, isBlocking: true };
 }
 
 function shuttingDown(): MiniodbError {

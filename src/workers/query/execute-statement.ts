@@ -2,7 +2,7 @@ import { open, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../../shared/assert.js";
 import { limits } from "../../shared/limits.js";
-import type { QueryTask, ResultForm } from "../../shared/query-messages.js";
+import type { QueryTask, ResultBody, ResultColumnInfo } from "../../shared/query-messages.js";
 import type { EngineConnection } from "./duckdb-engine.js";
 import { canCopy, copySql, linesToArray, resultRoom } from "./json-copy.js";
 import { jsonLiteral } from "./json-literal.js";
@@ -18,11 +18,13 @@ export interface ExecutionPlace {
   readonly running: RunningQuery;
   readonly resultFolder: string;
   readonly resultBytesMax: number;
+  readonly resultFileBytesMax: number;
 }
 
-/** Rows in the form that the task asks for, as UTF-8. */
+/** Rows in the format that the task asks for. */
 export interface ResultRows {
-  readonly body: Uint8Array;
+  readonly body: ResultBody;
+  readonly columns: readonly ResultColumnInfo[];
   readonly rows: number;
   readonly hasMore: boolean;
 }
@@ -46,7 +48,7 @@ let resultNumber = 0;
  */
 export async function executeStatement(task: ExecuteTask, place: ExecutionPlace): Promise<ResultRows> {
   const { running, connection, resultBytesMax } = place;
-  const { limitRows } = task;
+  const limitRows = task.limitRows ?? Number.MAX_SAFE_INTEGER - 1;
   const checkpoint = (): void => running.checkpoint();
   checkpoint();
   const directRows = directRowsOf(task);
@@ -54,24 +56,29 @@ export async function executeStatement(task: ExecuteTask, place: ExecutionPlace)
   const columns = columnsOf(first);
   const rows = new JsonRows(columns, resultBytesMax);
   const isEnd = await rows.take(first, directRows, checkpoint);
-  if (isEnd || directRows === limitRows) return finish(rows, task, !isEnd);
+  if (isEnd || directRows === limitRows) return finish(rows, columns, !isEnd);
 
   checkpoint();
   if (canCopy(columns)) return copyRows(task, columns, place);
   const all = new JsonRows(columns, resultBytesMax);
   const stream = await connection.duckdb.stream(givenSql(task, limitRows).sql);
   const isAll = await all.take(stream, limitRows, checkpoint);
-  return finish(all, task, !isAll);
+  return finish(all, columns, !isAll);
 }
 
-function finish(rows: JsonRows, { form }: ExecuteTask, hasMore: boolean): ResultRows {
-  const text = rows.finish();
-  return { body: form === "literal" ? jsonLiteral(text) : text, rows: rows.rows, hasMore };
+function finish(rows: JsonRows, columns: readonly ResultColumn[], hasMore: boolean): ResultRows {
+  const bytes = jsonLiteral(rows.finish());
+  return { body: { kind: "bytes", bytes }, columns: columnInfos(columns), rows: rows.rows, hasMore };
+}
+
+function columnInfos(columns: readonly ResultColumn[]): ResultColumnInfo[] {
+  return columns.map(({ name, type }) => ({ name, type: String(type) }));
 }
 
 function directRowsOf({ statement, limitRows }: ExecuteTask): number {
-  if (statement.kind === "explain") return limitRows;
-  return Math.min(limitRows, statement.isBlocking ? limits.directBlockingRowsMax : limits.directRowsMax);
+  const rowsMax = limitRows ?? Number.MAX_SAFE_INTEGER - 1;
+  if (statement.kind === "explain") return rowsMax;
+  return Math.min(rowsMax, statement.isBlocking ? limits.directBlockingRowsMax : limits.directRowsMax);
 }
 
 /** What DuckDB gets, and the bytes by which places in it differ from those in the client's text. */
@@ -92,19 +99,21 @@ async function copyRows(
   const { running, resultBytesMax } = place;
   const path = join(place.resultFolder, `${++resultNumber}.json`);
   // One row more than asked for, as above; its line is cut off.
-  const limitRows = task.limitRows + 1;
-  const { statement, offsetRows, form } = task;
-  const sql = copySql({ sql: statement.sql, columns, limitRows, offsetRows, path, form });
+  const rowsMax = task.limitRows ?? Number.MAX_SAFE_INTEGER - 1;
+  const { statement, offsetRows } = task;
+  const range = `LIMIT ${rowsMax + 1} OFFSET ${offsetRows}`;
+  const sql = copySql({ sql: statement.sql, columns, range, path });
   const watch = setInterval(() => void stopWhenTooLarge(path, place), sizeCheckMs);
   try {
     running.checkpoint();
     const copied = await place.connection.duckdb.run(sql);
     const rows = copied.rowsChanged;
-    const body = await readLines(path, form, resultBytesMax);
+    const body = await readLines(path, resultBytesMax);
     return {
-      body: linesToArray(body, form, rows, task.limitRows),
-      rows: Math.min(rows, task.limitRows),
-      hasMore: rows > task.limitRows,
+      body: { kind: "bytes", bytes: linesToArray(body, rows, rowsMax) },
+      columns: columnInfos(columns),
+      rows: Math.min(rows, rowsMax),
+      hasMore: rows > rowsMax,
     };
   } finally {
     clearInterval(watch);
@@ -121,11 +130,11 @@ async function stopWhenTooLarge(path: string, { running, resultBytesMax }: Execu
 }
 
 /** Room for the result, and in it the lines of the file. */
-async function readLines(path: string, form: ResultForm, bytesMax: number): Promise<Uint8Array> {
+async function readLines(path: string, bytesMax: number): Promise<Uint8Array> {
   const file = await open(path, "r");
   try {
     const { size: fileBytes } = await file.stat();
-    const { size, linesStart } = resultRoom(fileBytes, form);
+    const { size, linesStart } = resultRoom(fileBytes);
     if (size > bytesMax) throw tooLarge(bytesMax);
     const body = new Uint8Array(size);
     const end = Math.min(linesStart + fileBytes, size);

@@ -1,5 +1,4 @@
 import { DuckDBDecimalType, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
-import type { ResultForm } from "../../shared/query-messages.js";
 import { decimalDigitsOfDouble, integerTypes } from "./json-values.js";
 import type { ResultColumn } from "./result-columns.js";
 import { quoteText } from "./table-view.js";
@@ -19,21 +18,18 @@ export function copySql(source: CopySource): string {
     jsonExpression(type, `c${index}`) ?? "NULL",
   ]);
   const row = `json_object(${pairs.join(", ")})`;
-  const line = source.form === "text" ? row : literalExpression(row);
-  const select = `SELECT ${line} FROM (\n${source.sql}\n) AS q(${names.join(", ")})`;
+  const select = `SELECT ${literalExpression(row)} FROM (\n${source.sql}\n) AS q(${names.join(", ")})`;
   const format = `(FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\u0001')`;
-  const range = `LIMIT ${source.limitRows} OFFSET ${source.offsetRows}`;
-  return `COPY (${select} ${range}) TO ${quoteText(source.path)} ${format}`;
+  return `COPY (${select} ${source.range}) TO ${quoteText(source.path)} ${format}`;
 }
 
 export interface CopySource {
   /** A checked statement that can stand in parentheses. */
   readonly sql: string;
   readonly columns: readonly ResultColumn[];
-  readonly limitRows: number;
-  readonly offsetRows: number;
+  /** LIMIT and OFFSET, as far as there are any. */
+  readonly range: string;
   readonly path: string;
-  readonly form: ResultForm;
 }
 
 /** False where a column has a type for which there is no expression: then values go one by one. */
@@ -78,23 +74,20 @@ function literalExpression(row: string): string {
   return `substring(${literal}, 2, length(${literal}) - 2)`;
 }
 
-const heads: Readonly<Record<ResultForm, string>> = { text: "[", literal: '"[' };
-const tails: Readonly<Record<ResultForm, string>> = { text: "]", literal: ']"' };
+const head = Buffer.from('"[');
+const tail = Buffer.from(']"');
 
 /** The bytes that a result takes whose lines have `bytes` bytes, and where the lines lie in it. */
-export function resultRoom(bytes: number, form: ResultForm): { readonly size: number; readonly linesStart: number } {
-  const linesStart = heads[form].length;
+export function resultRoom(bytes: number): { readonly size: number; readonly linesStart: number } {
   // The tail begins at the last line feed, if there is a line.
-  return { size: linesStart + Math.max(bytes - 1, 0) + tails[form].length, linesStart };
+  return { size: head.length + Math.max(bytes - 1, 0) + tail.length, linesStart: head.length };
 }
 
 /**
  * The array out of its lines, in place. They lie in `body` from `linesStart` on, each with its line feed, the last one's
  * excepted where the tail is shorter. At most `rowsMax` are kept. Returns the part of `body` that is the result.
  */
-export function linesToArray(body: Uint8Array, form: ResultForm, rows: number, rowsMax: number): Uint8Array {
-  const head = Buffer.from(heads[form]);
-  const tail = Buffer.from(tails[form]);
+export function linesToArray(body: Uint8Array, rows: number, rowsMax: number): Uint8Array {
   body.set(head);
   let end = body.length - tail.length;
   if (rows > rowsMax) end = body.lastIndexOf(0x0a, end - 1);

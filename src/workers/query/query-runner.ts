@@ -64,6 +64,7 @@ export class QueryRunner {
       running,
       resultFolder: this.#resultFolder,
       resultBytesMax: this.#options.resultBytesMax,
+      resultFileBytesMax: this.#options.resultFileBytesMax,
     };
     let rows: ResultRows | undefined;
     try {
@@ -87,7 +88,7 @@ export class QueryRunner {
     if (isFatal(failure)) this.#replaceEngine();
     if (isMissingFile(failure)) return { kind: "stale-files", message: failure.message };
     const { temporaryFolder, readableFolders } = this.#options;
-    const { shiftBytes } = givenSql(task, task.limitRows);
+    const { shiftBytes } = givenSql(task, 0);
     const hiddenFolders = [temporaryFolder, ...readableFolders];
     throw toClientError(failure, { sql: task.statement.text, shiftBytes, hiddenFolders }, error);
   }

@@ -18,7 +18,8 @@ export async function runQueryTask(task: QueryTask): Promise<QueryResult> {
   running++;
   try {
     const result = await runner.run(task);
-    return result.kind === "rows" ? (move(new MovedResult(result)) as unknown as QueryResult) : result;
+    if (result.kind !== "rows" || result.body.kind === "file") return result;
+    return move(new MovedResult(result, result.body.bytes.buffer)) as unknown as QueryResult;
   } finally {
     running--;
     if (isBroken) endWhenIdle();
@@ -47,14 +48,16 @@ function restarting(): MiniodbError {
 
 /** piscina's way to say what of a value is transferred. */
 class MovedResult {
-  readonly #result: Extract<QueryResult, { readonly kind: "rows" }>;
+  readonly #result: QueryResult;
+  readonly #buffer: ArrayBufferLike;
 
-  constructor(result: Extract<QueryResult, { readonly kind: "rows" }>) {
+  constructor(result: QueryResult, buffer: ArrayBufferLike) {
     this.#result = result;
+    this.#buffer = buffer;
   }
 
   get [transferableSymbol](): ArrayBufferLike {
-    return this.#result.body.buffer;
+    return this.#buffer;
   }
 
   get [valueSymbol](): QueryResult {

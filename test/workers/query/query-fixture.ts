@@ -1,15 +1,17 @@
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type {
+  ParameterValue,
   ParsedStatement,
   QueryResult,
   QueryTable,
   QueryWorkerOptions,
   SelectStatement,
 } from "../../../src/shared/query-messages.js";
+import type { ResultFormat } from "../../../src/shared/result-format.js";
 import type { ColumnType } from "../../../src/shared/schema/column-type.js";
 import type { TableColumn, TableSchema } from "../../../src/shared/schema/table-schema.js";
 import { QueryRunner } from "../../../src/workers/query/query-runner.js";
@@ -35,10 +37,11 @@ export interface QueryFixture {
 
 export interface ExecuteOptions {
   readonly tables?: readonly QueryTable[];
-  readonly limitRows?: number;
+  readonly values?: readonly ParameterValue[];
+  readonly limitRows?: number | null;
   readonly offsetRows?: number;
   readonly timeoutMs?: number;
-  readonly form?: "text" | "literal";
+  readonly format?: ResultFormat;
   readonly slot?: number;
 }
 
@@ -59,6 +62,7 @@ export async function openFixture(options: Partial<QueryWorkerOptions> = {}): Pr
       readableFolders: [warehouse],
       temporaryFolder,
       resultBytesMax: 64 * 1024 * 1024,
+      resultFileBytesMax: 256 * 1024 * 1024,
       cancelWords,
       cancelChannel,
       ...options,
@@ -75,8 +79,16 @@ export async function openFixture(options: Partial<QueryWorkerOptions> = {}): Pr
   };
   const execute = async (sql: string, given: ExecuteOptions = {}): Promise<QueryResult> => {
     const statement = (await parse(sql)) as SelectStatement;
-    const { slot = 0, tables = [], limitRows = 1_000_000, offsetRows = 0, timeoutMs = 60_000, form = "text" } = given;
-    return runner.run({ kind: "execute", slot, statement, tables, limitRows, offsetRows, timeoutMs, form });
+    const {
+      slot = 0,
+      tables = [],
+      limitRows = 1_000_000,
+      offsetRows = 0,
+      timeoutMs = 60_000,
+      format = "original",
+      values = [],
+    } = given;
+    return runner.run({ kind: "execute", slot, statement, tables, values, limitRows, offsetRows, timeoutMs, format });
   };
   return {
     folder,
@@ -115,9 +127,20 @@ export function rowsOf(result: QueryResult): Record<string, unknown>[] {
   return JSON.parse(textOf(result)) as Record<string, unknown>[];
 }
 
+/** The array of row objects that result_json holds. */
 export function textOf(result: QueryResult): string {
-  assert.ok(result.kind === "rows");
-  return Buffer.from(result.body).toString();
+  return JSON.parse(bytesOf(result).toString()) as string;
+}
+
+/** The body as it is. */
+export function bytesOf(result: QueryResult): Buffer {
+  assert.ok(result.kind === "rows", JSON.stringify(result));
+  const { body } = result;
+  if (body.kind === "bytes") return Buffer.from(body.bytes);
+  const bytes = readFileSync(body.path);
+  assert.equal(bytes.length, body.bytes);
+  unlinkSync(body.path);
+  return bytes;
 }
 
 /** `name type [fieldId [replaces]]` per column, as in "value double 5 3". */

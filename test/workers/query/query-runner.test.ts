@@ -7,6 +7,7 @@ import { BroadcastChannel } from "node:worker_threads";
 import { limits } from "../../../src/shared/limits.js";
 import type { QueryResult, QueryTable, SelectStatement } from "../../../src/shared/query-messages.js";
 import {
+  bytesOf,
   type ExecuteOptions,
   openFixture,
   type QueryFixture,
@@ -145,14 +146,13 @@ describe("rows and pages", () => {
     assert.deepEqual(rows.at(-1), { k: count - 1, n: 2 });
   });
 
-  test("the form literal is the text as one JSON string", async () => {
+  test("the original format is the rows as one JSON string", async () => {
     for (const limitRows of [3, rowCount]) {
       const sql = "SELECT id || '\"\\' || chr(10) AS x, v FROM events ORDER BY n";
-      const text = textOf(await onEvents(sql, { limitRows }));
-      const literal = textOf(await onEvents(sql, { limitRows, form: "literal" }));
-      assert.equal(JSON.parse(literal), text);
+      const rows = rowsOf(await onEvents(sql, { limitRows }));
+      assert.deepEqual(rows[2], { x: 'id-2"\\\n', v: 1 });
     }
-    assert.equal(textOf(await onEvents("SELECT 1 WHERE false", { form: "literal" })), '"[]"');
+    assert.equal(bytesOf(await onEvents("SELECT 1 WHERE false")).toString(), '"[]"');
   });
 
   test("no file of a large result stays behind", () => {
@@ -298,16 +298,18 @@ describe("stopping", () => {
 describe("behind the parser, DuckDB is shut in", () => {
   /** A statement that the parser would never let through. */
   async function unchecked(sql: string): Promise<QueryResult> {
-    const base = { text: sql, startBytes: 0, tables: [], limitRows: null, parameters: 0, isBlocking: false };
-    const statement: SelectStatement = { kind: "explain", sql, ...base };
+    const none = { tables: [], parameters: [], parameterPlaces: [], limitRows: null };
+    const base = { text: sql, startBytes: 0, fingerprint: "", isVolatile: false, isBlocking: false };
+    const statement: SelectStatement = { kind: "explain", sql, ...none, ...base };
     const task = {
       slot: 0,
       statement,
       tables: [],
+      values: [],
       limitRows: 10,
       offsetRows: 0,
       timeoutMs: 10_000,
-      form: "text",
+      format: "original",
     } as const;
     return fixture.runner.run({ kind: "execute", ...task });
   }

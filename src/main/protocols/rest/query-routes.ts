@@ -1,8 +1,10 @@
 import { MiniodbError } from "../../../shared/errors.js";
-import type { QueryReply, QueryService } from "../../query/query-service.js";
+import type { QueryService } from "../../query/query-service.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
 import type { Metrics } from "../../telemetry/metrics.js";
 import { JsonListener, optionalCount, optionalText, requiredText, type JsonObject } from "./json-request.js";
+import { readFormat } from "./result-format.js";
+import { sendQueryReply } from "./query-reply.js";
 import { sendReply } from "./send-reply.js";
 import { thrownReply } from "./write-reply.js";
 
@@ -12,7 +14,15 @@ export interface QueryRoutesOptions {
   readonly onInternal: (error: unknown) => void;
 }
 
-/** POST /v1/query in the original's shape: result_json is a string that holds a JSON array of rows. */
+interface ReadRequest {
+  readonly body: JsonObject;
+  /** The header. */
+  readonly accept: string;
+  /** Aborted when the client has gone. */
+  readonly signal: AbortSignal;
+}
+
+/** POST /v1/query: the original's shape, or one of the other formats; see result-format.ts. */
 export class QueryRoutes {
   readonly #options: QueryRoutesOptions;
 
@@ -22,12 +32,13 @@ export class QueryRoutes {
 
   query(exchange: HttpExchange): RequestListener {
     const abort = new AbortController();
+    const accept = exchange.header("accept");
     const refuse = (error: unknown): void => {
       sendReply(exchange, thrownReply(error, this.#options.onInternal));
     };
     return new JsonListener(exchange, {
       object: (_, body) => {
-        this.#run(exchange, body, abort.signal).catch(refuse);
+        this.#run(exchange, { body, accept, signal: abort.signal }).catch(refuse);
       },
       error: (_, error) => refuse(error),
       // The client has gone: nobody reads the result.
@@ -35,21 +46,22 @@ export class QueryRoutes {
     });
   }
 
-  async #run(exchange: HttpExchange, body: JsonObject, signal: AbortSignal): Promise<void> {
+  async #run(exchange: HttpExchange, { body, accept, signal }: ReadRequest): Promise<void> {
     const { queries, metrics } = this.#options;
     const startedMs = performance.now();
     let outcome = "ok";
     try {
+      const format = readFormat(optionalText(body, "format"), accept);
       const reply = await queries.run({
+        format,
         sql: requiredText(body, "sql"),
         limit: optionalCount(body, "limit"),
         cursor: optionalText(body, "cursor"),
         timeoutMs: optionalCount(body, "timeout_ms"),
         minSequence: readTokens(body["min_sequence"]),
         signal,
-        form: "literal",
       });
-      exchange.reply(200, ["content-type", "application/json"], resultBody(reply));
+      await sendQueryReply(exchange, format, reply);
     } catch (error) {
       outcome = error instanceof MiniodbError ? error.code : "INTERNAL";
       throw error;
@@ -57,13 +69,6 @@ export class QueryRoutes {
       metrics.queried(outcome, (performance.now() - startedMs) / 1000);
     }
   }
-}
-
-/** The literal comes from the worker ready to be sent; nothing of the result passes through JavaScript values. */
-function resultBody(reply: QueryReply): Uint8Array {
-  const head = Buffer.from(`{"result_json":`);
-  const tail = Buffer.from(`,"has_more":${reply.hasMore},"next_cursor":${JSON.stringify(reply.nextCursor)}}`);
-  return Buffer.concat([head, reply.body, tail]);
 }
 
 /** One token or a list of them. */
