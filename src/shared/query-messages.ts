@@ -1,4 +1,5 @@
 import type { ErrorMessage } from "./errors.js";
+import type { TablePredicate } from "./predicate.js";
 import type { ResultFormat } from "./result-format.js";
 import type { TableSchema } from "./schema/table-schema.js";
 
@@ -55,17 +56,8 @@ export type QueryTask =
       readonly format: ResultFormat;
     };
 
-/** What a request gives for a parameter; at its place it means what the same literal would. */
+/** What a request gives for a parameter. A whole number is one that JavaScript holds exactly. */
 export type ParameterValue = string | number | boolean | null;
-
-/** One `?`, `$1` or `$name` in a statement. */
-export interface ParameterPlace {
-  /** Into the statement's parameters, and the task's values. */
-  readonly index: number;
-  /** Characters (UTF-16 units) of the statement's `sql` before it and before what follows it. */
-  readonly start: number;
-  readonly end: number;
-}
 
 /** A statement that clients may run, as DuckDB's parser sees it. */
 export interface SelectStatement {
@@ -78,12 +70,12 @@ export interface SelectStatement {
   /** Bytes of `text` before `sql`. */
   readonly startBytes: number;
   readonly tables: readonly TableReference[];
+  /** What the statement needs of a table at most; none for a table of which all may be needed. */
+  readonly predicates: readonly TablePredicate[];
   /** What LIMIT says when it is a plain number. */
   readonly limitRows: number | null;
-  /** Without `$`, each once: "1", "2", ... up to the highest number, or names in lower case. */
+  /** Without `$`, each once: "1", "2", ... without gaps, or names as first written, whose case does not matter. */
   readonly parameters: readonly string[];
-  /** Where they stand in `sql`, in the order of the text. */
-  readonly parameterPlaces: readonly ParameterPlace[];
   /** Equal for statements that differ in spacing, comments and the case of keywords only; with equal values they mean the same. */
   readonly fingerprint: string;
   /** Its result depends on more than tables and values: now(), random(), a sample, ... */

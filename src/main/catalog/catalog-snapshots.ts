@@ -1,7 +1,6 @@
 import { MiniodbError } from "../../shared/errors.js";
-import type { QueryTable } from "../../shared/query-messages.js";
 import { parseToken } from "../../shared/sequence-token.js";
-import type { Snapshot, SnapshotProvider, SnapshotRequest } from "../query/snapshot-provider.js";
+import type { Snapshot, SnapshotProvider, SnapshotRequest, SnapshotTable } from "../query/snapshot-provider.js";
 import type { HotSegment } from "./hot-segment.js";
 import type { SealCoordinator } from "./seal-coordinator.js";
 import type { TableEntry } from "./table-entry.js";
@@ -12,8 +11,6 @@ export interface CatalogSnapshotsOptions {
   readonly seals: SealCoordinator;
   /** This node's WAL stream. */
   readonly stream: string;
-  /** Local path or URL of a committed data file. */
-  readonly readableUrl: (key: string) => string;
 }
 
 /** Pause before looking again whether a sequence that a client waits for was acknowledged. */
@@ -33,6 +30,16 @@ export class CatalogSnapshots implements SnapshotProvider {
 
   tableNames(): string[] {
     return this.#options.registry.all().map((entry) => entry.name);
+  }
+
+  versions(names: readonly string[]): readonly string[] | null {
+    const versions: string[] = [];
+    for (const name of names) {
+      const entry = this.#options.registry.find(name);
+      if (entry === undefined || entry.sealedSequence < entry.ackedSequence) return null;
+      versions.push(versionOf(entry));
+    }
+    return versions;
   }
 
   /** Everything acknowledged before the call, of these tables, all as of one turn of the event loop. */
@@ -72,7 +79,7 @@ export class CatalogSnapshots implements SnapshotProvider {
     return (entry.state.positions[stream] ?? 0) >= sequence;
   }
 
-  #pin(entry: TableEntry, pinned: HotSegment[]): QueryTable {
+  #pin(entry: TableEntry, pinned: HotSegment[]): SnapshotTable {
     for (const segment of entry.hot) {
       segment.retain();
       pinned.push(segment);
@@ -80,8 +87,18 @@ export class CatalogSnapshots implements SnapshotProvider {
     return {
       name: entry.name,
       schema: entry.schema,
-      committedFiles: entry.state.files.map((file) => this.#options.readableUrl(file.key)),
-      hotFiles: entry.hot.map((segment) => segment.path),
+      version: versionOf(entry),
+      files: entry.state.files,
+      hot: entry.hot,
     };
   }
+}
+
+/**
+ * Rows of the store are named by the snapshot, rows in hot segments by their sequences: a merge of segments changes the
+ * text but no row, which costs a cached result and nothing else.
+ */
+function versionOf(entry: TableEntry): string {
+  const hot = entry.hot.map((segment) => `${segment.firstSequence}-${segment.lastSequence}`);
+  return [entry.identity.uuid, entry.state.snapshotId ?? "", entry.schema.version, ...hot].join(" ");
 }

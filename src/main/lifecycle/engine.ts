@@ -101,8 +101,7 @@ export class Engine {
       bufferedBytesMax: config.ingest.bufferedBytesMax,
       refusal: () => this.#refusal(),
     });
-    const { readableUrl } = pools;
-    this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, readableUrl });
+    this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream });
     this.#upkeep = new Upkeep({
       config,
       registry: this.registry,

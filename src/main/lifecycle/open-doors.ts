@@ -9,6 +9,7 @@ import { TableRoutes } from "../protocols/rest/table-routes.js";
 import { WriteRoutes } from "../protocols/rest/write-routes.js";
 import { errorReply } from "../protocols/rest/write-reply.js";
 import { acceptStream } from "../protocols/websocket/stream-session.js";
+import { FilesInPlace } from "../query/local-files.js";
 import { QueryPool } from "../query/query-pool.js";
 import { QueryService } from "../query/query-service.js";
 import type { HttpServer, ServerOptions } from "../sockets/http-server.js";
@@ -91,5 +92,6 @@ function openQueries(engine: Engine, options: DoorOptions, onError: (error: unkn
     onError,
   });
   const { queueMax, rowsMax, timeoutMs } = query;
-  return new QueryService({ pool, snapshots: engine.snapshots, queueMax, rowsMax, timeoutMs });
+  const files = new FilesInPlace(folder.warehouse, (key) => join(folder.warehouse, key));
+  return new QueryService({ pool, snapshots: engine.snapshots, files, queueMax, rowsMax, timeoutMs });
 }

@@ -1,6 +1,7 @@
 import { assert, unreachable } from "../../shared/assert.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type {
+  ParameterValue,
   ParsedStatement,
   QueryResult,
   ResultBody,
@@ -8,8 +9,11 @@ import type {
   SelectStatement,
 } from "../../shared/query-messages.js";
 import type { ResultFormat } from "../../shared/result-format.js";
+import type { LocalFiles } from "./local-files.js";
+import { openTables, type OpenTables } from "./open-tables.js";
 import { ParseCache } from "./parse-cache.js";
 import { decodeCursor, encodeCursor } from "./query-cursor.js";
+import { type QueryParameters, valuesOf } from "./query-parameters.js";
 import type { QueryPool } from "./query-pool.js";
 import { QueryRun } from "./query-run.js";
 import { discardBody } from "./result-body.js";
@@ -20,6 +24,7 @@ import { suggestName } from "./suggest-name.js";
 export interface QueryServiceOptions {
   readonly pool: QueryPool;
   readonly snapshots: SnapshotProvider;
+  readonly files: LocalFiles;
   /** Queries beyond the running ones; more are answered SERVER_BUSY. */
   readonly queueMax: number;
   /** Most rows of one reply, and what a request without a limit gets. */
@@ -30,6 +35,8 @@ export interface QueryServiceOptions {
 
 export interface QueryRequest {
   readonly sql: string;
+  /** Values for the statement's parameters. */
+  readonly params?: QueryParameters | undefined;
   /** Rows of the reply; absent or 0: `rowsMax` for the format `original`, which has no more, and all for the others. */
   readonly limit?: number | undefined;
   /** `nextCursor` of the reply before; absent or empty: from the first row. */
@@ -57,6 +64,10 @@ interface Page {
   readonly limitRows: number | null;
   readonly offsetRows: number;
   readonly format: ResultFormat;
+}
+
+interface BoundPage extends Page {
+  readonly values: readonly ParameterValue[];
 }
 
 type Rows = Extract<QueryResult, { readonly kind: "rows" }>;
@@ -164,13 +175,11 @@ export class QueryService {
     const parsed = await this.#parse(sql, run);
     const { snapshots } = this.#options;
     const statement = parsed.kind === "show-tables" ? showTables(sql, snapshots.tableNames()) : parsed;
-    if (statement.parameters.length > 0) {
-      throw new MiniodbError("INVALID_SQL", "the statement has parameters, but the request brings no values for them");
-    }
+    const values = valuesOf(statement.parameters, request.params);
     this.#checkTables(statement);
     for (let attempt = 1; ; attempt++) {
       const snapshot = await this.#acquire(statement, request.minSequence ?? [], run);
-      const result = await this.#execute(statement, snapshot, page, run);
+      const result = await this.#execute(statement, snapshot, { ...page, values }, run);
       switch (result.kind) {
         case "rows":
           return rowsReply(sql, page, result);
@@ -222,22 +231,24 @@ export class QueryService {
     });
   }
 
-  async #execute(statement: SelectStatement, snapshot: Snapshot, page: Page, run: QueryRun): Promise<QueryResult> {
+  async #execute(statement: SelectStatement, snapshot: Snapshot, page: BoundPage, run: QueryRun): Promise<QueryResult> {
     const { pool } = this.#options;
     let slot: number;
+    let files: OpenTables | undefined;
     try {
+      files = await openTables(this.#options.files, snapshot.tables, run.signal);
       slot = await this.#slots.take(run.signal);
     } catch (error) {
+      files?.release();
       snapshot.release();
       throw error;
     }
-    const { tables } = snapshot;
+    const { tables } = files;
     const running = pool.run({
       kind: "execute",
       slot,
       statement,
       tables,
-      values: [],
       timeoutMs: run.remainingMs,
       ...page,
     });
@@ -248,6 +259,7 @@ export class QueryService {
       // Nobody takes a result that comes after the abort.
       if (run.signal.aborted && result?.kind === "rows") void discardBody(result.body);
       run.signal.removeEventListener("abort", onAbort);
+      files.release();
       snapshot.release();
       this.#slots.give(slot);
     });
@@ -263,7 +275,7 @@ function rowsReply(sql: string, page: Page, { body, columns, rows, hasMore }: Ro
 function showTables(text: string, names: readonly string[]): SelectStatement {
   const list = names.toSorted().map((name) => `'${name.replaceAll("'", "''")}'`);
   const sql = `SELECT unnest([${list.join(", ")}]::VARCHAR[]) AS name`;
-  const none = { tables: [], parameters: [], parameterPlaces: [], limitRows: null };
+  const none = { tables: [], parameters: [], limitRows: null, predicates: [] };
   return { kind: "select", sql, text, startBytes: 0, ...none, fingerprint: sql, isVolatile: false, isBlocking: true };
 }
 

@@ -4,6 +4,7 @@ import { limits } from "../../shared/limits.js";
 import type { ParsedStatement } from "../../shared/query-messages.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { characterPosition, errorAt } from "./duckdb-error.js";
+import { extractPredicates } from "./extract-predicates.js";
 import {
   type InspectedStatement,
   inspectStatement,
@@ -114,8 +115,12 @@ async function selectStatement(
   });
   const fingerprint = fingerprintOf(kind, tree.json);
   const limitRows = limitOf(tree.node);
-  const parsed = { kind, sql, text, startBytes, tables, limitRows, parameters, isBlocking };
-  return { ...parsed, parameterPlaces: [], fingerprint, isVolatile: true };
+  const predicates = extractPredicates(
+    tree.node,
+    tables.map((table) => table.name),
+  );
+  const parsed = { kind, sql, text, startBytes, tables, predicates, limitRows, parameters, isBlocking };
+  return { ...parsed, fingerprint, isVolatile: true };
 }
 
 function inspect(node: TreeNode, source: StatementText): InspectedStatement {

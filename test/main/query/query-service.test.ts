@@ -5,11 +5,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { FilesInPlace } from "../../../src/main/query/local-files.js";
 import { QueryPool, type QueryPoolOptions } from "../../../src/main/query/query-pool.js";
 import { type QueryReply, type QueryRequest, QueryService } from "../../../src/main/query/query-service.js";
-import type { Snapshot, SnapshotProvider, SnapshotRequest } from "../../../src/main/query/snapshot-provider.js";
+import type {
+  HotFile,
+  Snapshot,
+  SnapshotProvider,
+  SnapshotRequest,
+  SnapshotTable,
+} from "../../../src/main/query/snapshot-provider.js";
 import { type ErrorCode, MiniodbError } from "../../../src/shared/errors.js";
-import type { QueryTable } from "../../../src/shared/query-messages.js";
+import type { DataFile } from "../../../src/shared/messages.js";
 import type { TableSchema } from "../../../src/shared/schema/table-schema.js";
 
 const rowCount = 10_000;
@@ -34,7 +41,7 @@ const poolErrors: unknown[] = [];
 
 /** A catalog with one table; counts what is acquired and released, and does as the test says in between. */
 class TestCatalog implements SnapshotProvider {
-  table: QueryTable = { name: "Events", schema, committedFiles: [], hotFiles: [] };
+  table: SnapshotTable = { name: "Events", schema, version: "1", files: [], hot: [] };
   acquired = 0;
   released = 0;
   requests: SnapshotRequest[] = [];
@@ -46,6 +53,10 @@ class TestCatalog implements SnapshotProvider {
 
   tableNames(): readonly string[] {
     return ["Events"];
+  }
+
+  versions(names: readonly string[]): readonly string[] {
+    return names.map(() => this.table.version);
   }
 
   async acquire(request: SnapshotRequest): Promise<Snapshot> {
@@ -93,12 +104,21 @@ function poolOptions(): QueryPoolOptions {
   };
 }
 
+function dataFile(path: string): DataFile {
+  return { key: path, bytes: 1, rows: rowCount, day: 0, bounds: {}, fieldIds: [1, 2, 3] };
+}
+
+function hotFile(name: string): HotFile {
+  return { path: join(folder, "warehouse", name), bytes: 1, rows: 1 };
+}
+
 function openService(options: { readonly queueMax?: number; readonly rowsMax?: number }): void {
   catalog = new TestCatalog();
-  catalog.table = { ...catalog.table, committedFiles: [file] };
+  catalog.table = { ...catalog.table, files: [dataFile(file)] };
   service = new QueryService({
     pool,
     snapshots: catalog,
+    files: new FilesInPlace(folder, (key) => key),
     queueMax: 10,
     rowsMax: 1_000_000,
     timeoutMs: 30_000,
@@ -217,7 +237,7 @@ describe("a query", () => {
   test("a file that is gone is looked up once more", async () => {
     openService({});
     const good = catalog.table;
-    catalog.table = { ...good, hotFiles: [join(folder, "warehouse", "gone.parquet")] };
+    catalog.table = { ...good, hot: [hotFile("gone.parquet")] };
     catalog.onAcquire = (request) => {
       if (catalog.requests.length > 1) catalog.table = good;
       return Promise.resolve(void request);
@@ -225,7 +245,7 @@ describe("a query", () => {
     assert.deepEqual(rowsOf(await service.run({ sql: "SELECT count(*) AS c FROM events" })), [{ c: rowCount }]);
     assert.equal(catalog.acquired, 2);
     catalog.onAcquire = () => Promise.resolve();
-    catalog.table = { ...good, hotFiles: [join(folder, "warehouse", "gone.parquet")] };
+    catalog.table = { ...good, hot: [hotFile("gone.parquet")] };
     await fails("STORE_UNAVAILABLE", { sql: "SELECT count(*) AS c FROM events" });
     assert.equal(catalog.acquired, 4);
     await settled();

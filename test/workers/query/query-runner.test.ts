@@ -298,7 +298,7 @@ describe("stopping", () => {
 describe("behind the parser, DuckDB is shut in", () => {
   /** A statement that the parser would never let through. */
   async function unchecked(sql: string): Promise<QueryResult> {
-    const none = { tables: [], parameters: [], parameterPlaces: [], limitRows: null };
+    const none = { tables: [], parameters: [], limitRows: null, predicates: [] };
     const base = { text: sql, startBytes: 0, fingerprint: "", isVolatile: false, isBlocking: false };
     const statement: SelectStatement = { kind: "explain", sql, ...none, ...base };
     const task = {
