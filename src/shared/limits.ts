@@ -37,6 +37,8 @@ export const limits = {
   putAttemptsMax: 8,
   /** Text of one statement: its syntax tree is about 200 times as long. */
   sqlBytesMax: 256 * 1024,
+  /** Parameters of one statement: each costs a bound value per run. */
+  parametersMax: 1_000,
   /** Statements whose parse main keeps, and the length up to which it keeps them. */
   parsedStatementsMax: 1_000,
   parsedStatementBytesMax: 16 * 1024,
@@ -46,6 +48,27 @@ export const limits = {
    */
   directRowsMax: 4_096,
   directBlockingRowsMax: 32_768,
+  /** Text of a live query's filter: it runs once for each delta. */
+  liveFilterBytesMax: 16 * 1024,
+  /** Rows of one delta of a table with live queries: one row group, which is read in the order that it was written in. */
+  liveDeltaRowsMax: 65_536,
+  /** Deltas of one table: each is a file, and an entry in memory. */
+  liveDeltasMax: 8_192,
+  /** Longest run of a filter over one delta. */
+  liveReadMsMax: 10_000,
+  /** Deltas that are read at once: they share the query workers with the queries. */
+  liveReadsMax: 2,
+  /** Read deltas that are kept for other subscribers with the same filter. */
+  livePageCacheBytes: 16 * 1024 * 1024,
+  /** Results with a result cache entry: larger ones are made anew. */
+  cachedResultBytesMax: 1024 * 1024,
+  /**
+   * Rows of a result that are kept for its pages, where they have no order that comes back by itself: this many pages,
+   * and at least so many rows. A file with more bytes is not kept: the first page then has no cursor.
+   */
+  keptPages: 100,
+  keptRowsMin: 10_000,
+  keptBytesMax: 256 * 1024 * 1024,
   /** One WAL record: it is read and written in one piece, and its string offsets are 32 bits. */
   walRecordBytesMax: 1024 * 1024 * 1024,
   /** A commit group: more is left for the next one, so that the first of a group does not wait for ever. */

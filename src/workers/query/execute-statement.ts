@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { assert } from "../../shared/assert.js";
 import { limits } from "../../shared/limits.js";
 import type { QueryTask, ResultBody, ResultColumnInfo } from "../../shared/query-messages.js";
+import { boundValues } from "./bound-values.js";
 import type { EngineConnection } from "./duckdb-engine.js";
 import { canCopy, copySql, linesToArray, resultRoom } from "./json-copy.js";
 import { jsonLiteral } from "./json-literal.js";
@@ -52,7 +53,8 @@ export async function executeStatement(task: ExecuteTask, place: ExecutionPlace)
   const checkpoint = (): void => running.checkpoint();
   checkpoint();
   const directRows = directRowsOf(task);
-  const first = await connection.duckdb.run(givenSql(task, directRows).sql);
+  const bound = boundValues(task.statement, task.values);
+  const first = await connection.duckdb.run(givenSql(task, directRows).sql, ...bound);
   const columns = columnsOf(first);
   const rows = new JsonRows(columns, resultBytesMax);
   const isEnd = await rows.take(first, directRows, checkpoint);
@@ -61,7 +63,7 @@ export async function executeStatement(task: ExecuteTask, place: ExecutionPlace)
   checkpoint();
   if (canCopy(columns)) return copyRows(task, columns, place);
   const all = new JsonRows(columns, resultBytesMax);
-  const stream = await connection.duckdb.stream(givenSql(task, limitRows).sql);
+  const stream = await connection.duckdb.stream(givenSql(task, limitRows).sql, ...bound);
   const isAll = await all.take(stream, limitRows, checkpoint);
   return finish(all, columns, !isAll);
 }
@@ -106,7 +108,7 @@ async function copyRows(
   const watch = setInterval(() => void stopWhenTooLarge(path, place), sizeCheckMs);
   try {
     running.checkpoint();
-    const copied = await place.connection.duckdb.run(sql);
+    const copied = await place.connection.duckdb.run(sql, ...boundValues(statement, task.values));
     const rows = copied.rowsChanged;
     const body = await readLines(path, resultBytesMax);
     return {

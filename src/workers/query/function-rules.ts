@@ -63,6 +63,55 @@ const refusedFunctions: ReadonlyMap<string, string> = new Map([
 /** Families whose members are refused: readers of files and catalogs, and DuckDB's own helpers. */
 const refusedPrefixes = ["__internal", "read_", "scan_", "duckdb_", "pragma_", "parquet_", "which_secret"];
 
+/**
+ * Allowed functions whose result depends on more than their arguments: the clock, chance, the connection. A test holds
+ * the list against what DuckDB says of each function; it has more than that, as DuckDB calls some constant that are not.
+ */
+const volatileFunctions = new Set([
+  "age",
+  "ago",
+  "current_catalog",
+  "current_database",
+  "current_date",
+  "current_localtime",
+  "current_localtimestamp",
+  "current_query",
+  "current_role",
+  "current_schema",
+  "current_schemas",
+  "current_user",
+  "error",
+  "gen_random_uuid",
+  "get_current_time",
+  "get_current_timestamp",
+  "now",
+  "random",
+  "reservoir_quantile",
+  "session_user",
+  "stats",
+  "today",
+  "transaction_timestamp",
+  "user",
+  "uuid",
+  "uuidv4",
+  "uuidv7",
+]);
+
+/** Names that DuckDB takes for a function where no column has them; see its GetSQLValueFunctionName. */
+const volatileNames = new Set([
+  "current_catalog",
+  "current_date",
+  "current_role",
+  "current_schema",
+  "current_time",
+  "current_timestamp",
+  "current_user",
+  "localtime",
+  "localtimestamp",
+  "session_user",
+  "user",
+]);
+
 export function isAllowedTableFunction(name: string): boolean {
   return allowedTableFunctions.has(name.toLowerCase());
 }
@@ -73,6 +122,16 @@ export function refusalOf(name: string): string | null {
   const reason = refusedFunctions.get(key);
   if (reason !== undefined) return reason;
   return refusedPrefixes.some((prefix) => key.startsWith(prefix)) ? "it reaches outside the tables" : null;
+}
+
+/** True for a function that may give another result for the same arguments. */
+export function isVolatileFunction(name: string): boolean {
+  return volatileFunctions.has(name.toLowerCase());
+}
+
+/** True for a name that is such a function without its parentheses. */
+export function isVolatileName(name: string): boolean {
+  return volatileNames.has(name.toLowerCase());
 }
 
 function named(reason: string, names: readonly string[]): [string, string][] {

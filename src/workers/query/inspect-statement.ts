@@ -1,5 +1,5 @@
 import { nameKey } from "../../shared/schema/table-schema.js";
-import { isAllowedTableFunction, refusalOf } from "./function-rules.js";
+import { isAllowedTableFunction, isVolatileFunction, isVolatileName, refusalOf } from "./function-rules.js";
 
 /**
  * Walks the syntax tree that DuckDB's `json_serialize_sql` gives for one SELECT. Everything that the walk does not know
@@ -17,11 +17,14 @@ import { isAllowedTableFunction, refusalOf } from "./function-rules.js";
 export interface InspectedStatement {
   /** Names as first written, each once; those that a CTE in reach defines are none. */
   readonly tables: readonly LocatedName[];
-  readonly parameters: readonly LocatedName[];
+  /** Names without `$` in any order, each as often as it stands there; those of `?` are numbers. */
+  readonly parameters: readonly string[];
   /** True when a WITH stands anywhere: names had to be told apart by scope. */
   readonly hasCte: boolean;
   /** True when its first rows cost as much as all of them: it sorts, groups, joins or numbers rows. */
   readonly isBlocking: boolean;
+  /** True when its result may differ from one run to the next over the same tables. */
+  readonly isVolatile: boolean;
 }
 
 export interface LocatedName {
@@ -53,9 +56,10 @@ interface Step {
 interface Walk {
   readonly steps: Step[];
   readonly tables: Map<string, LocatedName>;
-  readonly parameters: LocatedName[];
+  readonly parameters: string[];
   hasCte: boolean;
   isBlocking: boolean;
+  isVolatile: boolean;
 }
 
 const queryNodes = new Set(["SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE"]);
@@ -99,19 +103,22 @@ export function inspectStatement(root: TreeNode): InspectedStatement {
     parameters: [],
     hasCte: false,
     isBlocking: false,
+    isVolatile: false,
   };
   for (let step = walk.steps.pop(); step !== undefined; step = walk.steps.pop()) visit(walk, step);
   const tables = [...walk.tables.values()].toSorted(
     (left, right) => (left.positionBytes ?? 0) - (right.positionBytes ?? 0),
   );
-  const { parameters, hasCte, isBlocking } = walk;
-  return { tables, parameters, hasCte, isBlocking };
+  const { parameters, hasCte, isBlocking, isVolatile } = walk;
+  return { tables, parameters, hasCte, isBlocking, isVolatile };
 }
 
 function visit(walk: Walk, { value, scope }: Step): void {
   if (Array.isArray(value)) {
     for (const item of value) walk.steps.push({ value: item, scope });
   } else if (isNode(value)) {
+    // Of a table or a query: DuckDB draws other rows each time, and a seed holds for one number of threads only.
+    if (isNode(value["sample"])) walk.isVolatile = true;
     if ("cte_map" in value) visitQuery(walk, value, scope);
     else if (typeof value["class"] === "string") visitExpression(walk, value, scope);
     else if ("sample" in value) visitTable(walk, value, scope);
@@ -155,11 +162,13 @@ function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
   if (!expressionClasses.has(kind)) throw new RefusedStatement(`${kind} is not understood`, positionOf(node));
   // A constant's value is data, whatever it looks like.
   if (kind === "CONSTANT") return;
-  if (kind === "PARAMETER") {
-    walk.parameters.push({ name: nameKey(String(node["identifier"])), positionBytes: positionOf(node) });
-  }
+  if (kind === "PARAMETER") walk.parameters.push(String(node["identifier"]));
+  if (kind === "COLUMN_REF" && isVolatileColumn(node)) walk.isVolatile = true;
   if (kind === "WINDOW") walk.isBlocking = true;
-  if ("function_name" in node) checkFunction(node);
+  if ("function_name" in node) {
+    checkFunction(node);
+    if (isVolatileFunction(String(node["function_name"]))) walk.isVolatile = true;
+  }
   pushChildren(walk, node, scope);
 }
 
@@ -202,6 +211,12 @@ function checkFunction(node: TreeNode): void {
   const name = String(node["function_name"]);
   const reason = refusalOf(name);
   if (reason !== null) throw new RefusedStatement(`the function ${name} is not allowed: ${reason}`, positionOf(node));
+}
+
+/** Some functions are called without parentheses: the tree has them as columns, which they are where one is named so. */
+function isVolatileColumn(node: TreeNode): boolean {
+  const names = node["column_names"];
+  return Array.isArray(names) && names.length === 1 && isVolatileName(String(names[0]));
 }
 
 function pushChildren(walk: Walk, node: TreeNode, scope: Scope): void {

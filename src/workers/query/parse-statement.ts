@@ -107,8 +107,8 @@ async function selectStatement(
   if (isShowTables(tree.node)) return { kind: "show-tables" };
   const { text, kind, startBytes } = source;
   const inspected = inspect(tree.node, source);
-  const { isBlocking } = inspected;
-  const parameters = [...new Set(inspected.parameters.map(({ name }) => name))];
+  const { isBlocking, isVolatile } = inspected;
+  const parameters = parametersOf(inspected.parameters);
   const sql = await withoutSemicolon(parser, source.sql, tree);
   const tables = addNames(inspected, parser, sql).map(({ name, positionBytes }) => {
     return { name, position: positionBytes === null ? null : characterPosition(text, positionBytes + startBytes) };
@@ -120,7 +120,29 @@ async function selectStatement(
     tables.map((table) => table.name),
   );
   const parsed = { kind, sql, text, startBytes, tables, predicates, limitRows, parameters, isBlocking };
-  return { ...parsed, fingerprint, isVolatile: true };
+  return { ...parsed, fingerprint, isVolatile };
+}
+
+/**
+ * Each name once: numbers in their order, other names by the alphabet. DuckDB makes a number of `?`, and lets numbers and
+ * names not stand together. A gap would be a value that nothing uses, which DuckDB does not take.
+ */
+function parametersOf(names: readonly string[]): string[] {
+  const byKey = new Map(names.map((name) => [nameKey(name), name]));
+  if (byKey.size > limits.parametersMax) throw tooManyParameters();
+  const keys = [...byKey.keys()];
+  if (keys.every((key) => !/^\d+$/.test(key))) return keys.toSorted().map((key) => byKey.get(key) ?? key);
+  const highest = Math.max(...keys.map(Number));
+  if (highest !== keys.length) {
+    throw new MiniodbError("INVALID_SQL", "parameters are numbered from $1 on, without gaps", { highest });
+  }
+  return Array.from({ length: highest }, (_, index) => String(index + 1));
+}
+
+function tooManyParameters(): MiniodbError {
+  return new MiniodbError("INVALID_SQL", `a statement has at most ${limits.parametersMax} parameters`, {
+    limit: limits.parametersMax,
+  });
 }
 
 function inspect(node: TreeNode, source: StatementText): InspectedStatement {
