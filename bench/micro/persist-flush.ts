@@ -50,7 +50,7 @@ function print(what: string, timing: Timing, count: number): void {
 }
 
 async function benchFlush(name: string, { slice, schema }: BenchRows): Promise<void> {
-  const context = openPersistContext({
+  const context = await openPersistContext({
     store: { kind: "local", folder: join(folder, "warehouse") },
     temporaryFolder: join(folder, "temporary"),
     partitionsPerRound: 100,

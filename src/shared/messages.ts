@@ -89,7 +89,8 @@ export type MainToIngest =
       readonly uuid: string;
       readonly afterSequence: number;
       /** Where the slice ends at the latest; null: at the last visible row. */ readonly throughSequence: number | null;
-      readonly purpose: "seal" | "flush";
+      /** `seal`: what a query sees; `flush`: durable rows, for files of the store; `live`: durable rows, to be sent. */
+      readonly purpose: "seal" | "flush" | "live";
     }
   /** Nobody reads the slice of this ticket any more: its blocks may be overwritten once their rows are in the store. */
   | { readonly kind: "release-records"; readonly ticket: number }
@@ -285,10 +286,10 @@ export interface PersistWorkerOptions {
 }
 
 /** The warehouse. */
-export interface StoreOptions {
-  readonly kind: "local";
-  readonly folder: string;
-}
+export type StoreOptions =
+  | { readonly kind: "local"; readonly folder: string }
+  /** A store that the module at this URL makes of the folder; see store/open-store.ts. */
+  | { readonly kind: "module"; readonly url: string; readonly folder: string };
 
 export type PersistTask =
   | SealTask
@@ -321,7 +322,8 @@ export type PersistTask =
       readonly kind: "collect-garbage";
       readonly graceMs: number;
       /** In use whatever the metadata says. */ readonly keepKeys: readonly string[];
-    };
+    }
+  | FetchTask;
 
 /** Never rejects: errors come as `failed`. */
 export type PersistResult =
@@ -336,8 +338,31 @@ export type PersistResult =
       readonly bytes: number;
       readonly failed: readonly { readonly location: string; readonly error: ErrorMessage }[];
     }
+  | FetchResult
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly error: ErrorMessage };
+
+/**
+ * Brings an object into the folder of the file cache, answered by `fetched`: the file is whole then. Not synced, as the
+ * name says what its bytes must be. Fails with STORE_UNAVAILABLE.
+ */
+export interface FetchTask {
+  readonly kind: "fetch-object";
+  readonly key: string;
+  /** What the catalog says of the object's size: an object of another one is refused. */
+  readonly bytes: number;
+  /** Of the file cache, with its folder of parts. */
+  readonly folder: string;
+  /** A file that an earlier process left for this object: taken when its bytes are what its name says. */
+  readonly knownPath: string | null;
+}
+
+export interface FetchResult {
+  readonly kind: "fetched";
+  readonly path: string;
+  /** 0 where the known file did. */
+  readonly fetchedBytes: number;
+}
 
 /** Encodes rows of a table's buffer as a hot segment. Touches neither store nor temporary folder. */
 export interface SealTask {

@@ -1,5 +1,5 @@
 import type { StoreOperation } from "./metered-store.js";
-import type { ByteRange, ObjectEntry, ObjectStore } from "./object-store.js";
+import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
 
 /**
  * What one call meets: an error before it acts, an error after it acted, or only a wait. "After" matters most: it is the
@@ -34,6 +34,10 @@ export class FaultyStore implements ObjectStore {
     return this.#run("get", key, () => this.#store.get(key, range));
   }
 
+  getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
+    return this.#run("getPart", key, () => this.#store.getPart(key, range, etag));
+  }
+
   put(key: string, body: Uint8Array): Promise<void> {
     return this.#run("put", key, () => this.#store.put(key, body));
   }
@@ -62,6 +66,10 @@ export class FaultyStore implements ObjectStore {
 
   removeEmptyFolders(prefix: string): Promise<void> {
     return this.#run("removeEmptyFolders", prefix, () => this.#store.removeEmptyFolders(prefix));
+  }
+
+  get isLocal(): boolean {
+    return this.#store.isLocal;
   }
 
   readableUrl(key: string): string {

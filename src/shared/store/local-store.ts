@@ -4,7 +4,14 @@ import type { Disk } from "../disk/disk.js";
 import { failpoint } from "../failpoints.js";
 import { codeOf, isMissing } from "./disk-errors.js";
 import { assertKey, compareKeys } from "./key-rules.js";
-import { ObjectNotFound, type ByteRange, type ObjectEntry, type ObjectStore } from "./object-store.js";
+import {
+  ObjectChanged,
+  ObjectNotFound,
+  type ByteRange,
+  type ObjectEntry,
+  type ObjectPart,
+  type ObjectStore,
+} from "./object-store.js";
 import { readExactly, TemporaryFiles } from "./temporary-files.js";
 
 const temporaryFolder = ".tmp";
@@ -35,6 +42,7 @@ export interface LocalStoreOptions {
  * Several threads and processes may share a root. Calls block their thread: this store belongs in a worker.
  */
 export class LocalStore implements ObjectStore {
+  readonly isLocal = true;
   readonly #root: string;
   readonly #disk: Disk;
   readonly #temporary: TemporaryFiles;
@@ -61,6 +69,25 @@ export class LocalStore implements ObjectStore {
       } finally {
         this.#disk.close(fd);
       }
+    });
+  }
+
+  async getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
+    for (;;) {
+      const before = this.#versionOf(key);
+      if (etag !== undefined && before.etag !== etag) throw new ObjectChanged(key);
+      const body = await this.get(key, range);
+      // The name was given to another file meanwhile: of which one the bytes are, nobody knows.
+      if (this.#versionOf(key).etag === before.etag) return { body, ...before };
+    }
+  }
+
+  /** Files are written under another name first, so that size and time are those of the whole object. */
+  #versionOf(key: string): { readonly objectBytes: number; readonly etag: string } {
+    return notFoundAs(key, () => {
+      const entry = this.#disk.stat(this.#pathOf(key));
+      if (entry === undefined || entry.isFolder) throw new ObjectNotFound(key);
+      return { objectBytes: entry.bytes, etag: `${entry.bytes}-${entry.modifiedMs}` };
     });
   }
 

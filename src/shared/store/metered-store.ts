@@ -1,6 +1,6 @@
-import type { ByteRange, ObjectEntry, ObjectStore } from "./object-store.js";
+import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
 
-export type StoreOperation = Exclude<keyof ObjectStore, "readableUrl" | "uri">;
+export type StoreOperation = Exclude<keyof ObjectStore, "isLocal" | "readableUrl" | "uri">;
 
 /** One finished call. For `list`, `bytes` is 0, `objects` the number of entries taken, and `ms` spans the whole walk. */
 export interface StoreCall {
@@ -28,6 +28,14 @@ export class MeteredStore implements ObjectStore {
       "get",
       () => this.#store.get(key, range),
       (body) => body.length,
+    );
+  }
+
+  getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
+    return this.#measure(
+      "getPart",
+      () => this.#store.getPart(key, range, etag),
+      ({ body }) => body.length,
     );
   }
 
@@ -94,6 +102,10 @@ export class MeteredStore implements ObjectStore {
       () => this.#store.removeEmptyFolders(prefix),
       () => 0,
     );
+  }
+
+  get isLocal(): boolean {
+    return this.#store.isLocal;
   }
 
   readableUrl(key: string): string {

@@ -8,6 +8,11 @@
 export interface ObjectStore {
   /** The whole object, or bytes [range.start, range.end), cut at the object's end. Throws ObjectNotFound. */
   get(key: string, range?: ByteRange): Promise<Uint8Array>;
+  /**
+   * As get with a range, and says of which object the bytes are. With `etag`, only bytes of that very object: throws
+   * ObjectChanged where the key has another one now. So an object may be read in parts that fit together.
+   */
+  getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart>;
   /** When it returns, the object is durable under this key, replacing any other. Readers see old or new, never a part. */
   put(key: string, body: Uint8Array): Promise<void>;
   /**
@@ -37,7 +42,9 @@ export interface ObjectStore {
    * stores without folders do nothing.
    */
   removeEmptyFolders(prefix: string): Promise<void>;
-  /** A path or URL by which DuckDB on this machine reads the object. */
+  /** Objects are files of this machine. Of other stores, what DuckDB is to read is fetched first. */
+  readonly isLocal: boolean;
+  /** The path by which DuckDB on this machine reads the object; throws where the store is not local. */
   readableUrl(key: string): string;
   /** The object's full URI with its scheme, as Iceberg metadata names it for other engines. */
   uri(key: string): string;
@@ -48,6 +55,14 @@ export interface ByteRange {
   readonly end: number;
 }
 
+export interface ObjectPart {
+  readonly body: Uint8Array;
+  /** Size of the whole object. */
+  readonly objectBytes: number;
+  /** Opaque; another one after each put of other bytes. */
+  readonly etag: string;
+}
+
 export interface ObjectEntry {
   readonly key: string;
   readonly bytes: number;
@@ -56,4 +71,9 @@ export interface ObjectEntry {
 
 export class ObjectNotFound extends Error {
   override readonly name = "ObjectNotFound";
+}
+
+/** The object is not the one that a part was read of before. */
+export class ObjectChanged extends Error {
+  override readonly name = "ObjectChanged";
 }

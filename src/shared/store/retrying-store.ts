@@ -1,5 +1,5 @@
 import { isStoreFailure } from "./store-failure.js";
-import type { ByteRange, ObjectEntry, ObjectStore } from "./object-store.js";
+import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
 
 export interface RetryOptions {
   /** Calls in all, the first included. */
@@ -28,6 +28,10 @@ export class RetryingStore implements ObjectStore {
 
   get(key: string, range?: ByteRange): Promise<Uint8Array> {
     return this.#repeat(() => this.#store.get(key, range));
+  }
+
+  getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
+    return this.#repeat(() => this.#store.getPart(key, range, etag));
   }
 
   put(key: string, body: Uint8Array): Promise<void> {
@@ -61,6 +65,10 @@ export class RetryingStore implements ObjectStore {
 
   removeEmptyFolders(prefix: string): Promise<void> {
     return this.#repeat(() => this.#store.removeEmptyFolders(prefix));
+  }
+
+  get isLocal(): boolean {
+    return this.#store.isLocal;
   }
 
   readableUrl(key: string): string {

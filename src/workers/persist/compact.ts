@@ -9,6 +9,7 @@ import { nameKey, timestampColumn, type TableColumn } from "../../shared/schema/
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { commitOnce } from "./commit-once.js";
 import { copyFiles } from "./duckdb-copy.js";
+import { withLocalFiles } from "./local-copies.js";
 import { mergeBounds } from "./merge-bounds.js";
 import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
 
@@ -41,8 +42,9 @@ async function mergeFiles(context: PersistContext, task: CompactTask): Promise<N
     .map((name) => columns.find((column) => nameKey(column.name) === nameKey(name)))
     .filter((column) => column !== undefined);
   try {
-    const sources = files.map((file) => context.store.readableUrl(file.key));
-    const [rows] = await copyFiles(context, [{ columns, schema, sources, orderBy, path }]);
+    const [rows] = await withLocalFiles(context, files, async (sources) =>
+      copyFiles(context, [{ columns, schema, sources, orderBy, path }]),
+    );
     const expected = files.reduce((sum, file) => sum + file.rows, 0);
     assert(rows === expected, `compaction keeps every row: ${rows} of ${expected}`);
     const { size: bytes } = statSync(path);

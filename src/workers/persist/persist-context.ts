@@ -1,12 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { openDisk } from "../../shared/disk/open-disk.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { TableCatalog } from "../../shared/iceberg/table-catalog.js";
 import type { PersistWorkerOptions } from "../../shared/messages.js";
-import { LocalStore } from "../../shared/store/local-store.js";
 import type { ObjectStore } from "../../shared/store/object-store.js";
+import { openStore } from "../../shared/store/open-store.js";
 import { isStoreFailure } from "../../shared/store/store-failure.js";
 import { RetryingStore } from "../../shared/store/retrying-store.js";
 
@@ -26,11 +25,11 @@ export interface PersistContext {
 const retryOptions = { attemptsMax: 4, waitMs: 50, waitMsMax: 1_000 };
 
 /** Makes the folders where they are missing. */
-export function openPersistContext(options: PersistWorkerOptions): PersistContext {
+export async function openPersistContext(options: PersistWorkerOptions): Promise<PersistContext> {
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   mkdirSync(options.temporaryFolder, { recursive: true });
-  const local = new LocalStore({ root: options.store.folder, disk: openDisk(), sweepTemporary: false });
-  const store = new RetryingStore(local, { ...retryOptions, random: Math.random, sleep });
+  const client = await openStore(options.store, false);
+  const store = new RetryingStore(client, { ...retryOptions, random: Math.random, sleep });
   return {
     store,
     catalog: new TableCatalog(store, { options: options.catalog }),
@@ -44,13 +43,13 @@ export function openPersistContext(options: PersistWorkerOptions): PersistContex
 }
 
 /** Removes what a crashed process left. For the first task of a process: it would take running tasks' files away too. */
-export function sweepTemporary(options: PersistWorkerOptions): void {
+export async function sweepTemporary(options: PersistWorkerOptions): Promise<void> {
   mkdirSync(options.temporaryFolder, { recursive: true });
   for (const name of readdirSync(options.temporaryFolder)) {
     rmSync(join(options.temporaryFolder, name), { recursive: true, force: true });
   }
   // Opening the store is what sweeps its own folder.
-  void new LocalStore({ root: options.store.folder, disk: openDisk(), sweepTemporary: true });
+  await openStore(options.store, true);
 }
 
 /** A path in the temporary folder that nobody else uses. */

@@ -7,6 +7,7 @@ import type { ColumnBounds, DataFile, TableIdentity } from "../../shared/message
 import type { TableColumn, TableSchema } from "../../shared/schema/table-schema.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { copyFiles } from "./duckdb-copy.js";
+import { withLocalFiles } from "./local-copies.js";
 import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
 
 export interface ReplaceRequest {
@@ -41,8 +42,9 @@ async function replaceInFile(context: PersistContext, request: ReplaceRequest, f
   const path = temporaryPath(context);
   const columns = request.schema.columns.filter((column) => sourceFieldId(file, column) !== undefined);
   try {
-    const sources = [context.store.readableUrl(file.key)];
-    const [rows] = await copyFiles(context, [{ columns, schema: request.schema, sources, orderBy: [], path }]);
+    const [rows] = await withLocalFiles(context, [file], async (sources) =>
+      copyFiles(context, [{ columns, schema: request.schema, sources, orderBy: [], path }]),
+    );
     assert(rows === file.rows, "a rewritten file has the rows of the file it replaces");
     const place = { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() };
     const key = dataFileKey(request.identity.location, place);

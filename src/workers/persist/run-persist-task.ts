@@ -6,6 +6,7 @@ import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
 import { compactFiles } from "./compact.js";
+import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
 import { openPersistContext, sweepTemporary, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
@@ -13,12 +14,17 @@ import { warmUp } from "./warm-up.js";
 
 if ((workerData as PersistWorkerOptions).lowPriority) lowerThreadPriority();
 
-let opened: PersistContext | undefined;
+let opened: Promise<PersistContext> | undefined;
 
 /** The store is opened at the first task that needs it: seals do not. */
-function context(): PersistContext {
+async function context(): Promise<PersistContext> {
   opened ??= openPersistContext(workerData as PersistWorkerOptions);
-  return opened;
+  try {
+    return await opened;
+  } catch (error) {
+    opened = undefined;
+    throw error;
+  }
 }
 
 /**
@@ -43,35 +49,43 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       return sealed;
     }
     case "flush": {
-      const flushed = await flushRows(context(), task);
+      const flushed = await flushRows(await context(), task);
       noteDropped(bytesOf(task.slice));
       return { kind: "committed", commit: flushed };
     }
     case "compact":
-      return { kind: "committed", commit: await compactFiles(context(), task) };
+      return { kind: "committed", commit: await compactFiles(await context(), task) };
     case "warm-up":
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };
     case "load-warehouse":
-      if (task.isFirst) sweepTemporary(workerData as PersistWorkerOptions);
-      return { kind: "tables", states: await loadWarehouse(context()) };
+      if (task.isFirst) await sweepTemporary(workerData as PersistWorkerOptions);
+      return { kind: "tables", states: await loadWarehouse(await context()) };
     case "load-table":
-      return { kind: "table", state: await context().catalog.loadTable(task.identity) };
+      return { kind: "table", state: await (await context()).catalog.loadTable(task.identity) };
     case "create-table": {
       const { name, settings } = task;
-      return { kind: "table", state: await context().catalog.createTable({ name, settings, schema: initialSchema }) };
+      return {
+        kind: "table",
+        state: await (await context()).catalog.createTable({ name, settings, schema: initialSchema }),
+      };
     }
     case "change-settings":
-      return { kind: "committed", commit: await context().catalog.changeSettings(task.identity, task.settings) };
+      return {
+        kind: "committed",
+        commit: await (await context()).catalog.changeSettings(task.identity, task.settings),
+      };
     case "drop-table":
-      await context().catalog.dropTable(task.identity);
+      await (await context()).catalog.dropTable(task.identity);
       return { kind: "done" };
     case "expire-snapshots":
-      return { kind: "committed", commit: await context().catalog.expireSnapshots(task.identity, task) };
+      return { kind: "committed", commit: await (await context()).catalog.expireSnapshots(task.identity, task) };
     case "collect-garbage": {
       const { graceMs, keepKeys } = task;
-      return collected(await context().catalog.collectGarbage({ graceMs, keepKeys: new Set(keepKeys) }));
+      return collected(await (await context()).catalog.collectGarbage({ graceMs, keepKeys: new Set(keepKeys) }));
     }
+    case "fetch-object":
+      return fetchObject(await context(), task);
   }
 }
 

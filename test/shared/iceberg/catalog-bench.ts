@@ -11,7 +11,7 @@ import { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
 import type { TableIdentity, TableState } from "../../../src/shared/messages.js";
 import { initialSchema, withColumn, type TableSchema } from "../../../src/shared/schema/table-schema.js";
 import { LocalStore } from "../../../src/shared/store/local-store.js";
-import type { ByteRange, ObjectEntry, ObjectStore } from "../../../src/shared/store/object-store.js";
+import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "../../../src/shared/store/object-store.js";
 import { dataFileKey } from "../../../src/shared/store/store-paths.js";
 import { seededRandom, type SeededRandom } from "../../harness/seeded-random.js";
 
@@ -39,6 +39,10 @@ class ClockedStore implements ObjectStore {
 
   get(key: string, range?: ByteRange): Promise<Uint8Array> {
     return this.#store.get(key, range);
+  }
+
+  getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
+    return this.#store.getPart(key, range, etag);
   }
 
   async put(key: string, body: Uint8Array): Promise<void> {
@@ -73,6 +77,10 @@ class ClockedStore implements ObjectStore {
 
   removeEmptyFolders(prefix: string): Promise<void> {
     return this.#store.removeEmptyFolders(prefix);
+  }
+
+  get isLocal(): boolean {
+    return this.#store.isLocal;
   }
 
   readableUrl(key: string): string {

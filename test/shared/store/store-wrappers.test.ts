@@ -39,7 +39,7 @@ testConformance("retrying over faulty reads, puts and lists", () => {
   const { open, close } = openLocal();
   const { real } = seededRandom(11);
   const faults = randomFaults(real, { before: 0.1, after: 0.1, wait: 0, waitMsMax: 0 });
-  const mayFail = new Set(["get", "put", "list", "listFolders", "delete"]);
+  const mayFail = new Set(["get", "getPart", "put", "list", "listFolders", "delete"]);
   const faulty = new FaultyStore(open(), (operation, key) =>
     mayFail.has(operation) ? faults(operation, key) : undefined,
   );

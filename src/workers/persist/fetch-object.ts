@@ -1,0 +1,144 @@
+import { randomUUID } from "node:crypto";
+import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { assert } from "../../shared/assert.js";
+import { MiniodbError } from "../../shared/errors.js";
+import type { FetchResult, FetchTask } from "../../shared/messages.js";
+import {
+  cachedPath,
+  cacheId,
+  digestOfParts,
+  parseCachedName,
+  partBytes,
+  partsFolder,
+} from "../../shared/store/cache-paths.js";
+import { ObjectChanged, ObjectNotFound } from "../../shared/store/object-store.js";
+import { isStoreFailure } from "../../shared/store/store-failure.js";
+import { checkStop, type PersistContext } from "./persist-context.js";
+
+/** Parts of one object that are on their way at once: they are in memory until they are written. */
+const partsAtOnce = 2;
+
+/** See FetchTask. The file gets its name when all bytes are in it, so that a half-written one never counts. */
+export async function fetchObject(context: PersistContext, task: FetchTask): Promise<FetchResult> {
+  const { key, bytes, folder, knownPath } = task;
+  if (knownPath !== null) {
+    if (isIntact(knownPath, bytes)) return { kind: "fetched", path: knownPath, fetchedBytes: 0 };
+    rmSync(knownPath, { force: true });
+  }
+  const part = join(partsFolder(folder), randomUUID());
+  try {
+    const digest = await copyObject(context, { key, bytes, path: part });
+    const path = cachedPath(folder, cacheId(key), digest);
+    renameSync(part, path);
+    return { kind: "fetched", path, fetchedBytes: bytes };
+  } catch (error) {
+    rmSync(part, { force: true });
+    throw error;
+  }
+}
+
+export interface ObjectCopy {
+  readonly key: string;
+  /** The object's size, as the catalog has it. */
+  readonly bytes: number;
+  /** A new file. */
+  readonly path: string;
+}
+
+/**
+ * Writes the object to a new file and returns its digest (cache-paths.ts). All parts are of one object, by its etag, which
+ * has the size that the catalog says. Throws STORE_UNAVAILABLE; the file is then there in part, or not.
+ */
+export async function copyObject(context: PersistContext, copy: ObjectCopy): Promise<string> {
+  const { key, bytes, path } = copy;
+  const checksums = new Uint32Array(Math.max(1, Math.ceil(bytes / partBytes)));
+  const fd = openSync(path, "wx");
+  const fetchPart = async (index: number, etag?: string): Promise<string> => {
+    checkStop(context);
+    const start = index * partBytes;
+    const end = Math.min(bytes, start + partBytes);
+    const part = await context.store.getPart(key, { start, end }, etag);
+    if (part.objectBytes !== bytes) throw unlike(key, `has ${part.objectBytes} bytes, the catalog says ${bytes}`);
+    assert(part.body.length === end - start, "a part has the bytes that were asked for");
+    writeExactly(fd, part.body, start);
+    checksums[index] = crc32(part.body);
+    return part.etag;
+  };
+  try {
+    // The first part says which object the others must be of; most objects have no other.
+    const etag = await fetchPart(0);
+    let next = 1;
+    const fetchRest = async (): Promise<void> => {
+      while (next < checksums.length) await fetchPart(next++, etag);
+    };
+    await allEnded(Array.from({ length: Math.min(partsAtOnce, checksums.length - 1) }, fetchRest));
+  } catch (error) {
+    throw toStoreError(key, error);
+  } finally {
+    closeSync(fd);
+  }
+  return digestOfParts(checksums);
+}
+
+/** Rejects with the first failure, when nothing writes to the file any more. */
+async function allEnded(work: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
+}
+
+function toStoreError(key: string, error: unknown): unknown {
+  if (error instanceof ObjectNotFound) return unlike(key, "is not there");
+  if (error instanceof ObjectChanged) return unlike(key, "was replaced");
+  // A full disk is named as such where the task ends.
+  if (!isStoreFailure(error) || (error instanceof Error && "syscall" in error)) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new MiniodbError("STORE_UNAVAILABLE", `The store did not give ${key}: ${message}`, { key }, error);
+}
+
+function unlike(key: string, how: string): MiniodbError {
+  return new MiniodbError("STORE_UNAVAILABLE", `The object ${key} ${how}`, { key });
+}
+
+/** True when the file has this size and the bytes that the digest in its name says. */
+function isIntact(path: string, bytes: number): boolean {
+  const digest = parseCachedName(path.slice(path.lastIndexOf("/") + 1))?.digest;
+  const checksums = new Uint32Array(Math.max(1, Math.ceil(bytes / partBytes)));
+  const part = new Uint8Array(Math.min(bytes, partBytes) + 1);
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    return false;
+  }
+  try {
+    for (let index = 0; index < checksums.length; index++) {
+      const length = Math.min(partBytes, bytes - index * partBytes);
+      // One byte more than the last part has: there is none in a file of the right size.
+      const isLast = index === checksums.length - 1;
+      const read = readFully(fd, part.subarray(0, isLast ? length + 1 : length), index * partBytes);
+      if (read !== length) return false;
+      checksums[index] = crc32(part.subarray(0, length));
+    }
+    return digestOfParts(checksums) === digest;
+  } catch {
+    return false;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Bytes read: fewer than the target has at the file's end only. */
+function readFully(fd: number, target: Uint8Array, position: number): number {
+  let done = 0;
+  while (done < target.length) {
+    const read = readSync(fd, target, done, target.length - done, position + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
+}
+
+function writeExactly(fd: number, body: Uint8Array, position: number): void {
+  for (let done = 0; done < body.length;) done += writeSync(fd, body, done, body.length - done, position + done);
+}
