@@ -21,10 +21,11 @@ export interface SustainedCase {
  * the run.
  */
 const sustainedFlags = [
-  ["--ingest-buffered-bytes-max", "128MiB"],
+  ["--ingest-buffered-bytes-max", "96MiB"],
   ["--query-memory-bytes", "128MiB"],
   ["--compaction-memory-bytes", "128MiB"],
-  ["--compaction-interval-ms", "5000"],
+  ["--compaction-interval-ms", "3000"],
+  ["--compaction-small-files-min", "8"],
 ].flat();
 const residentBytesMax = 1024 ** 3;
 /** "Flat": the second half's mean may exceed the first half's by this share. */
