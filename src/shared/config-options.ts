@@ -264,6 +264,96 @@ export const options = {
     max: 1024 * gib,
     help: "Largest result that goes to the client by way of a file in the data folder.",
   }),
+  "query.cacheBytes": integer({
+    default: 64 * mib,
+    min: 0,
+    max: 64 * gib,
+    help: "Memory for results that are sent again while their tables have not changed; 0: none are kept.",
+  }),
+  "query.cursorsMax": integer({
+    default: 256,
+    min: 1,
+    max: 100_000,
+    help: "Results that are kept for further pages; the ones not paged through go first.",
+  }),
+  "query.cursorAgeMs": integer({
+    default: 5 * minute,
+    min: second,
+    max: day,
+    help: "Time that a result is kept for its next page.",
+  }),
+  "query.cursorBytesMax": integer({
+    default: 4 * gib,
+    min: 0,
+    max: 1024 * gib,
+    help: "Disk for the kept results that need a file of their own.",
+  }),
+  "query.slowMs": integer({
+    default: second,
+    min: 0,
+    max: day,
+    help: "Queries that take longer are logged with their plan; 0: none.",
+  }),
+
+  "live.subscriptionsMax": integer({
+    default: 1_000,
+    min: 0,
+    max: 100_000,
+    help: "Live queries of all connections; above it the answer is SERVER_BUSY.",
+  }),
+  "live.subscriptionsPerConnectionMax": integer({
+    default: 16,
+    min: 1,
+    max: 10_000,
+    help: "Live queries of one WebSocket.",
+  }),
+  "live.intervalMs": integer({
+    default: 25,
+    min: 1,
+    max: minute,
+    help: "Shortest time between two looks for new rows of a table with live queries.",
+  }),
+  "live.messageBytesMax": integer({
+    default: mib,
+    min: kib,
+    max: 64 * mib,
+    help: "Size from which a message with rows of a live query ends.",
+  }),
+  "live.retainBytes": integer({
+    default: 256 * mib,
+    min: mib,
+    max: 1024 * gib,
+    help: "Rows of all tables that are kept on disk for live queries that lag or resume.",
+  }),
+  "live.retainMs": integer({
+    default: 5 * minute,
+    min: second,
+    max: day,
+    help: "How long such rows are kept, and rows go on being kept after a table's last live query.",
+  }),
+  "live.slowMs": integer({
+    default: 30 * second,
+    min: 100,
+    max: hour,
+    help: "A live query whose client takes nothing for so long, while there are rows for it, is ended.",
+  }),
+
+  "cache.bytesMax": integer({
+    default: 10 * gib,
+    min: 64 * kib,
+    max: 64 * 1024 * gib,
+    help: "Files of a remote store that are kept on this machine; a query that reads more than that is refused.",
+  }),
+  "cache.folder": string({
+    default: "",
+    help: "Folder of these files, of this server alone; empty: cache in the data folder.",
+  }),
+  "cache.fetchesMax": integer({
+    default: 8,
+    min: 1,
+    max: 256,
+    help: "Files that are fetched at once; each takes up to 16 MiB of memory.",
+  }),
 
   "compaction.intervalMs": integer({
     default: 30 * second,

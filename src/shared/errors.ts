@@ -90,6 +90,13 @@ export const errorCodes = {
     cause: "This batch id was used before with another body.",
     remedy: "Give each batch an id of its own.",
   },
+  SEQUENCE_EXPIRED: {
+    status: 410,
+    grpc: "OUT_OF_RANGE",
+    retryable: false,
+    cause: "The rows after this token are in the table, but no longer kept one by one in their order.",
+    remedy: "Query the table for what was missed, then subscribe from now, or from the oldest token in the details.",
+  },
   BODY_TOO_LARGE: {
     status: 413,
     grpc: "RESOURCE_EXHAUSTED",
@@ -161,6 +168,21 @@ export const errorCodes = {
     retryable: true,
     cause: "Another writer changed the table in a way that this commit cannot follow.",
     remedy: "Send the request again.",
+  },
+  QUERY_CANCELLED: {
+    status: 409,
+    grpc: "CANCELLED",
+    retryable: false,
+    cause: "Somebody cancelled the query by its id, or its client closed the connection.",
+    remedy: "Send the query again only if its result is still wanted.",
+  },
+  CURSOR_EXPIRED: {
+    status: 410,
+    grpc: "FAILED_PRECONDITION",
+    retryable: false,
+    cause:
+      "The pages of this cursor are not kept any more: it is too old, too many were opened since, or the server restarted.",
+    remedy: "Read the result again from its first page; use larger pages, or read them faster.",
   },
   QUERY_TIMEOUT: {
     status: 504,

@@ -69,6 +69,8 @@ export const limits = {
   keptPages: 100,
   keptRowsMin: 10_000,
   keptBytesMax: 256 * 1024 * 1024,
+  /** Name of a column's type that is written back into SQL: nested types and enums have long ones. */
+  keptTypeCharactersMax: 16 * 1024,
   /** One WAL record: it is read and written in one piece, and its string offsets are 32 bits. */
   walRecordBytesMax: 1024 * 1024 * 1024,
   /** A commit group: more is left for the next one, so that the first of a group does not wait for ever. */

@@ -26,7 +26,11 @@ export interface QueryWorkerOptions {
    */
   readonly cancelWords: SharedArrayBuffer;
   readonly cancelChannel: string;
+  /** One Int32 per slot likewise: how far its query is in hundredths of a percent, or `progressUnknown`. */
+  readonly progressWords: SharedArrayBuffer;
 }
+
+export const progressUnknown = -1;
 
 /** One table of one snapshot, as a statement sees it. */
 export interface QueryTable {
@@ -54,7 +58,31 @@ export type QueryTask =
       readonly offsetRows: number;
       readonly timeoutMs: number;
       readonly format: ResultFormat;
+      /** Null or absent: nothing. */
+      readonly keep?: KeepRequest | null;
+      /** A query that takes longer comes back with its plan; 0 or absent: none does. */
+      readonly slowMs?: number;
     };
+
+/**
+ * Where the result has more rows than the page, its first `rowsMax` rows are written to a file, from which this page
+ * and the later ones are read. Not done where the file becomes larger than `bytesMax`.
+ */
+export interface KeepRequest {
+  /** Absolute, in the folder `kept` of the pool's temporary folder. */
+  readonly path: string;
+  readonly rowsMax: number;
+  readonly bytesMax: number;
+}
+
+export interface KeptFile {
+  readonly path: string;
+  readonly bytes: number;
+  /** A SELECT of all its rows in their order, with the names and types of the statement's result. */
+  readonly sql: string;
+  /** False where the result has more rows. */
+  readonly isWhole: boolean;
+}
 
 /** What a request gives for a parameter. A whole number is one that JavaScript holds exactly. */
 export type ParameterValue = string | number | boolean | null;
@@ -117,10 +145,14 @@ export type QueryResult =
       readonly rows: number;
       /** There is at least one row after these. */
       readonly hasMore: boolean;
+      /** The receiver unlinks it in the end. */
+      readonly kept?: KeptFile;
+      /** DuckDB's EXPLAIN of a slow statement. */
+      readonly plan?: string;
     }
   /** A file of the snapshot is gone: a newer snapshot may do. */
   | { readonly kind: "stale-files"; readonly message: string }
-  | { readonly kind: "failed"; readonly error: ErrorMessage };
+  | { readonly kind: "failed"; readonly error: ErrorMessage; readonly plan?: string };
 
 /** Posted once, past any task: an uncaught error. The worker refuses what comes, and ends when its queries have. */
 export interface QueryWorkerBroken {

@@ -1,17 +1,24 @@
 import { join } from "node:path";
 import type { Config } from "../../shared/config.js";
+import { limits } from "../../shared/limits.js";
 import type { Logger } from "../../shared/log.js";
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
+import { QueryControlRoutes } from "../protocols/rest/query-control-routes.js";
 import { QueryRoutes } from "../protocols/rest/query-routes.js";
 import { restHandler } from "../protocols/rest/router.js";
 import { StatusRoutes } from "../protocols/rest/status-routes.js";
 import { TableRoutes } from "../protocols/rest/table-routes.js";
 import { WriteRoutes } from "../protocols/rest/write-routes.js";
 import { errorReply } from "../protocols/rest/write-reply.js";
+import { LiveReader } from "../live/live-reader.js";
+import { LiveService } from "../live/live-service.js";
+import { acceptSubscriber } from "../protocols/websocket/live-session.js";
 import { acceptStream } from "../protocols/websocket/stream-session.js";
 import { FilesInPlace } from "../query/local-files.js";
+import { KeptResults } from "../query/kept-results.js";
 import { QueryPool } from "../query/query-pool.js";
 import { QueryService } from "../query/query-service.js";
+import { ResultCache } from "../query/result-cache.js";
 import type { HttpServer, ServerOptions } from "../sockets/http-server.js";
 import { openServer } from "../sockets/open-server.js";
 import type { Engine } from "./engine.js";
@@ -26,27 +33,36 @@ export interface DoorOptions {
 export interface Doors {
   readonly server: HttpServer;
   readonly queries: QueryService;
+  readonly live: LiveService;
 }
 
 /** Replies of one WebSocket that may wait for a client that does not read. */
 const streamBufferedBytesMax = 16 * 1024 * 1024;
+/** One message of a client of live queries: a filter has limits.liveFilterBytesMax. */
+const subscribeMessageBytesMax = 64 * 1024;
 
 /** Opens every protocol on the engine. When it resolves, clients can connect. */
 export async function openDoors(engine: Engine, options: DoorOptions): Promise<Doors> {
   const { config, log, version, slab } = options;
   const { registry, tables, flushes, writes, metrics, nodeId } = engine;
   const onInternal = (error: unknown): void => log.error({ err: error }, "a request failed by a mistake of ours");
-  const queries = openQueries(engine, options, onInternal);
+  const pool = openQueryPool(engine, options, onInternal);
+  const queries = openQueries(engine, options, pool);
+  const live = openLive(engine, config, pool);
   const { bodyBytesMax } = config.http;
   const handler = restHandler({
     write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
     table: new TableRoutes({ registry, tables, flushes, onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
+    queryControl: new QueryControlRoutes(queries),
     status: new StatusRoutes({ version, metrics, health: () => engine.health(), onInternal }),
     onInternal,
   });
   const creditsMax = config.http.inFlightPerConnectionMax;
   const stream = { writes, slab, metrics, creditsMax, messageBytesMax: bodyBytesMax, onInternal };
+  const subscriptionsMax = config.live.subscriptionsPerConnectionMax;
+  const subscribers = { live, metrics, subscriptionsMax, onInternal };
+  const idleSecondsMax = Math.floor(config.http.webSocketIdleMs / 4000) * 4;
   const serverOptions: ServerOptions = {
     host: config.http.host,
     port: config.http.port,
@@ -56,7 +72,13 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
         accept: (head) => acceptStream(head, stream),
         messageBytesMax: bodyBytesMax,
         bufferedBytesMax: streamBufferedBytesMax,
-        idleSecondsMax: Math.floor(config.http.webSocketIdleMs / 4000) * 4,
+        idleSecondsMax,
+      },
+      "/v1/subscribe": {
+        accept: (head) => acceptSubscriber(head, subscribers),
+        messageBytesMax: subscribeMessageBytesMax,
+        bufferedBytesMax: streamBufferedBytesMax,
+        idleSecondsMax,
       },
     },
     bodyBytesMax,
@@ -73,13 +95,13 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
       "uWebSockets.js does not load here: node:http and ws serve instead, more slowly",
     );
   }
-  return { server, queries };
+  return { server, queries, live };
 }
 
-function openQueries(engine: Engine, options: DoorOptions, onError: (error: unknown) => void): QueryService {
+function openQueryPool(engine: Engine, options: DoorOptions, onError: (error: unknown) => void): QueryPool {
   const { query } = options.config;
   const { folder } = engine;
-  const pool = new QueryPool({
+  return new QueryPool({
     workers: query.workers,
     concurrency: query.concurrency,
     memoryBytes: query.memoryBytes,
@@ -88,10 +110,39 @@ function openQueries(engine: Engine, options: DoorOptions, onError: (error: unkn
     resultBytesMax: query.resultBytesMax,
     resultFileBytesMax: query.resultFileBytesMax,
     temporaryFolder: join(folder.temp, "query"),
-    readableFolders: [folder.warehouse, folder.hot],
+    readableFolders: [folder.warehouse, folder.hot, folder.live],
     onError,
   });
+}
+
+function openLive(engine: Engine, config: Config, pool: QueryPool): LiveService {
+  const { live: tails, registry, metrics } = engine;
+  const { messageBytesMax, subscriptionsMax, retainBytes, slowMs } = config.live;
+  const reader = new LiveReader({ run: (task) => pool.runLive(task), pageBytesMax: messageBytesMax });
+  const live = new LiveService({ tails, reader, registry, subscriptionsMax, retainBytes, slowMs });
+  metrics.watchLive(live);
+  return live;
+}
+
+function openQueries(engine: Engine, options: DoorOptions, pool: QueryPool): QueryService {
+  const { query } = options.config;
+  const { folder } = engine;
   const { queueMax, rowsMax, timeoutMs } = query;
   const files = new FilesInPlace(folder.warehouse, (key) => join(folder.warehouse, key));
-  return new QueryService({ pool, snapshots: engine.snapshots, files, queueMax, rowsMax, timeoutMs });
+  return new QueryService({
+    pool,
+    snapshots: engine.snapshots,
+    files,
+    cache: new ResultCache(query.cacheBytes, limits.cachedResultBytesMax),
+    kept: new KeptResults({
+      countMax: query.cursorsMax,
+      bytesMax: query.cursorBytesMax,
+      ageMsMax: query.cursorAgeMs,
+    }),
+    queueMax,
+    rowsMax,
+    timeoutMs,
+    slowMs: query.slowMs,
+    onSlow: (slow) => options.log.warn({ ...slow }, "slow query"),
+  });
 }

@@ -1,31 +1,24 @@
-import { createHash } from "node:crypto";
 import { MiniodbError } from "../../shared/errors.js";
 
-/**
- * Where the next page of a result starts. Opaque to clients:
- *
- * ```
- *   first 8 bytes of SHA-256 of the statement, base64url   "."   rows before the page, base 36
- * ```
- */
-export function encodeCursor(sql: string, offsetRows: number): string {
-  return `${fingerprint(sql)}.${offsetRows.toString(36)}`;
+/** Where the next page of a kept result starts; see kept-results.ts. */
+export interface QueryCursor {
+  /** Of the kept result: 128 random bits, base64url. */
+  readonly keptId: string;
+  readonly offsetRows: number;
 }
 
-/** Rows before the page; 0 for the empty cursor. Throws INVALID_REQUEST for a text that is no cursor of this statement. */
-export function decodeCursor(sql: string, cursor: string): number {
-  if (cursor === "") return 0;
-  const [print = "", offset = "", ...more] = cursor.split(".");
-  const offsetRows = /^[0-9a-z]{1,11}$/.test(offset) ? Number.parseInt(offset, 36) : Number.NaN;
-  if (more.length > 0 || !Number.isSafeInteger(offsetRows)) throw invalid("cursor is not one that a query returned");
-  if (print !== fingerprint(sql)) throw invalid("cursor belongs to another statement");
-  return offsetRows;
+const pattern = /^([A-Za-z0-9_-]{22})\.([0-9a-z]{1,11})$/;
+
+/** Opaque to clients: id of the kept result, `.`, rows before the page in base 36. */
+export function encodeCursor({ keptId, offsetRows }: QueryCursor): string {
+  return `${keptId}.${offsetRows.toString(36)}`;
 }
 
-function fingerprint(sql: string): string {
-  return createHash("sha256").update(sql).digest().subarray(0, 8).toString("base64url");
-}
-
-function invalid(message: string): MiniodbError {
-  return new MiniodbError("INVALID_REQUEST", message, { field: "cursor" });
+/** Null for the empty cursor. Throws INVALID_REQUEST for a text that is none of ours. */
+export function decodeCursor(cursor: string): QueryCursor | null {
+  if (cursor === "") return null;
+  const [, keptId, offset] = pattern.exec(cursor) ?? [];
+  const offsetRows = Number.parseInt(offset ?? "", 36);
+  if (keptId !== undefined && Number.isSafeInteger(offsetRows)) return { keptId, offsetRows };
+  throw new MiniodbError("INVALID_REQUEST", "cursor is not one that a query returned", { field: "cursor" });
 }

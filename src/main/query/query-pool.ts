@@ -1,9 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { BroadcastChannel } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { fromErrorMessage } from "../../shared/errors.js";
-import type { QueryResult, QueryTask, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/query-messages.js";
+import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
+import {
+  progressUnknown,
+  type QueryResult,
+  type QueryTask,
+  type QueryWorkerBroken,
+  type QueryWorkerOptions,
+} from "../../shared/query-messages.js";
 import { workerUrls } from "../lifecycle/worker-urls.js";
 
 export interface QueryPoolOptions {
@@ -37,8 +45,11 @@ const parsesPerWorker = 4;
 export class QueryPool {
   /** Slots of running queries, over all workers. */
   readonly slots: number;
+  /** Absolute: where workers put results that are kept for later pages. */
+  readonly keptFolder: string;
   readonly #pool: Piscina<QueryTask, QueryResult>;
   readonly #cancelWords: Int32Array;
+  readonly #progressWords: Int32Array;
   readonly #channel: BroadcastChannel;
   /** Each worker has opened DuckDB, or failed to. */
   readonly #opened: Promise<unknown>;
@@ -47,10 +58,13 @@ export class QueryPool {
     const { workers, concurrency } = options;
     this.slots = workers * concurrency;
     rmSync(options.temporaryFolder, { recursive: true, force: true });
-    mkdirSync(options.temporaryFolder, { recursive: true });
+    this.keptFolder = join(options.temporaryFolder, "kept");
+    mkdirSync(this.keptFolder, { recursive: true });
     const cancelWords = new SharedArrayBuffer(this.slots * Int32Array.BYTES_PER_ELEMENT);
+    const progressWords = new SharedArrayBuffer(this.slots * Int32Array.BYTES_PER_ELEMENT);
     const cancelChannel = `miniodb-query-${randomUUID()}`;
     this.#cancelWords = new Int32Array(cancelWords);
+    this.#progressWords = new Int32Array(progressWords);
     this.#channel = new BroadcastChannel(cancelChannel);
     this.#channel.unref();
     const workerData: QueryWorkerOptions = {
@@ -63,6 +77,7 @@ export class QueryPool {
       resultFileBytesMax: options.resultFileBytesMax,
       cancelWords,
       cancelChannel,
+      progressWords,
     };
     this.#pool = new Piscina({
       filename: workerUrls.query,
@@ -83,8 +98,24 @@ export class QueryPool {
 
   /** Rejects after a mistake in the worker. */
   run(task: QueryTask): Promise<QueryResult> {
-    if (task.kind === "execute") Atomics.store(this.#cancelWords, task.slot, 0);
+    if (task.kind === "execute") {
+      Atomics.store(this.#cancelWords, task.slot, 0);
+      Atomics.store(this.#progressWords, task.slot, progressUnknown);
+    }
     return this.#pool.run(task);
+  }
+
+  /** Of the query in this slot, 0 to 1 as DuckDB estimates it; null where it does not. A tenth of a second old. */
+  progress(slot: number): number | null {
+    const word = Atomics.load(this.#progressWords, slot);
+    return word === progressUnknown ? null : word / 10_000;
+  }
+
+  /** A live query's task takes no slot: its caller sees to it that few run at once. Rejects as `run` does. */
+  runLive(task: LiveTask): Promise<LiveResult> {
+    // The workers' other function: piscina's types know one task and one result per pool.
+    const pool = this.#pool as unknown as Piscina<LiveTask, LiveResult>;
+    return pool.run(task, { name: "runLiveTask" });
   }
 
   /** Interrupts the query in this slot; its result is then an error. */

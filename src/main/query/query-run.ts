@@ -1,36 +1,68 @@
 import { MiniodbError } from "../../shared/errors.js";
 
+/** How far a query is: DuckDB's parser, its tables' files, the line for a slot, DuckDB. */
+export type QueryStage = "parsing" | "preparing" | "waiting" | "running";
+
+export interface QueryRunOptions {
+  /** Of no other query under way. */
+  readonly id: string;
+  readonly sql: string;
+  readonly timeoutMs: number;
+  /** Aborts the query, as when its client has gone. */
+  readonly signal: AbortSignal | undefined;
+  readonly onOver: (run: QueryRun) => void;
+}
+
 /**
  * One admitted query: its deadline, what may abort it, and what still works for it. A query is over when its caller has
  * left and all its work has ended, so that an aborted query counts against the limits while a worker is busy with it.
  */
 export class QueryRun {
+  readonly id: string;
+  readonly sql: string;
+  readonly timeoutMs: number;
+  /** By the monotonic clock of performance.now(). */
+  readonly startMs: number;
+  stage: QueryStage = "parsing";
+  /** The slot that it runs in; null before and after. */
+  slot: number | null = null;
+  /** Spent in the line for a slot. */
+  waitedMs = 0;
+  /** DuckDB's plan, where the worker found the query slow. */
+  plan: string | null = null;
   readonly #control = new AbortController();
-  readonly #deadlineMs: number;
   readonly #timer: NodeJS.Timeout;
   readonly #outer: AbortSignal | undefined;
   readonly #onOver: (run: QueryRun) => void;
   /** The caller, and each piece of work. */
   #holds = 1;
 
-  constructor(timeoutMs: number, outer: AbortSignal | undefined, onOver: (run: QueryRun) => void) {
-    this.#deadlineMs = performance.now() + timeoutMs;
-    this.#onOver = onOver;
-    this.#outer = outer;
+  constructor(options: QueryRunOptions) {
+    const { timeoutMs } = options;
+    this.id = options.id;
+    this.sql = options.sql;
+    this.timeoutMs = timeoutMs;
+    this.startMs = performance.now();
+    this.#onOver = options.onOver;
+    this.#outer = options.signal;
     this.#timer = setTimeout(() => {
       this.abort(new MiniodbError("QUERY_TIMEOUT", `the query ran longer than ${timeoutMs} ms`, { timeoutMs }));
     }, timeoutMs);
-    outer?.addEventListener("abort", this.#onOuterAbort, { once: true });
-    if (outer?.aborted === true) this.#onOuterAbort();
+    this.#outer?.addEventListener("abort", this.#onOuterAbort, { once: true });
+    if (this.#outer?.aborted === true) this.#onOuterAbort();
   }
 
   get signal(): AbortSignal {
     return this.#control.signal;
   }
 
+  get elapsedMs(): number {
+    return performance.now() - this.startMs;
+  }
+
   /** At least 1. */
   get remainingMs(): number {
-    return Math.max(1, this.#deadlineMs - performance.now());
+    return Math.max(1, this.timeoutMs - this.elapsedMs);
   }
 
   abort(reason: MiniodbError): void {
@@ -80,7 +112,9 @@ export class QueryRun {
 
   readonly #onOuterAbort = (): void => {
     const reason: unknown = this.#outer?.reason;
-    this.abort(reason instanceof MiniodbError ? reason : new MiniodbError("QUERY_TIMEOUT", "the query was cancelled"));
+    this.abort(
+      reason instanceof MiniodbError ? reason : new MiniodbError("QUERY_CANCELLED", "the query was cancelled"),
+    );
   };
 }
 

@@ -1,23 +1,22 @@
-import { assert, unreachable } from "../../shared/assert.js";
+import { createHash } from "node:crypto";
+import { assert } from "../../shared/assert.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
-import type {
-  ParameterValue,
-  ParsedStatement,
-  QueryResult,
-  ResultBody,
-  ResultColumnInfo,
-  SelectStatement,
-} from "../../shared/query-messages.js";
-import type { ResultFormat } from "../../shared/result-format.js";
+import type { ParsedStatement, QueryTable, SelectStatement } from "../../shared/query-messages.js";
+import type { KeptResults } from "./kept-results.js";
+import { Lease } from "./lease.js";
 import type { LocalFiles } from "./local-files.js";
-import { openTables, type OpenTables } from "./open-tables.js";
+import { openTables } from "./open-tables.js";
 import { ParseCache } from "./parse-cache.js";
-import { decodeCursor, encodeCursor } from "./query-cursor.js";
-import { type QueryParameters, valuesOf } from "./query-parameters.js";
+import { encodeCursor } from "./query-cursor.js";
+import { type ExecutedRows, QueryExecutor } from "./query-executor.js";
+import { valuesOf } from "./query-parameters.js";
 import type { QueryPool } from "./query-pool.js";
-import { QueryRun } from "./query-run.js";
-import { discardBody } from "./result-body.js";
-import { Slots } from "./slots.js";
+import { QueryRegistry } from "./query-registry.js";
+import { type QueryReply, type QueryRequest, pageOf, timeoutOf } from "./query-request.js";
+import { QueryRun, type QueryStage } from "./query-run.js";
+import { resultKey, type ResultCache } from "./result-cache.js";
+import { type AskedQuery, hasFixedOrder, keepRequestOf, keptStatement, showTables } from "./asked-query.js";
+import { type SlowQuery, slowQuery } from "./slow-queries.js";
 import type { Snapshot, SnapshotProvider } from "./snapshot-provider.js";
 import { suggestName } from "./suggest-name.js";
 
@@ -25,61 +24,48 @@ export interface QueryServiceOptions {
   readonly pool: QueryPool;
   readonly snapshots: SnapshotProvider;
   readonly files: LocalFiles;
+  readonly cache: ResultCache;
+  readonly kept: KeptResults;
   /** Queries beyond the running ones; more are answered SERVER_BUSY. */
   readonly queueMax: number;
   /** Most rows of one reply, and what a request without a limit gets. */
   readonly rowsMax: number;
   /** Longest run of one query, its wait included, and what a request without one gets. */
   readonly timeoutMs: number;
+  /** Queries that take longer go to `onSlow`; 0: none. */
+  readonly slowMs: number;
+  readonly onSlow: (query: SlowQuery) => void;
 }
 
-export interface QueryRequest {
+/** A query under way, for those who look at it from outside. */
+export interface QueryDescription {
+  readonly id: string;
   readonly sql: string;
-  /** Values for the statement's parameters. */
-  readonly params?: QueryParameters | undefined;
-  /** Rows of the reply; absent or 0: `rowsMax` for the format `original`, which has no more, and all for the others. */
-  readonly limit?: number | undefined;
-  /** `nextCursor` of the reply before; absent or empty: from the first row. */
-  readonly cursor?: string | undefined;
-  readonly timeoutMs?: number | undefined;
-  /** Tokens of writes that the query must see. */
-  readonly minSequence?: readonly string[] | undefined;
-  /** Aborts the query, as when its client has gone. */
-  readonly signal?: AbortSignal | undefined;
-  /** Absent: `original`. */
-  readonly format?: ResultFormat | undefined;
+  readonly stage: QueryStage;
+  readonly startedAtMs: number;
+  readonly elapsedMs: number;
+  readonly timeoutMs: number;
+  /** 0 to 1, DuckDB's estimate for the statement that runs now; null where there is none. */
+  readonly progress: number | null;
 }
 
-export interface QueryReply {
-  /** The caller unlinks a file; see result-body.ts. */
-  readonly body: ResultBody;
-  readonly columns: readonly ResultColumnInfo[];
-  readonly rows: number;
-  readonly hasMore: boolean;
-  /** Empty when there are no more rows. */
-  readonly nextCursor: string;
+/** Tables as paths that DuckDB can open, which stay as long as somebody holds the lease. */
+interface HeldTables {
+  readonly tables: readonly QueryTable[];
+  readonly lease: Lease;
 }
-
-interface Page {
-  readonly limitRows: number | null;
-  readonly offsetRows: number;
-  readonly format: ResultFormat;
-}
-
-interface BoundPage extends Page {
-  readonly values: readonly ParameterValue[];
-}
-
-type Rows = Extract<QueryResult, { readonly kind: "rows" }>;
 
 /** A file of a snapshot can go between two looks at the catalog; a second miss is another matter. */
 const attemptsMax = 2;
+const noTokens: readonly string[] = [];
 
 /**
  * Runs the statements of clients, from text to reply:
  *
  * ```
- * admit ─▶ parse (cached by text) ─▶ snapshot of the tables ─▶ slot ─▶ execute in the pool ─▶ release
+ * cached? ─▶ admit ─▶ parse (cached by text) ─▶ snapshot of the tables ─▶ cached? ─▶ files ─▶ slot ─▶ execute ─▶ reply
+ *    │                    └─ a cursor: what its first page kept ───────────────────────────────┘          │
+ *    └─ every row of its tables is in a file: the versions are known at once                    cache, keep for pages
  * ```
  *
  * The snapshot comes before the slot, so that a query which waits for a write to become visible holds no slot. A slot
@@ -87,113 +73,198 @@ const attemptsMax = 2;
  */
 export class QueryService {
   readonly #options: QueryServiceOptions;
-  readonly #slots: Slots;
+  readonly #executor: QueryExecutor;
   readonly #parsed = new ParseCache();
-  /** Queries that were admitted and are not over. */
-  readonly #runs = new Set<QueryRun>();
+  readonly #registry = new QueryRegistry();
   #isClosing = false;
-  #onIdle: () => void = () => {};
 
   constructor(options: QueryServiceOptions) {
     this.#options = options;
-    this.#slots = new Slots(options.pool.slots);
+    this.#executor = new QueryExecutor(options.pool, options.slowMs);
   }
 
   /** Queries in a worker, and all that were admitted. */
   get load(): { readonly running: number; readonly admitted: number } {
-    return { running: this.#slots.taken, admitted: this.#runs.size };
+    return { running: this.#executor.running, admitted: this.#registry.size };
   }
 
   /** Rejects with MiniodbError: INVALID_SQL, SQL_NOT_ALLOWED, TABLE_NOT_FOUND, QUERY_TIMEOUT, SERVER_BUSY, ... */
   async run(request: QueryRequest): Promise<QueryReply> {
-    const page = this.#pageOf(request);
-    const timeoutMs = this.#timeoutOf(request);
+    const queryId = this.#registry.id(request.queryId);
+    const cached = this.#fromCache(request, queryId);
+    if (cached !== null) return cached;
     this.#admit();
-    const run = new QueryRun(timeoutMs, request.signal, (ended) => this.#forget(ended));
-    this.#runs.add(run);
+    const { sql, signal } = request;
+    const timeoutMs = timeoutOf(request, this.#options.timeoutMs);
+    const onOver = (ended: QueryRun): void => this.#registry.remove(ended);
+    const run = new QueryRun({ id: queryId, sql, timeoutMs, signal, onOver });
+    this.#registry.add(run);
     try {
-      return await this.#answer(request, page, run);
+      const reply = await this.#answer(request, run);
+      this.#noteSlow(run, reply);
+      return reply;
+    } catch (error) {
+      this.#noteSlow(run, { error });
+      throw error;
     } finally {
       run.leave();
     }
   }
 
+  /** The queries under way, in the order of their admission. */
+  list(): QueryDescription[] {
+    return this.#registry.all().map((run) => this.#describe(run));
+  }
+
+  /** Throws NOT_FOUND. */
+  describe(id: string): QueryDescription {
+    return this.#describe(this.#registry.get(id));
+  }
+
+  /** Its caller gets QUERY_CANCELLED at once; its slot is free when DuckDB has noticed. Throws NOT_FOUND. */
+  cancel(id: string): void {
+    this.#registry.get(id).abort(new MiniodbError("QUERY_CANCELLED", "the query was cancelled by its id"));
+  }
+
   /** Refuses new queries, waits for the others up to `drainMs`, then cancels them; resolves when none is left. */
   async close(drainMs: number): Promise<void> {
     this.#isClosing = true;
-    if (this.#runs.size > 0) {
-      const timer = setTimeout(() => {
-        for (const run of this.#runs) run.abort(shuttingDown());
-      }, drainMs);
-      await new Promise<void>((resolve) => {
-        this.#onIdle = resolve;
-      });
-      clearTimeout(timer);
-    }
+    const timer = setTimeout(() => {
+      for (const run of this.#registry.all()) run.abort(shuttingDown());
+    }, drainMs);
+    await this.#registry.idle();
+    clearTimeout(timer);
+    this.#options.kept.close();
     await this.#options.pool.close();
   }
 
   #admit(): void {
     if (this.#isClosing) throw shuttingDown();
     const { queueMax, pool } = this.#options;
-    if (this.#runs.size >= pool.slots + queueMax) {
-      throw new MiniodbError("SERVER_BUSY", `${this.#runs.size} queries are running or waiting`, { limit: queueMax });
+    const { size } = this.#registry;
+    if (size >= pool.slots + queueMax) {
+      throw new MiniodbError("SERVER_BUSY", `${size} queries are running or waiting`, { limit: queueMax });
     }
   }
 
-  #forget(run: QueryRun): void {
-    this.#runs.delete(run);
-    if (this.#runs.size === 0) this.#onIdle();
+  /**
+   * The reply without any waiting, or null: the text was parsed before, and every row of its tables is in a file, so
+   * that their versions are what a snapshot would have now.
+   */
+  #fromCache(request: QueryRequest, queryId: string): QueryReply | null {
+    const { snapshots, rowsMax, cache } = this.#options;
+    if (!cache.isOn || this.#isClosing || request.signal?.aborted === true) return null;
+    if ((request.minSequence?.length ?? 0) > 0 || (request.at ?? null) !== null) return null;
+    const statement = this.#parsed.get(request.sql);
+    if (statement === undefined || statement.kind !== "select" || statement.isVolatile) return null;
+    if (statement.tables.length === 0) return null;
+    const versions = snapshots.versions(statement.tables.map((table) => table.name));
+    if (versions === null) return null;
+    return this.#cachedReply(askedQuery(request, statement, rowsMax), versions, queryId);
   }
 
-  #pageOf(request: QueryRequest): Page {
-    const { rowsMax } = this.#options;
-    const limit = request.limit ?? 0;
-    if (!Number.isSafeInteger(limit) || limit < 0) {
-      throw new MiniodbError("INVALID_REQUEST", "limit is not a number of rows", { field: "limit" });
-    }
-    const format = request.format ?? "original";
-    const atMost = format === "original" ? rowsMax : Number.POSITIVE_INFINITY;
-    const limitRows = limit === 0 ? atMost : Math.min(limit, atMost);
-    return {
-      limitRows: Number.isFinite(limitRows) ? limitRows : null,
-      offsetRows: decodeCursor(request.sql, request.cursor ?? ""),
-      format,
-    };
-  }
-
-  #timeoutOf({ timeoutMs }: QueryRequest): number {
-    if (timeoutMs === undefined) return this.#options.timeoutMs;
-    if (!(timeoutMs > 0)) {
-      throw new MiniodbError("INVALID_REQUEST", "timeout_ms is not a positive number", { field: "timeout_ms" });
-    }
-    return Math.min(timeoutMs, this.#options.timeoutMs);
-  }
-
-  async #answer(request: QueryRequest, page: Page, run: QueryRun): Promise<QueryReply> {
-    const { sql } = request;
-    const parsed = await this.#parse(sql, run);
-    const { snapshots } = this.#options;
-    const statement = parsed.kind === "show-tables" ? showTables(sql, snapshots.tableNames()) : parsed;
-    const values = valuesOf(statement.parameters, request.params);
+  async #answer(request: QueryRequest, run: QueryRun): Promise<QueryReply> {
+    const parsed = await this.#parse(request.sql, run);
+    const { snapshots, rowsMax } = this.#options;
+    const statement = parsed.kind === "show-tables" ? showTables(request.sql, snapshots.tableNames()) : parsed;
+    const asked = askedQuery(request, statement, rowsMax);
+    if (asked.page.cursor !== null) return this.#nextPage(asked, run);
     this.#checkTables(statement);
     for (let attempt = 1; ; attempt++) {
-      const snapshot = await this.#acquire(statement, request.minSequence ?? [], run);
-      const result = await this.#execute(statement, snapshot, { ...page, values }, run);
-      switch (result.kind) {
-        case "rows":
-          return rowsReply(sql, page, result);
-        case "failed":
-          throw fromErrorMessage(result.error);
-        case "stale-files":
-          if (attempt < attemptsMax) continue;
-          throw new MiniodbError("STORE_UNAVAILABLE", "a data file of the table cannot be opened", {}, result.message);
-        case "parsed":
-          throw new MiniodbError("INTERNAL", "a query worker answered another task");
-        default:
-          unreachable(result);
+      run.stage = "preparing";
+      const snapshot = await this.#acquire(asked, request, run);
+      const versions = snapshot.tables.map((table) => table.version);
+      const cached = asked.isCacheable ? this.#cachedReply(asked, versions, run.id) : null;
+      if (cached !== null) {
+        snapshot.release();
+        return cached;
       }
+      const tables = await this.#open(snapshot, run);
+      const reply = await this.#firstPage(asked, { tables, versions }, run);
+      if (reply !== null) return reply;
+      if (attempt < attemptsMax) continue;
+      throw new MiniodbError("STORE_UNAVAILABLE", "a data file of the table cannot be opened");
     }
+  }
+
+  /** Null when a file of the snapshot was gone. Releases the tables. */
+  async #firstPage(
+    asked: AskedQuery,
+    { tables, versions }: { readonly tables: HeldTables; readonly versions: readonly string[] },
+    run: QueryRun,
+  ): Promise<QueryReply | null> {
+    const { statement, values, page } = asked;
+    const { pool, kept, rowsMax } = this.#options;
+    try {
+      const keep = keepRequestOf(asked, { folder: pool.keptFolder, rowsMax });
+      const work = { statement, values, tables: tables.tables, page, offsetRows: 0, keep };
+      const result = await this.#executor.execute(work, run, tables.lease);
+      if (result === null) return null;
+      const key = resultKey(asked, versions);
+      let keptId = "";
+      if (result.kept !== null) {
+        const { source, lease } = result.kept;
+        keptId = kept.keep({ identity: asked.identity, key: "", source, lease });
+        lease.release();
+      } else if (result.hasMore && hasFixedOrder(statement)) {
+        const source = { kind: "snapshot", tables: tables.tables } as const;
+        const sharedKey = asked.isCacheable ? `${asked.identity} ${versions.join(" ")}` : "";
+        keptId = kept.keep({ identity: asked.identity, key: sharedKey, source, lease: tables.lease });
+      }
+      const nextCursor = result.hasMore && keptId !== "" ? encodeCursor({ keptId, offsetRows: result.rows }) : "";
+      return this.#finished(asked, { key, queryId: run.id }, { ...result, nextCursor });
+    } finally {
+      tables.lease.release();
+    }
+  }
+
+  /** A page after the first reads what the first one kept. */
+  async #nextPage(asked: AskedQuery, run: QueryRun): Promise<QueryReply> {
+    const { page, identity } = asked;
+    assert(page.cursor !== null, "a page after the first has a cursor");
+    const { keptId, offsetRows } = page.cursor;
+    const { source, lease } = this.#options.kept.get(keptId, identity);
+    const ofFile = { statement: keptStatement(source), values: [], tables: [] };
+    const ofSnapshot = {
+      statement: asked.statement,
+      values: asked.values,
+      tables: source.kind === "file" ? [] : source.tables,
+    };
+    const work = source.kind === "file" ? ofFile : ofSnapshot;
+    const result = await this.#executor.execute({ ...work, page, offsetRows, keep: null }, run, lease);
+    if (result === null) throw new MiniodbError("CURSOR_EXPIRED", "a file of the cursor's snapshot is gone");
+    const isCutOff = source.kind === "file" && !source.isWhole && !result.hasMore;
+    const nextCursor = result.hasMore ? encodeCursor({ keptId, offsetRows: offsetRows + result.rows }) : "";
+    const finished = { ...result, hasMore: result.hasMore || isCutOff, nextCursor };
+    return this.#finished({ ...asked, isCacheable: false }, { key: "", queryId: run.id }, finished);
+  }
+
+  /** The reply, which is also put into the cache where it may be. */
+  #finished(
+    asked: AskedQuery,
+    { key, queryId }: { readonly key: string; readonly queryId: string },
+    result: ExecutedRows & { readonly nextCursor: string },
+  ): QueryReply {
+    const { body, columns, rows, hasMore, nextCursor } = result;
+    const { cache } = this.#options;
+    const isKept = cache.isOn && asked.isCacheable && body.kind === "bytes";
+    if (isKept) cache.set(key, { bytes: body.bytes, columns, rows, hasMore, nextCursor });
+    return { queryId, body, columns, rows, hasMore, nextCursor, cache: isKept ? "miss" : "bypass" };
+  }
+
+  /** A page whose next ones are not kept any more is of no use: it is made anew. */
+  #cachedReply(asked: AskedQuery, versions: readonly string[], queryId: string): QueryReply | null {
+    const { cache, kept } = this.#options;
+    if (!cache.isOn || asked.page.cursor !== null) return null;
+    const key = resultKey(asked, versions);
+    const found = cache.get(key);
+    if (found === undefined) return null;
+    const { bytes, columns, rows, hasMore, nextCursor } = found;
+    if (nextCursor !== "" && !kept.touch(nextCursor.slice(0, nextCursor.indexOf(".")))) {
+      cache.delete(key);
+      return null;
+    }
+    return { queryId, body: { kind: "bytes", bytes }, columns, rows, hasMore, nextCursor, cache: "hit" };
   }
 
   async #parse(sql: string, run: QueryRun): Promise<ParsedStatement> {
@@ -221,62 +292,60 @@ export class QueryService {
     }
   }
 
-  async #acquire(statement: SelectStatement, minSequence: readonly string[], run: QueryRun): Promise<Snapshot> {
+  async #acquire({ statement }: AskedQuery, request: QueryRequest, run: QueryRun): Promise<Snapshot> {
     if (statement.tables.length === 0) return { tables: [], release: () => {} };
     const tables = statement.tables.map((table) => table.name);
-    const acquiring = this.#options.snapshots.acquire({ tables, minSequence, signal: run.signal });
+    const { minSequence = noTokens, at = null } = request;
+    const acquiring = this.#options.snapshots.acquire({ tables, minSequence, at, signal: run.signal });
     // Nobody takes a snapshot that comes after the abort.
     return run.track(acquiring, (snapshot) => {
       if (run.signal.aborted) snapshot?.release();
     });
   }
 
-  async #execute(statement: SelectStatement, snapshot: Snapshot, page: BoundPage, run: QueryRun): Promise<QueryResult> {
-    const { pool } = this.#options;
-    let slot: number;
-    let files: OpenTables | undefined;
+  /** Makes the snapshot's files readable here. Takes it over: it is released with the lease, or when this fails. */
+  async #open(snapshot: Snapshot, run: QueryRun): Promise<HeldTables> {
     try {
-      files = await openTables(this.#options.files, snapshot.tables, run.signal);
-      slot = await this.#slots.take(run.signal);
+      const opening = openTables(this.#options.files, snapshot.tables, run.signal);
+      const opened = await run.track(opening, (files) => {
+        if (run.signal.aborted) files?.release();
+      });
+      const lease = new Lease(() => {
+        opened.release();
+        snapshot.release();
+      });
+      return { tables: opened.tables, lease };
     } catch (error) {
-      files?.release();
       snapshot.release();
       throw error;
     }
-    const { tables } = files;
-    const running = pool.run({
-      kind: "execute",
-      slot,
-      statement,
-      tables,
-      timeoutMs: run.remainingMs,
-      ...page,
-    });
-    const onAbort = (): void => pool.cancel(slot);
-    run.signal.addEventListener("abort", onAbort, { once: true });
-    if (run.signal.aborted) onAbort();
-    return run.track(running, (result) => {
-      // Nobody takes a result that comes after the abort.
-      if (run.signal.aborted && result?.kind === "rows") void discardBody(result.body);
-      run.signal.removeEventListener("abort", onAbort);
-      files.release();
-      snapshot.release();
-      this.#slots.give(slot);
-    });
+  }
+
+  #describe(run: QueryRun): QueryDescription {
+    const { id, sql, stage, elapsedMs, timeoutMs, slot } = run;
+    const progress = slot === null ? null : this.#options.pool.progress(slot);
+    return { id, sql, stage, startedAtMs: Date.now() - elapsedMs, elapsedMs, timeoutMs, progress };
+  }
+
+  #noteSlow(run: QueryRun, end: { readonly error?: unknown; readonly rows?: number }): void {
+    const { slowMs, onSlow } = this.#options;
+    if (slowMs > 0 && run.elapsedMs >= slowMs) onSlow(slowQuery(run, end));
   }
 }
 
-function rowsReply(sql: string, page: Page, { body, columns, rows, hasMore }: Rows): QueryReply {
-  const nextCursor = hasMore ? encodeCursor(sql, page.offsetRows + rows) : "";
-  return { body, columns, rows, hasMore, nextCursor };
+function askedQuery(request: QueryRequest, statement: SelectStatement, rowsMax: number): AskedQuery {
+  const page = pageOf(request, rowsMax);
+  const values = valuesOf(statement.parameters, request.params);
+  const identity = values.length === 0 ? statement.fingerprint : identityOf(statement.fingerprint, values);
+  const isCacheable = statement.kind === "select" && !statement.isVolatile && statement.tables.length > 0;
+  return { statement, values, page, identity, isCacheable };
 }
 
-/** `SHOW TABLES` lists the catalog, of which DuckDB knows only the views of running queries: the names as a SELECT. */
-function showTables(text: string, names: readonly string[]): SelectStatement {
-  const list = names.toSorted().map((name) => `'${name.replaceAll("'", "''")}'`);
-  const sql = `SELECT unnest([${list.join(", ")}]::VARCHAR[]) AS name`;
-  const none = { tables: [], parameters: [], limitRows: null, predicates: [] };
-  return { kind: "select", sql, text, startBytes: 0, ...none, fingerprint: sql, isVolatile: false, isBlocking: true };
+/** JSON tells 1 from "1" and true; a hash keeps large values out of keys. */
+function identityOf(fingerprint: string, values: readonly unknown[]): string {
+  return createHash("sha256")
+    .update(`${fingerprint} ${JSON.stringify(values)}`)
+    .digest("base64url");
 }
 
 function shuttingDown(): MiniodbError {

@@ -1,13 +1,31 @@
 import { mkdirSync } from "node:fs";
+import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { QueryResult, QueryTable, QueryTask, QueryWorkerOptions } from "../../shared/query-messages.js";
+import type {
+  KeptFile,
+  QueryResult,
+  QueryTable,
+  QueryTask,
+  QueryWorkerOptions,
+  ResultBody,
+} from "../../shared/query-messages.js";
+import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { DuckDBEngine } from "./duckdb-engine.js";
 import { isFatal, isMissingFile, readFailure, toClientError } from "./duckdb-error.js";
-import { type ExecuteTask, executeStatement, givenSql, type ResultRows } from "./execute-statement.js";
+import {
+  type ExecuteTask,
+  executeStatement,
+  type ExecutionPlace,
+  givenSql,
+  type ResultRows,
+} from "./execute-statement.js";
+import { explainPlan } from "./explain-plan.js";
+import { keepResult } from "./keep-result.js";
+import { runLive } from "./live-rows.js";
 import { parseStatement } from "./parse-statement.js";
-import { RunningQueries } from "./running-queries.js";
+import { RunningQueries, type RunningQuery } from "./running-queries.js";
 import { viewSql } from "./table-view.js";
 
 /** The work of one query worker: a DuckDB instance, and the tasks that main sends, several at a time. */
@@ -15,6 +33,8 @@ export class QueryRunner {
   readonly #options: QueryWorkerOptions;
   readonly #resultFolder: string;
   readonly #spillFolder: string;
+  /** Of all workers, and main's to clear up. */
+  readonly #keptFolder: string;
   readonly #queries: RunningQueries;
   #engine: Promise<DuckDBEngine>;
 
@@ -23,8 +43,10 @@ export class QueryRunner {
     this.#options = options;
     this.#resultFolder = join(options.temporaryFolder, `results-${name}`);
     this.#spillFolder = join(options.temporaryFolder, `spill-${name}`);
+    this.#keptFolder = join(options.temporaryFolder, "kept");
     mkdirSync(this.#resultFolder, { recursive: true });
-    this.#queries = new RunningQueries(options.cancelWords, options.cancelChannel);
+    mkdirSync(this.#keptFolder, { recursive: true });
+    this.#queries = new RunningQueries(options);
     this.#engine = this.#openEngine();
   }
 
@@ -32,6 +54,18 @@ export class QueryRunner {
   async run(task: QueryTask): Promise<QueryResult> {
     try {
       return task.kind === "parse" ? await this.#parse(task.sql) : await this.#execute(task);
+    } catch (error) {
+      if (error instanceof MiniodbError) return { kind: "failed", error: toErrorMessage(error) };
+      throw error;
+    }
+  }
+
+  /** As `run`, for live queries. */
+  async runLive(task: LiveTask): Promise<LiveResult> {
+    const { temporaryFolder, readableFolders } = this.#options;
+    const hiddenFolders = [temporaryFolder, ...readableFolders];
+    try {
+      return await runLive(task, { engine: await this.#engine, hiddenFolders, onFatal: () => this.#replaceEngine() });
     } catch (error) {
       if (error instanceof MiniodbError) return { kind: "failed", error: toErrorMessage(error) };
       throw error;
@@ -69,28 +103,62 @@ export class QueryRunner {
     let rows: ResultRows | undefined;
     try {
       await engine.prepareViews(connection, wanted);
-      rows = await executeStatement(task, place);
+      rows = await this.#rows(task, place);
+      const plan = isSlow(task, running) ? await explainPlan(connection, task) : undefined;
+      return { kind: "rows", ...rows, ...(plan !== undefined && { plan }) };
     } catch (error) {
-      return this.#failed(error, task, running.reason);
+      const failed = this.#failed(error, task, running.reason);
+      if (failed.kind !== "failed" || !isSlow(task, running)) return failed;
+      const plan = await this.#planElsewhere(engine, task, wanted);
+      return plan === undefined ? failed : { ...failed, plan };
     } finally {
       running.end();
       if (rows === undefined || running.reason !== undefined) engine.discard(connection);
       else engine.giveBack(connection);
     }
-    return { kind: "rows", ...rows };
+  }
+
+  /** The page that the task asks for; where pages after it will be asked for, all of them come from one run. */
+  async #rows(task: ExecuteTask, place: ExecutionPlace): Promise<ResultRows & { readonly kept?: KeptFile }> {
+    const rows = await executeStatement(task, place);
+    const { keep } = task;
+    if (!rows.hasMore || keep === undefined || keep === null) return rows;
+    const kept = await keepResult(task, keep, place);
+    if (kept === null) return rows;
+    await discardFile(rows.body);
+    return kept;
+  }
+
+  /** The plan of a statement that was stopped: its own connection may still be interrupted. */
+  async #planElsewhere(
+    engine: DuckDBEngine,
+    task: ExecuteTask,
+    wanted: ReadonlyMap<string, string>,
+  ): Promise<string | undefined> {
+    const connection = await engine.checkOut(wanted);
+    try {
+      await engine.prepareViews(connection, wanted);
+      return await explainPlan(connection, task);
+    } catch {
+      // The plan is an extra: the query has its error.
+      return undefined;
+    } finally {
+      engine.giveBack(connection);
+    }
   }
 
   /** A stopped query ends with the reason, whatever DuckDB made of the interrupt. */
   #failed(error: unknown, task: ExecuteTask, reason: MiniodbError | undefined): QueryResult {
     if (reason !== undefined) return { kind: "failed", error: toErrorMessage(reason) };
-    if (error instanceof MiniodbError) throw error;
+    if (error instanceof MiniodbError) return { kind: "failed", error: toErrorMessage(error) };
     const failure = readFailure(error);
     if (isFatal(failure)) this.#replaceEngine();
     if (isMissingFile(failure)) return { kind: "stale-files", message: failure.message };
     const { temporaryFolder, readableFolders } = this.#options;
     const { shiftBytes } = givenSql(task, 0);
     const hiddenFolders = [temporaryFolder, ...readableFolders];
-    throw toClientError(failure, { sql: task.statement.text, shiftBytes, hiddenFolders }, error);
+    const { text: sql } = task.statement;
+    return { kind: "failed", error: toErrorMessage(toClientError(failure, { sql, shiftBytes, hiddenFolders }, error)) };
   }
 
   #openEngine(): Promise<DuckDBEngine> {
@@ -100,7 +168,7 @@ export class QueryRunner {
       threads,
       spillBytesMax,
       spillFolder: this.#spillFolder,
-      allowedFolders: [...readableFolders, this.#resultFolder],
+      allowedFolders: [...readableFolders, this.#resultFolder, this.#keptFolder],
     });
     // Whoever runs a task sees the error; until then it is nobody's.
     engine.catch(() => {});
@@ -111,4 +179,12 @@ export class QueryRunner {
   #replaceEngine(): void {
     this.#engine = this.#openEngine();
   }
+}
+
+function isSlow({ slowMs = 0 }: ExecuteTask, running: RunningQuery): boolean {
+  return slowMs > 0 && running.elapsedMs >= slowMs;
+}
+
+async function discardFile(body: ResultBody): Promise<void> {
+  if (body.kind === "file") await unlink(body.path).catch(() => {});
 }

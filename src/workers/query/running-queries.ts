@@ -1,9 +1,18 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { BroadcastChannel } from "node:worker_threads";
 import { MiniodbError } from "../../shared/errors.js";
+import { progressUnknown } from "../../shared/query-messages.js";
 
 /** DuckDB forgets an interrupt that comes between two statements, so that it is said again until the query ends. */
 const interruptAgainMs = 20;
+/** How often the progress of running queries is written where main reads it. */
+const progressMs = 100;
+
+export interface QueryWords {
+  readonly cancelWords: SharedArrayBuffer;
+  readonly cancelChannel: string;
+  readonly progressWords: SharedArrayBuffer;
+}
 
 /**
  * The queries of this worker that can be stopped: by their time limit, by main, or by a limit of the result.
@@ -12,16 +21,20 @@ const interruptAgainMs = 20;
  * registered here: whichever comes first, the stop is seen.
  */
 export class RunningQueries {
-  readonly #words: Int32Array;
+  readonly #cancelled: Int32Array;
+  readonly #progress: Int32Array;
   readonly #queries = new Set<RunningQuery>();
   readonly #channel: BroadcastChannel;
+  readonly #ticks: NodeJS.Timeout;
 
-  constructor(cancelWords: SharedArrayBuffer, cancelChannel: string) {
-    this.#words = new Int32Array(cancelWords);
-    this.#channel = new BroadcastChannel(cancelChannel);
+  constructor(words: QueryWords) {
+    this.#cancelled = new Int32Array(words.cancelWords);
+    this.#progress = new Int32Array(words.progressWords);
+    this.#channel = new BroadcastChannel(words.cancelChannel);
     this.#channel.addEventListener("message", () => this.#stopCancelled());
-    // It must not keep a worker alive that the pool lets go.
+    // Neither must keep a worker alive that the pool lets go.
     this.#channel.unref();
+    this.#ticks = setInterval(() => this.#noteProgress(), progressMs).unref();
   }
 
   /** Interrupts every query. */
@@ -30,6 +43,7 @@ export class RunningQueries {
   }
 
   close(): void {
+    clearInterval(this.#ticks);
     this.#channel.close();
   }
 
@@ -43,14 +57,19 @@ export class RunningQueries {
 
   #stopCancelled(): void {
     for (const query of this.#queries) {
-      if (Atomics.load(this.#words, query.slot) === 0) continue;
-      query.stop(new MiniodbError("QUERY_TIMEOUT", "the query was cancelled"));
+      if (Atomics.load(this.#cancelled, query.slot) === 0) continue;
+      query.stop(new MiniodbError("QUERY_CANCELLED", "the query was cancelled"));
     }
+  }
+
+  #noteProgress(): void {
+    for (const query of this.#queries) Atomics.store(this.#progress, query.slot, query.progress);
   }
 }
 
 export class RunningQuery {
   readonly slot: number;
+  readonly #startMs = performance.now();
   readonly #connection: DuckDBConnection;
   readonly #onEnd: (query: RunningQuery) => void;
   readonly #timeout: NodeJS.Timeout;
@@ -62,6 +81,16 @@ export class RunningQuery {
     this.#connection = connection;
     this.#onEnd = onEnd;
     this.#timeout = setTimeout(() => this.stop(queryTimeout(timeoutMs)), timeoutMs);
+  }
+
+  get elapsedMs(): number {
+    return performance.now() - this.#startMs;
+  }
+
+  /** DuckDB's estimate for the statement that runs now, in hundredths of a percent. */
+  get progress(): number {
+    const { percentage } = this.#connection.progress;
+    return percentage < 0 ? progressUnknown : Math.min(10_000, Math.round(percentage * 100));
   }
 
   /** Why the query was stopped; undefined while it was not. The first reason stays. */

@@ -7,7 +7,11 @@ import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FilesInPlace } from "../../../src/main/query/local-files.js";
 import { QueryPool, type QueryPoolOptions } from "../../../src/main/query/query-pool.js";
-import { type QueryReply, type QueryRequest, QueryService } from "../../../src/main/query/query-service.js";
+import { KeptResults } from "../../../src/main/query/kept-results.js";
+import type { QueryReply, QueryRequest } from "../../../src/main/query/query-request.js";
+import { QueryService } from "../../../src/main/query/query-service.js";
+import { ResultCache } from "../../../src/main/query/result-cache.js";
+import type { SlowQuery } from "../../../src/main/query/slow-queries.js";
 import type {
   HotFile,
   Snapshot,
@@ -37,6 +41,8 @@ let folder: string;
 let file: string;
 let pool: QueryPool;
 let service: QueryService;
+let kept: KeptResults | undefined;
+const slow: SlowQuery[] = [];
 const poolErrors: unknown[] = [];
 
 /** A catalog with one table; counts what is acquired and released, and does as the test says in between. */
@@ -112,7 +118,18 @@ function hotFile(name: string): HotFile {
   return { path: join(folder, "warehouse", name), bytes: 1, rows: 1 };
 }
 
-function openService(options: { readonly queueMax?: number; readonly rowsMax?: number }): void {
+interface ServiceChanges {
+  readonly queueMax?: number;
+  readonly rowsMax?: number;
+  readonly cacheBytes?: number;
+  readonly cursorsMax?: number;
+  readonly slowMs?: number;
+}
+
+function openService({ cacheBytes = 0, cursorsMax = 100, ...options }: ServiceChanges): void {
+  kept?.close();
+  slow.length = 0;
+  kept = new KeptResults({ countMax: cursorsMax, bytesMax: 64 * 1024 * 1024, ageMsMax: 60_000 });
   catalog = new TestCatalog();
   catalog.table = { ...catalog.table, files: [dataFile(file)] };
   service = new QueryService({
@@ -122,6 +139,10 @@ function openService(options: { readonly queueMax?: number; readonly rowsMax?: n
     queueMax: 10,
     rowsMax: 1_000_000,
     timeoutMs: 30_000,
+    cache: new ResultCache(cacheBytes, 1024 * 1024),
+    kept,
+    slowMs: 0,
+    onSlow: (query) => slow.push(query),
     ...options,
   });
 }
@@ -221,7 +242,7 @@ describe("a query", () => {
     await fails("TABLE_NOT_FOUND", { sql: "SELECT * FROM (WITH x AS (SELECT 1) SELECT 1) a, x" });
     await fails("INVALID_SQL", { sql: "SELECT nope FROM events" });
     await fails("INVALID_SQL", { sql: "SELEC 1" });
-    await fails("INVALID_SQL", { sql: "SELECT ? FROM events" });
+    await fails("INVALID_REQUEST", { sql: "SELECT ? FROM events" });
     await fails("SQL_NOT_ALLOWED", { sql: "DROP TABLE events" });
     await settled();
   });
@@ -279,11 +300,11 @@ describe("bounds", () => {
     assert.equal(service.load.running, 1);
     const startMs = performance.now();
     control.abort();
-    assert.equal((await running).code, "QUERY_TIMEOUT");
+    assert.equal((await running).code, "QUERY_CANCELLED");
     assert.ok(performance.now() - startMs < 500);
     await settled();
     assert.ok(performance.now() - startMs < 3_000);
-    await fails("QUERY_TIMEOUT", { sql: "SELECT 1", signal: control.signal });
+    await fails("QUERY_CANCELLED", { sql: "SELECT 1", signal: control.signal });
     assert.deepEqual(rowsOf(await service.run({ sql: "SELECT 1 AS x" })), [{ x: 1 }]);
     await settled();
   });
@@ -292,7 +313,7 @@ describe("bounds", () => {
     openService({ queueMax: 2 });
     const control = new AbortController();
     const long = Array.from({ length: 4 }, async () =>
-      fails("QUERY_TIMEOUT", { sql: endless, signal: control.signal }),
+      fails("QUERY_CANCELLED", { sql: endless, signal: control.signal }),
     );
     await sleep(50);
     const error = await refused({ sql: "SELECT 1" });

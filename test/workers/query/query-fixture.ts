@@ -65,6 +65,7 @@ export async function openFixture(options: Partial<QueryWorkerOptions> = {}): Pr
       resultFileBytesMax: 256 * 1024 * 1024,
       cancelWords,
       cancelChannel,
+      progressWords: new SharedArrayBuffer(64),
       ...options,
     },
     "test",

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { type ResultFormat, resultFormats } from "../../../shared/result-format.js";
 import { discardBody } from "../../query/result-body.js";
-import type { QueryReply } from "../../query/query-service.js";
+import type { QueryReply } from "../../query/query-request.js";
 import type { HttpExchange, ReplyStream } from "../../sockets/http-server.js";
 
 /** Of a file, read while the piece before is on its way: two of them are in memory per reply. */
@@ -93,8 +93,16 @@ function envelopeOf(format: ResultFormat, reply: QueryReply): { readonly head: U
   }
 }
 
-function headersOf(format: ResultFormat, { rows, hasMore, nextCursor }: QueryReply): string[] {
+/** RFC 9211: what the result cache did. */
+const cacheStatus = {
+  hit: "MiniODB; hit",
+  miss: "MiniODB; fwd=miss; stored",
+  bypass: "MiniODB; fwd=bypass",
+} as const;
+
+function headersOf(format: ResultFormat, { queryId, cache, rows, hasMore, nextCursor }: QueryReply): string[] {
   const headers = ["content-type", resultFormats[format].mediaType];
+  headers.push("miniodb-query-id", queryId, "cache-status", cacheStatus[cache]);
   if (format === "original" || format === "json") return headers;
   headers.push("miniodb-rows", String(rows), "miniodb-has-more", String(hasMore));
   if (nextCursor !== "") headers.push("miniodb-next-cursor", nextCursor);

@@ -1,4 +1,5 @@
 import { MiniodbError } from "../../../shared/errors.js";
+import { readParameters } from "../../query/query-parameters.js";
 import type { QueryService } from "../../query/query-service.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
 import type { Metrics } from "../../telemetry/metrics.js";
@@ -55,10 +56,12 @@ export class QueryRoutes {
       const reply = await queries.run({
         format,
         sql: requiredText(body, "sql"),
+        params: readParameters(body["params"]),
         limit: optionalCount(body, "limit"),
         cursor: optionalText(body, "cursor"),
         timeoutMs: optionalCount(body, "timeout_ms"),
         minSequence: readTokens(body["min_sequence"]),
+        queryId: optionalText(body, "query_id"),
         signal,
       });
       await sendQueryReply(exchange, format, reply);

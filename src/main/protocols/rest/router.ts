@@ -1,5 +1,6 @@
 import { MiniodbError } from "../../../shared/errors.js";
 import type { HttpExchange, HttpHandler, RequestListener } from "../../sockets/http-server.js";
+import type { QueryControlRoutes } from "./query-control-routes.js";
 import type { QueryRoutes } from "./query-routes.js";
 import { sendReply } from "./send-reply.js";
 import type { StatusRoutes } from "./status-routes.js";
@@ -11,6 +12,7 @@ export interface Routes {
   readonly write: WriteRoutes;
   readonly table: TableRoutes;
   readonly query: QueryRoutes;
+  readonly queryControl: QueryControlRoutes;
   readonly status: StatusRoutes;
   readonly onInternal: (error: unknown) => void;
 }
@@ -18,14 +20,16 @@ export interface Routes {
 type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
+const queryPath = /^\/v1\/queries\/([^/]+)$/;
 const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush)?$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
-  const { write, table, query, status, onInternal } = routes;
+  const { write, table, query, queryControl, status, onInternal } = routes;
   const exact = new Map<string, Methods>([
     ["/v1/data", { POST: (exchange) => write.oneRow(exchange) }],
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
+    ["/v1/queries", { GET: (exchange) => queryControl.list(exchange) }],
     ["/v1/tables", { POST: (exchange) => table.create(exchange), GET: (exchange) => table.list(exchange) }],
     ["/v1/health", { GET: (exchange) => status.health(exchange), HEAD: (exchange) => status.health(exchange) }],
     ["/metrics", { GET: (exchange) => status.metrics(exchange) }],
@@ -35,10 +39,16 @@ export function restHandler(routes: Routes): HttpHandler {
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
   };
+  const ofQuery: Methods = {
+    GET: (exchange, id) => queryControl.get(exchange, id),
+    DELETE: (exchange, id) => queryControl.cancel(exchange, id),
+  };
   return (exchange) => {
     try {
       const methods = exact.get(exchange.path);
       if (methods !== undefined) return dispatch(exchange, methods, "");
+      const queryMatch = queryPath.exec(exchange.path);
+      if (queryMatch !== null) return dispatch(exchange, ofQuery, decodeName(queryMatch[1]));
       const match = tablePath.exec(exchange.path);
       const tableMethods = match === null ? undefined : ofTable[match[2] ?? ""];
       if (match !== null && tableMethods !== undefined) return dispatch(exchange, tableMethods, decodeName(match[1]));

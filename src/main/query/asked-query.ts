@@ -1,0 +1,62 @@
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { KeepRequest, ParameterValue, SelectStatement } from "../../shared/query-messages.js";
+import { limits } from "../../shared/limits.js";
+import type { KeptSource } from "./kept-results.js";
+import type { QueryPage } from "./query-request.js";
+
+/** A request with its statement parsed and its values checked. */
+export interface AskedQuery {
+  readonly statement: SelectStatement;
+  /** One for each of the statement's parameters. */
+  readonly values: readonly ParameterValue[];
+  readonly page: QueryPage;
+  /** Of statement and values: with equal table versions, equal identities have equal results. */
+  readonly identity: string;
+  /** Its result depends on the tables' versions alone. */
+  readonly isCacheable: boolean;
+}
+
+/**
+ * True where DuckDB gives the rows of this statement in the same order each time it reads the same files: it scans,
+ * filters and computes, and nothing else. `preserve_insertion_order` is on by default.
+ */
+export function hasFixedOrder(statement: SelectStatement): boolean {
+  return !statement.isBlocking && !statement.isVolatile && statement.kind === "select";
+}
+
+/**
+ * What the worker keeps of the result when it has more rows than the page; null: nothing. A statement that ends with
+ * the page by its own LIMIT needs nothing. Of a sort, only so many rows as a client may look through: DuckDB finds the
+ * first of them many times faster than all.
+ */
+export function keepRequestOf(
+  { statement, page }: AskedQuery,
+  place: { readonly folder: string; readonly rowsMax: number },
+): KeepRequest | null {
+  const { limitRows } = page;
+  if (statement.kind !== "select" || limitRows === null || hasFixedOrder(statement)) return null;
+  if (statement.limitRows !== null && statement.limitRows <= limitRows) return null;
+  const path = join(place.folder, `${randomBytes(12).toString("hex")}.parquet`);
+  const rowsMax = Math.max(
+    limitRows,
+    Math.min(place.rowsMax, Math.max(limits.keptRowsMin, limits.keptPages * limitRows)),
+  );
+  return { path, rowsMax, bytesMax: limits.keptBytesMax };
+}
+
+/** The statement that reads a kept file. */
+export function keptStatement(source: KeptSource): SelectStatement {
+  return plainStatement(source.kind === "file" ? source.sql : "", false);
+}
+
+/** `SHOW TABLES` lists the catalog, of which DuckDB knows only the views of running queries: the names as a SELECT. */
+export function showTables(text: string, names: readonly string[]): SelectStatement {
+  const list = names.toSorted().map((name) => `'${name.replaceAll("'", "''")}'`);
+  return { ...plainStatement(`SELECT unnest([${list.join(", ")}]::VARCHAR[]) AS name`, true), text };
+}
+
+function plainStatement(sql: string, isBlocking: boolean): SelectStatement {
+  const none = { tables: [], parameters: [], limitRows: null, predicates: [] };
+  return { kind: "select", sql, text: sql, startBytes: 0, ...none, fingerprint: sql, isVolatile: false, isBlocking };
+}

@@ -1,0 +1,133 @@
+import { unlink } from "node:fs";
+import { unreachable } from "../../shared/assert.js";
+import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
+import type {
+  KeepRequest,
+  KeptFile,
+  ParameterValue,
+  QueryResult,
+  QueryTable,
+  ResultBody,
+  ResultColumnInfo,
+  SelectStatement,
+} from "../../shared/query-messages.js";
+import type { KeptSource } from "./kept-results.js";
+import { Lease } from "./lease.js";
+import type { QueryPool } from "./query-pool.js";
+import type { QueryPage } from "./query-request.js";
+import type { QueryRun } from "./query-run.js";
+import { discardBody } from "./result-body.js";
+import { Slots } from "./slots.js";
+
+export interface QueryWork {
+  readonly statement: SelectStatement;
+  readonly values: readonly ParameterValue[];
+  readonly tables: readonly QueryTable[];
+  readonly page: QueryPage;
+  /** Rows before the page. */
+  readonly offsetRows: number;
+  readonly keep: KeepRequest | null;
+}
+
+export interface ExecutedRows {
+  readonly body: ResultBody;
+  readonly columns: readonly ResultColumnInfo[];
+  readonly rows: number;
+  readonly hasMore: boolean;
+  /** What later pages are read from; the caller holds the lease. */
+  readonly kept: { readonly source: KeptSource; readonly lease: Lease } | null;
+}
+
+/** Takes a slot for each query, has a worker run it, and gives everything back when the worker is done. */
+export class QueryExecutor {
+  readonly #pool: QueryPool;
+  readonly #slots: Slots;
+  readonly #slowMs: number;
+
+  constructor(pool: QueryPool, slowMs: number) {
+    this.#pool = pool;
+    this.#slots = new Slots(pool.slots);
+    this.#slowMs = slowMs;
+  }
+
+  /** Queries in a worker. */
+  get running(): number {
+    return this.#slots.taken;
+  }
+
+  /**
+   * The rows, or null when a file is gone. Holds the lease until the worker is done, which may be after this has
+   * rejected: with the statement's error, or the run's when that was aborted.
+   */
+  async execute(work: QueryWork, run: QueryRun, lease: Lease): Promise<ExecutedRows | null> {
+    lease.retain();
+    const slot = await this.#takeSlot(run).catch((error: unknown) => {
+      lease.release();
+      throw error;
+    });
+    const { page, ...rest } = work;
+    const { limitRows, format } = page;
+    const timeoutMs = run.remainingMs;
+    const running = this.#pool.run({
+      kind: "execute",
+      slot,
+      ...rest,
+      limitRows,
+      format,
+      timeoutMs,
+      slowMs: this.#slowMs,
+    });
+    const onAbort = (): void => this.#pool.cancel(slot);
+    run.signal.addEventListener("abort", onAbort, { once: true });
+    if (run.signal.aborted) onAbort();
+    const result = await run.track(running, (ended) => {
+      // Nobody takes a result that comes after the abort.
+      if (run.signal.aborted && ended?.kind === "rows") discard(ended);
+      run.signal.removeEventListener("abort", onAbort);
+      run.slot = null;
+      lease.release();
+      this.#slots.give(slot);
+    });
+    return executedRows(result, run);
+  }
+
+  async #takeSlot(run: QueryRun): Promise<number> {
+    run.stage = "waiting";
+    const startMs = performance.now();
+    const slot = await this.#slots.take(run.signal);
+    run.waitedMs += performance.now() - startMs;
+    run.stage = "running";
+    run.slot = slot;
+    return slot;
+  }
+}
+
+function executedRows(result: QueryResult, run: QueryRun): ExecutedRows | null {
+  switch (result.kind) {
+    case "rows": {
+      run.plan = result.plan ?? null;
+      const { body, columns, rows, hasMore, kept } = result;
+      return { body, columns, rows, hasMore, kept: kept === undefined ? null : keptSource(kept) };
+    }
+    case "failed":
+      run.plan = result.plan ?? null;
+      throw fromErrorMessage(result.error);
+    case "stale-files":
+      return null;
+    case "parsed":
+      throw new MiniodbError("INTERNAL", "a query worker answered another task");
+    default:
+      return unreachable(result);
+  }
+}
+
+function keptSource({ path, sql, bytes, isWhole }: KeptFile): { source: KeptSource; lease: Lease } {
+  // A file that stays behind is removed at the next start, with its folder.
+  const lease = new Lease(() => unlink(path, () => {}));
+  return { source: { kind: "file", sql, bytes, isWhole }, lease };
+}
+
+function discard({ body, kept }: Extract<QueryResult, { readonly kind: "rows" }>): void {
+  void discardBody(body);
+  if (kept !== undefined) unlink(kept.path, () => {});
+}
