@@ -14,9 +14,9 @@ export interface TakenRecords {
 
 export interface TakeRecords {
   readonly afterSequence: number;
-  /** Null: up to the last visible (seal) or durable (flush) row. */
+  /** Null: up to the last visible (seal) or durable (flush, live) row. */
   readonly throughSequence: number | null;
-  readonly purpose: "seal" | "flush";
+  readonly purpose: "seal" | "flush" | "live";
 }
 
 interface Waiting {

@@ -9,6 +9,8 @@ export interface DataFolder {
   readonly wal: string;
   /** Hot segments: rebuilt from the log, so emptied at start. */
   readonly hot: string;
+  /** Deltas of tables with live queries. They outlive the process, so that clients can resume, but not the machine. */
+  readonly live: string;
   /** The embedded object store. */
   readonly warehouse: string;
   /** Half-written files and DuckDB's spill; emptied at start. */
@@ -23,6 +25,7 @@ export function dataFolderAt(path: string): DataFolder {
     root,
     wal: join(root, "wal"),
     hot: join(root, "hot"),
+    live: join(root, "live"),
     warehouse: join(root, "warehouse"),
     temp: join(root, "temp"),
     lockFile: join(root, "lock.duckdb"),
@@ -52,6 +55,6 @@ export async function takeDataFolder(folder: DataFolder): Promise<FolderLock> {
     );
   }
   for (const scratch of [folder.hot, folder.temp]) rmSync(scratch, { recursive: true, force: true });
-  for (const path of [folder.wal, folder.hot, folder.warehouse, folder.temp]) mkdirSync(path, { recursive: true });
+  for (const path of [folder.wal, folder.hot, folder.live, folder.warehouse, folder.temp]) mkdirSync(path, { recursive: true });
   return { release: () => instance.closeSync() };
 }

@@ -11,6 +11,7 @@ import { SealCoordinator } from "../catalog/seal-coordinator.js";
 import { TableRegistry } from "../catalog/table-registry.js";
 import { TableService } from "../catalog/table-service.js";
 import type { TableEntry } from "../catalog/table-entry.js";
+import { LiveTails } from "../live/live-tails.js";
 import { Metrics } from "../telemetry/metrics.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
 import { Upkeep } from "../upkeep/upkeep.js";
@@ -49,6 +50,7 @@ export class Engine {
   readonly seals: SealCoordinator;
   readonly flushes: FlushCoordinator;
   readonly snapshots: CatalogSnapshots;
+  readonly live: LiveTails;
   readonly metrics: Metrics;
   readonly folder: DataFolder;
   readonly nodeId: string;
@@ -78,18 +80,31 @@ export class Engine {
       limits: config.flush,
       records: this.#records,
       pool: pools.flush,
+      beforeCommit: (entry, sequence) => this.live.beforeCommit(entry, sequence),
       onFlushed: (entry, sequence) => this.#onFlushed(entry, sequence),
       onError: (doing, error) => {
         this.metrics.flushed("failed", 0);
         onError(doing, error);
       },
     });
+    this.live = new LiveTails({
+      limits: config.live,
+      registry: this.registry,
+      records: this.#records,
+      pool: pools.quick,
+      folder: folder.live,
+      stream,
+      onError,
+    });
     this.tables = new TableService({
       registry: this.registry,
       pool: pools.quick,
       toWorker: (worker, message) => ingest.post(worker, message),
       toWal: (message) => wal.post(message),
-      onDropped: (entry) => this.flushes.forget(entry),
+      onDropped: (entry) => {
+        this.flushes.forget(entry);
+        this.live.onDropped(entry);
+      },
       autoCreate: config.tables.autoCreate,
       tablesMax: config.tables.max,
     });
@@ -117,6 +132,7 @@ export class Engine {
     const { ingest, wal } = this.#parts;
     for (const link of ingest.links) this.writes.connect(link);
     for (const message of ready) this.#onReady(message);
+    this.live.start();
     wal.post({ kind: "replayed" });
     this.#timer = setInterval(() => this.#tick(), tickMs);
     this.#upkeep.start();
@@ -125,6 +141,7 @@ export class Engine {
   /** Answers what workers and log let out: called by main's doorbell. */
   drain(): void {
     this.writes.drain();
+    this.live.onProgress();
   }
 
   onIngestMessage(_worker: number, message: IngestToMain): void {
@@ -194,6 +211,8 @@ export class Engine {
     clearInterval(this.#timer);
     await this.#upkeep.stop();
     await this.flushes.stop();
+    // A flush that commits waits for its table's tail.
+    await this.live.stop();
   }
 
   #refusal(): MiniodbError | null {
@@ -207,6 +226,7 @@ export class Engine {
       const entry = this.registry.byUuid(uuid);
       if (entry !== undefined) entry.ackedSequence = Math.max(entry.ackedSequence, sequence);
     }
+    this.live.noteGaps(message.gaps);
     for (const gap of message.gaps) {
       log.error({ ...gap, table: this.registry.byUuid(gap.tableUuid)?.name }, "rows are missing from the damaged log");
     }
@@ -232,7 +252,7 @@ export class Engine {
   #tick(): void {
     const nowMs = Date.now();
     // A doorbell message that was never sent (a thread died between publish and ring) is made good here.
-    this.writes.drain();
+    this.drain();
     for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
     const { stall } = this.#parts.wal;
     if (stall !== null && nowMs - stall.sinceMs >= stallReplyMs) {
@@ -259,6 +279,7 @@ export class Engine {
         walStalled: () => wal.stall !== null,
         failingFlushes: () => flushes.failing,
         slabUsedBytes: () => slab.usedBytes,
+        liveDeltaBytes: () => this.live.bytes,
       },
       version,
     );

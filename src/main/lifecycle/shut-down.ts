@@ -1,5 +1,6 @@
 import type { Logger } from "../../shared/log.js";
 import type { MainDoorbell } from "../../shared/ring/doorbell.js";
+import type { LiveService } from "../live/live-service.js";
 import type { QueryService } from "../query/query-service.js";
 import type { HttpServer } from "../sockets/http-server.js";
 import type { FolderLock } from "./data-folder.js";
@@ -11,6 +12,7 @@ import type { WalThread } from "./wal-thread.js";
 export interface RunningParts {
   readonly server: HttpServer;
   readonly queries: QueryService;
+  readonly live: LiveService;
   readonly engine: Engine;
   readonly ingest: IngestWorkers;
   readonly wal: WalThread;
@@ -24,13 +26,14 @@ export interface RunningParts {
  * in the log. Each step has its share of `drainMs`; what is not done by then was not acknowledged, or is in the log.
  */
 export async function shutDown(parts: RunningParts, limits: { drainMs: number; log: Logger }): Promise<void> {
-  const { server, queries, engine, ingest, wal, pools, mainBell, lock } = parts;
+  const { server, queries, live, engine, ingest, wal, pools, mainBell, lock } = parts;
   const { drainMs, log } = limits;
   const deadlineMs = Date.now() + drainMs;
   const left = (): number => Math.max(0, deadlineMs - Date.now());
   engine.refuseWrites();
   const isDrained = await server.close(left());
   if (!isDrained) log.warn({ drainMs }, "requests were cut off at shutdown.drainMs");
+  await within(left(), live.stop());
   await within(left(), engine.stop());
   await within(left() + stepMsMin, ingest.stop());
   await within(left() + stepMsMin, wal.stop());

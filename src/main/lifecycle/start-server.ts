@@ -84,13 +84,13 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   engine.start(await ingest.start(wal));
   // The first query is faster when the encoder is there; nothing waits for it.
   pools.quick.warmUp().catch((error: unknown) => log.error({ err: error }, "the encoder could not be loaded"));
-  const { server, queries } = await openDoors(engine, { config, log, version, slab });
+  const { server, queries, live } = await openDoors(engine, { config, log, version, slab });
 
   const url = `http://${server.host}:${server.port}`;
   const startMs = Math.round(performance.now() - startedMs);
   const facts = { url, startMs, tables: states.length, sockets: server.implementation, dataFolder: folder.root };
   log.info(facts, "listening");
-  const parts = { server, queries, engine, ingest, wal, pools, mainBell, lock };
+  const parts = { server, queries, live, engine, ingest, wal, pools, mainBell, lock };
   return { url, stop: () => shutDown(parts, { drainMs: config.shutdown.drainMs, log }) };
 }
 

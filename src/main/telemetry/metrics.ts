@@ -15,6 +15,7 @@ export interface MetricSources {
   readonly walStalled: () => boolean;
   readonly failingFlushes: () => number;
   readonly slabUsedBytes: () => number;
+  readonly liveDeltaBytes: () => number;
 }
 
 const latencySecondsBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];
@@ -32,6 +33,9 @@ export class Metrics {
   readonly #flushedRows: Counter;
   readonly #compactedFiles: Counter;
   readonly #workerCrashes: Counter<"pool">;
+  readonly #liveRows: Counter;
+  /** Set when the door opens through which they come. */
+  #live: LiveLoad = { count: 0, lagRows: 0 };
   #tally = newTally();
 
   constructor(sources: MetricSources, version: string) {
@@ -75,7 +79,9 @@ export class Metrics {
       labelNames: ["pool"],
       registers,
     });
+    this.#liveRows = counter("miniodb_live_rows_total", "Rows sent to live queries.");
     registerSources(sources, registers);
+    registerLive(() => this.#live, registers);
   }
 
   get contentType(): string {
@@ -115,9 +121,43 @@ export class Metrics {
     this.#compactedFiles.inc(files);
   }
 
+  /** Where the present load of live queries can be read. */
+  watchLive(live: LiveLoad): void {
+    this.#live = live;
+  }
+
+  sentLive(rows: number): void {
+    this.#liveRows.inc(rows);
+  }
+
   workerCrashed(pool: string): void {
     this.#workerCrashes.inc({ pool }, 1);
   }
+}
+
+/** Live queries, and how many acknowledged rows the slowest of them has still to look at. */
+interface LiveLoad {
+  readonly count: number;
+  readonly lagRows: number;
+}
+
+function registerLive(live: () => LiveLoad, registers: Registry[]): void {
+  new Gauge({
+    name: "miniodb_live_subscriptions",
+    help: "Live queries.",
+    registers,
+    collect(this: Gauge) {
+      this.set(live().count);
+    },
+  });
+  new Gauge({
+    name: "miniodb_live_lag_rows",
+    help: "Acknowledged rows that the slowest live query has not looked at.",
+    registers,
+    collect(this: Gauge) {
+      this.set(live().lagRows);
+    },
+  });
 }
 
 /** Writes since the last scrape: the hot path adds numbers, and the library hears of them when somebody asks. */
@@ -161,6 +201,7 @@ function registerSources(sources: MetricSources, registers: Registry[]): void {
   gauge("miniodb_hot_segments", "Hot segments of all tables.", sources.hotSegments);
   gauge("miniodb_pool_requests_under_way", "Writes between admission and reply.", sources.requestsUnderWay);
   gauge("miniodb_pool_slab_used_bytes", "Shared memory held by large bodies.", sources.slabUsedBytes);
+  gauge("miniodb_live_delta_bytes", "Rows kept on disk for live queries.", sources.liveDeltaBytes);
   total("miniodb_wal_written_bytes_total", "Bytes of log records.", () => sources.walTotals().writtenBytes);
   total("miniodb_wal_syncs_total", "Groups that were synced.", () => sources.walTotals().syncs);
   gauge("miniodb_wal_bytes", "Log segments on disk.", sources.walBytes);

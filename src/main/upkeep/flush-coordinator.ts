@@ -13,6 +13,8 @@ export interface FlushOptions {
   readonly limits: FlushLimits;
   readonly records: RecordBroker;
   readonly pool: PersistPool;
+  /** A flush is about to commit rows up to here: the commit waits for it. */
+  readonly beforeCommit: (entry: TableEntry, sequence: number) => Promise<void>;
   /** A commit covers the table up to here: owner and log may forget. */
   readonly onFlushed: (entry: TableEntry, sequence: number) => void;
   readonly onError: (message: string, error: unknown) => void;
@@ -152,9 +154,10 @@ export class FlushCoordinator {
   }
 
   async #commit(entry: TableEntry, afterSequence: number, taken: TakenRecords): Promise<void> {
-    const { pool, onFlushed } = this.#options;
+    const { pool, beforeCommit, onFlushed } = this.#options;
     const { slice, lastSequence, schema } = taken;
     if (lastSequence <= afterSequence) return;
+    await beforeCommit(entry, lastSequence);
     entry.flushBoundary = lastSequence;
     entry.noteSchema(schema);
     const { identity, state, stream } = entry;

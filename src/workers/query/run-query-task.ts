@@ -2,6 +2,7 @@ import { move, transferableSymbol, valueSymbol } from "piscina";
 import { parentPort, threadId, workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import type { QueryResult, QueryTask, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/query-messages.js";
+import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
 import { QueryRunner } from "./query-runner.js";
 
 /** Made when the thread starts, so that the first query finds DuckDB open. */
@@ -20,6 +21,18 @@ export async function runQueryTask(task: QueryTask): Promise<QueryResult> {
     const result = await runner.run(task);
     if (result.kind !== "rows" || result.body.kind === "file") return result;
     return move(new MovedResult(result, result.body.bytes.buffer)) as unknown as QueryResult;
+  } finally {
+    running--;
+    if (isBroken) endWhenIdle();
+  }
+}
+
+/** The piscina task of live queries, in the same workers. */
+export async function runLiveTask(task: LiveTask): Promise<LiveResult> {
+  if (isBroken) return { kind: "failed", error: toErrorMessage(restarting()) };
+  running++;
+  try {
+    return await runner.runLive(task);
   } finally {
     running--;
     if (isBroken) endWhenIdle();
