@@ -13,6 +13,8 @@ export interface DataFolder {
   readonly live: string;
   /** The embedded object store. */
   readonly warehouse: string;
+  /** Files of a store elsewhere, which can be fetched again; made when there is such a store. */
+  readonly cache: string;
   /** Half-written files and DuckDB's spill; emptied at start. */
   readonly temp: string;
   /** Held by the process that runs on this folder. */
@@ -27,6 +29,7 @@ export function dataFolderAt(path: string): DataFolder {
     hot: join(root, "hot"),
     live: join(root, "live"),
     warehouse: join(root, "warehouse"),
+    cache: join(root, "cache"),
     temp: join(root, "temp"),
     lockFile: join(root, "lock.duckdb"),
   };

@@ -12,6 +12,7 @@ import { TableRegistry } from "../catalog/table-registry.js";
 import { TableService } from "../catalog/table-service.js";
 import type { TableEntry } from "../catalog/table-entry.js";
 import { LiveTails } from "../live/live-tails.js";
+import type { LocalFiles } from "../query/local-files.js";
 import { Metrics } from "../telemetry/metrics.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
 import { Upkeep } from "../upkeep/upkeep.js";
@@ -53,6 +54,7 @@ export class Engine {
   readonly live: LiveTails;
   readonly metrics: Metrics;
   readonly folder: DataFolder;
+  readonly files: LocalFiles;
   readonly nodeId: string;
   readonly #parts: EngineParts;
   readonly #records: RecordBroker;
@@ -64,6 +66,7 @@ export class Engine {
     const { config, pools, ingest, wal, stream, slab, folder } = parts;
     this.#parts = parts;
     this.folder = folder;
+    this.files = pools.localFiles;
     this.nodeId = config.nodeId === "" ? hostname() : config.nodeId;
     this.registry = new TableRegistry(stream, config.ingest.workers);
     for (const state of parts.states) this.registry.add(state);
@@ -279,6 +282,7 @@ export class Engine {
         walStalled: () => wal.stall !== null,
         failingFlushes: () => flushes.failing,
         slabUsedBytes: () => slab.usedBytes,
+        files: () => this.files.stats,
         liveDeltaBytes: () => this.live.bytes,
       },
       version,

@@ -14,7 +14,6 @@ import { LiveReader } from "../live/live-reader.js";
 import { LiveService } from "../live/live-service.js";
 import { acceptSubscriber } from "../protocols/websocket/live-session.js";
 import { acceptStream } from "../protocols/websocket/stream-session.js";
-import { FilesInPlace } from "../query/local-files.js";
 import { KeptResults } from "../query/kept-results.js";
 import { QueryPool } from "../query/query-pool.js";
 import { QueryService } from "../query/query-service.js";
@@ -110,7 +109,7 @@ function openQueryPool(engine: Engine, options: DoorOptions, onError: (error: un
     resultBytesMax: query.resultBytesMax,
     resultFileBytesMax: query.resultFileBytesMax,
     temporaryFolder: join(folder.temp, "query"),
-    readableFolders: [folder.warehouse, folder.hot, folder.live],
+    readableFolders: [engine.files.folder, folder.hot, folder.live],
     onError,
   });
 }
@@ -126,9 +125,8 @@ function openLive(engine: Engine, config: Config, pool: QueryPool): LiveService 
 
 function openQueries(engine: Engine, options: DoorOptions, pool: QueryPool): QueryService {
   const { query } = options.config;
-  const { folder } = engine;
+  const { files } = engine;
   const { queueMax, rowsMax, timeoutMs } = query;
-  const files = new FilesInPlace(folder.warehouse, (key) => join(folder.warehouse, key));
   return new QueryService({
     pool,
     snapshots: engine.snapshots,

@@ -1,11 +1,13 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Piscina } from "piscina";
 import type { Config } from "../../shared/config.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
+import type { Logger } from "../../shared/log.js";
 import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
 import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
 import type {
   CompactTask,
+  FetchTask,
   FlushTask,
   PersistResult,
   PersistTask,
@@ -15,6 +17,8 @@ import type {
   TableState,
 } from "../../shared/messages.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
+import { chooseStore } from "../../shared/store/open-store.js";
+import { FileCache } from "../query/file-cache.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
 import type { DataFolder } from "./data-folder.js";
 import { workerUrls } from "./worker-urls.js";
@@ -32,17 +36,15 @@ export interface PersistPools {
   readonly flush: PersistPool;
   /** Long tasks that nobody waits for: compaction, expiry, garbage. Its thread is there only while it has work. */
   readonly background: PersistPool;
-  /** What DuckDB opens for a committed data file. */
-  readonly readableUrl: (key: string) => string;
   /** Committed data files on this machine, for queries. */
   readonly localFiles: LocalFiles;
   close(): Promise<void>;
 }
 
-export function openPersistPools(config: Config, folder: DataFolder): PersistPools {
+export function openPersistPools(config: Config, folder: DataFolder, log: Logger): PersistPools {
   const stopWord = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   const options: PersistWorkerOptions = {
-    store: { kind: "local", folder: folder.warehouse },
+    store: chooseStore(folder.warehouse),
     temporaryFolder: join(folder.temp, "persist"),
     partitionsPerRound: config.flush.partitionsMax,
     compactionMemoryBytes: config.compaction.memoryBytes,
@@ -61,17 +63,51 @@ export function openPersistPools(config: Config, folder: DataFolder): PersistPoo
     { min: config.flush.workers, max: config.flush.workers },
   );
   const background = new PersistPool(options, { min: 0, max: 1 });
+  const { localFiles, fetching } = openLocalFiles(config, folder, { options, log });
   return {
     quick,
     flush,
     background,
-    readableUrl: (key) => join(folder.warehouse, key),
-    localFiles: new FilesInPlace(folder.warehouse, (key) => join(folder.warehouse, key)),
+    localFiles,
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
-      await Promise.all([quick.close(), flush.close(), background.close()]);
+      await Promise.all([quick.close(), flush.close(), background.close(), fetching?.close()]);
     },
   };
+}
+
+interface FetchParts {
+  readonly options: PersistWorkerOptions;
+  readonly log: Logger;
+}
+
+/** A store elsewhere has a file cache, and a thread for its fetches, which mostly wait for the network. */
+function openLocalFiles(
+  config: Config,
+  folder: DataFolder,
+  { options, log }: FetchParts,
+): { readonly localFiles: LocalFiles; readonly fetching: PersistPool | null } {
+  const { store } = options;
+  if (store.kind === "local") {
+    return { localFiles: new FilesInPlace(store.folder, (key) => join(store.folder, key)), fetching: null };
+  }
+  const { bytesMax, fetchesMax } = config.cache;
+  const fetching = new PersistPool({ ...options, lowPriority: false }, { min: 0, max: 1, tasksPerThread: fetchesMax });
+  const localFiles = new FileCache({
+    folder: config.cache.folder === "" ? folder.cache : resolve(config.cache.folder),
+    bytesMax,
+    fetchesMax,
+    fetch: (task) => fetching.fetchObject(task),
+    onError: (doing, error) => log.error({ err: error }, `failed: ${doing}`),
+  });
+  return { localFiles, fetching };
+}
+
+interface PersistThreads {
+  readonly min: number;
+  readonly max: number;
+  /** More than 1 for tasks that wait most of their time. */
+  readonly tasksPerThread?: number;
 }
 
 /**
@@ -81,13 +117,16 @@ export function openPersistPools(config: Config, folder: DataFolder): PersistPoo
 export class PersistPool {
   readonly #pool: Piscina<PersistTask, PersistResult>;
 
-  constructor(workerData: PersistWorkerOptions, threads: { readonly min: number; readonly max: number }) {
+  constructor(workerData: PersistWorkerOptions, threads: PersistThreads) {
     this.#pool = new Piscina({
       filename: workerUrls.persist,
       name: "runPersistTask",
       minThreads: threads.min,
       maxThreads: threads.max,
       idleTimeout: idleMs,
+      concurrentTasksPerWorker: threads.tasksPerThread ?? 1,
+      // An idle thread of the usual mode blocks its event loop, and with it the connections that it keeps to a store.
+      ...(threads.tasksPerThread !== undefined && { atomics: "disabled" }),
       workerData,
     });
   }
@@ -104,6 +143,11 @@ export class PersistPool {
   /** When it resolves, rows and position are durable in the store, in one commit. */
   async flush(task: WithoutKind<FlushTask>): Promise<CommitResult> {
     return (await this.#run({ kind: "flush", ...task }, "committed")).commit;
+  }
+
+  /** The file is in the folder of the cache when it resolves. */
+  fetchObject(task: WithoutKind<FetchTask>): Promise<Done<"fetched">> {
+    return this.#run({ kind: "fetch-object", ...task }, "fetched");
   }
 
   async compact(task: WithoutKind<CompactTask>): Promise<CommitResult> {

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { WalTotals } from "../../shared/messages.js";
+import type { FileStats } from "../query/local-files.js";
 import type { WriteOutcome } from "../write/write-request.js";
 
 /** Values that are read when somebody asks, not counted along the way. */
@@ -15,6 +16,7 @@ export interface MetricSources {
   readonly walStalled: () => boolean;
   readonly failingFlushes: () => number;
   readonly slabUsedBytes: () => number;
+  readonly files: () => FileStats;
   readonly liveDeltaBytes: () => number;
 }
 
@@ -208,4 +210,14 @@ function registerSources(sources: MetricSources, registers: Registry[]): void {
   gauge("miniodb_wal_segments", "Log segments on disk.", sources.walSegments);
   gauge("miniodb_wal_stalled", "1 while the log cannot be written.", () => (sources.walStalled() ? 1 : 0));
   gauge("miniodb_flushes_failing", "Tables whose last flush failed.", sources.failingFlushes);
+  const { files } = sources;
+  total("miniodb_cache_hits_total", "Files that a query found in the file cache.", () => files().hits);
+  total("miniodb_cache_misses_total", "Files that a query waited for.", () => files().misses);
+  total("miniodb_cache_fetched_bytes_total", "Bytes fetched from the store.", () => files().fetchedBytes);
+  total("miniodb_cache_fetch_failures_total", "Files that the store did not give.", () => files().fetchFailures);
+  total("miniodb_cache_evictions_total", "Files that made room for others.", () => files().evictions);
+  gauge("miniodb_cache_bytes", "Files in the cache and on their way.", () => files().usedBytes);
+  gauge("miniodb_cache_pinned_bytes", "Of these, the ones that running queries hold.", () => files().pinnedBytes);
+  gauge("miniodb_cache_files", "Files in the cache and on their way.", () => files().files);
+  gauge("miniodb_cache_queries_waiting", "Queries that wait for room in the cache.", () => files().waiting);
 }
