@@ -80,6 +80,9 @@ export function isFatal(failure: DuckDBFailure): boolean {
   return failure.type === "fatal" || /database has been invalidated/.test(failure.message);
 }
 
+/** In the details of RESULT_TOO_LARGE, where the memory of all queries was used up. */
+export const memoryLimit = "memory";
+
 /** The error that the client gets: code, sentence, and in the details the place in its text. */
 export function toClientError(failure: DuckDBFailure, place: StatementPlace, cause?: unknown): MiniodbError {
   const code = codeOf(failure);
@@ -87,7 +90,7 @@ export function toClientError(failure: DuckDBFailure, place: StatementPlace, cau
     return new MiniodbError(
       code,
       `the query needs more memory than it may have: ${firstLine(failure.message)}`,
-      {},
+      { limit: memoryLimit },
       cause,
     );
   }

@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import type {
   KeptFile,
@@ -13,7 +14,7 @@ import type {
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { DuckDBEngine } from "./duckdb-engine.js";
-import { isFatal, isMissingFile, readFailure, toClientError } from "./duckdb-error.js";
+import { isFatal, isMissingFile, memoryLimit, readFailure, toClientError } from "./duckdb-error.js";
 import {
   type ExecuteTask,
   executeStatement,
@@ -28,6 +29,12 @@ import { parseStatement } from "./parse-statement.js";
 import { RunningQueries, type RunningQuery } from "./running-queries.js";
 import { viewSql } from "./table-view.js";
 
+/** A query that ran out of memory sooner than this is not the one that took it. */
+const smallQueryMs = 1_000;
+/** First pause before it tries again; each next one is twice as long, up to so many in all. */
+const memoryPauseMs = 20;
+const memoryWaitMsMax = 10_000;
+
 /** The work of one query worker: a DuckDB instance, and the tasks that main sends, several at a time. */
 export class QueryRunner {
   readonly #options: QueryWorkerOptions;
@@ -37,6 +44,8 @@ export class QueryRunner {
   readonly #keptFolder: string;
   readonly #queries: RunningQueries;
   #engine: Promise<DuckDBEngine>;
+  /** Tasks under way. */
+  #active = 0;
 
   /** `name` tells the worker's folders from those of others. */
   constructor(options: QueryWorkerOptions, name: string) {
@@ -50,13 +59,41 @@ export class QueryRunner {
     this.#engine = this.#openEngine();
   }
 
-  /** Operating errors are results; what it throws is a mistake. */
+  /**
+   * Operating errors are results; what it throws is a mistake.
+   *
+   * The memory is that of all queries together: while a large one has taken it all, a small one can find none. DuckDB
+   * ends the large one in a moment, so that the small one waits and tries again instead of failing with it.
+   */
   async run(task: QueryTask): Promise<QueryResult> {
+    this.#active++;
+    const startMs = performance.now();
+    const retryUntilMs =
+      startMs + Math.min(memoryWaitMsMax, task.kind === "execute" ? task.timeoutMs : memoryWaitMsMax);
+    try {
+      for (let pauseMs = memoryPauseMs; ; pauseMs *= 2) {
+        const attemptMs = performance.now();
+        const result = await this.#attempt(task);
+        const nowMs = performance.now();
+        if (!isOutOfMemory(result) || nowMs - attemptMs > smallQueryMs) return result;
+        if (this.#active === 1 || nowMs + pauseMs > retryUntilMs) return result;
+        await sleep(pauseMs);
+      }
+    } finally {
+      this.#active--;
+    }
+  }
+
+  async #attempt(task: QueryTask): Promise<QueryResult> {
     try {
       return task.kind === "parse" ? await this.#parse(task.sql) : await this.#execute(task);
     } catch (error) {
       if (error instanceof MiniodbError) return { kind: "failed", error: toErrorMessage(error) };
-      throw error;
+      const failure = readFailure(error);
+      if (failure.type !== "out of memory") throw error;
+      const sql = task.kind === "parse" ? task.sql : task.statement.text;
+      const place = { sql, shiftBytes: 0, hiddenFolders: [] };
+      return { kind: "failed", error: toErrorMessage(toClientError(failure, place, error)) };
     }
   }
 
@@ -183,6 +220,10 @@ export class QueryRunner {
 
 function isSlow({ slowMs = 0 }: ExecuteTask, running: RunningQuery): boolean {
   return slowMs > 0 && running.elapsedMs >= slowMs;
+}
+
+function isOutOfMemory(result: QueryResult): boolean {
+  return result.kind === "failed" && result.error.details["limit"] === memoryLimit;
 }
 
 async function discardFile(body: ResultBody): Promise<void> {
