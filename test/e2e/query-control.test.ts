@@ -16,9 +16,13 @@ let client: HttpClient;
 before(async () => {
   server = await ServerProcess.start({
     flags: [
-      ...["--query-concurrency", "2", "--query-queue-max", "6", "--query-slow-ms", "300"],
-      ...["--query-memory-bytes", "96MiB", "--query-spill-bytes-max", "32MiB"],
-      ...["--compaction-interval-ms", "300", "--compaction-small-files-min", "2"],
+      "--query-concurrency=2",
+      "--query-queue-max=6",
+      "--query-slow-ms=300",
+      "--query-memory-bytes=96MiB",
+      "--query-spill-bytes-max=32MiB",
+      "--compaction-interval-ms=300",
+      "--compaction-small-files-min=2",
     ],
   });
   client = new HttpClient(() => server.url);
