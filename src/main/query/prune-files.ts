@@ -1,0 +1,89 @@
+import type { DataFile } from "../../shared/messages.js";
+import type { TablePredicate } from "../../shared/predicate.js";
+import type { ParameterValue } from "../../shared/query-messages.js";
+import { columnByName, nameKey } from "../../shared/schema/table-schema.js";
+import { type FileTest, fileTest } from "./file-test.js";
+import type { SnapshotTable } from "./snapshot-provider.js";
+
+export interface PruneRequest {
+  /** All tables that the statement reads. */
+  readonly tables: readonly SnapshotTable[];
+  /** Of the statement, with its parameters and their values in the same order. */
+  readonly predicates: readonly TablePredicate[];
+  readonly parameters: readonly string[];
+  readonly values: readonly ParameterValue[];
+  /** The statement begins to run between these times, which `now()` is in it. */
+  readonly nowMs: number;
+  readonly latestMs: number;
+}
+
+export interface PrunedTables {
+  /** The same tables with the files that a matching row may be in. Hot files are never left out: they are few. */
+  readonly tables: readonly SnapshotTable[];
+  readonly reports: readonly PruneReport[];
+}
+
+/** Of the files in the store; hot ones are counted by themselves. */
+export interface PruneReport {
+  readonly table: string;
+  readonly filesTotal: number;
+  readonly filesPruned: number;
+  readonly bytesTotal: number;
+  readonly bytesRead: number;
+  readonly hotFiles: number;
+  readonly hotBytes: number;
+}
+
+/** How far main's clock and that of the query worker's call may be apart, or be set back between the two, in ms. */
+const clockToleranceMs = 60_000;
+
+/**
+ * Leaves out the files that hold no row which the statement needs, by what the catalog knows of them: the day and the
+ * smallest and largest values. Never wrong, but for files that lie about themselves: what is not understood leaves
+ * nothing out. Pure.
+ */
+export function pruneFiles(request: PruneRequest): PrunedTables {
+  const tests = testsOf(request);
+  const tables: SnapshotTable[] = [];
+  const reports: PruneReport[] = [];
+  for (const table of request.tables) {
+    const test = tests.get(nameKey(table.name));
+    const files = test === undefined ? table.files : table.files.filter((file) => test(file));
+    tables.push({ ...table, files });
+    reports.push({
+      table: table.name,
+      filesTotal: table.files.length,
+      filesPruned: table.files.length - files.length,
+      bytesTotal: bytesOf(table.files),
+      bytesRead: bytesOf(files),
+      hotFiles: table.hot.length,
+      hotBytes: table.hot.reduce((sum, file) => sum + file.bytes, 0),
+    });
+  }
+  return { tables, reports };
+}
+
+function testsOf(request: PruneRequest): Map<string, FileTest> {
+  const { tables, predicates, parameters, values } = request;
+  const tests = new Map<string, FileTest>();
+  if (predicates.length === 0) return tests;
+  const byName = new Map(tables.map((table) => [nameKey(table.name), table]));
+  const hasColumn = (name: string): boolean => tables.some(({ schema }) => columnByName(schema, name) !== undefined);
+  const context = {
+    values: new Map(parameters.map((name, index) => [name.toLowerCase(), values[index] ?? null])),
+    earliestMs: request.nowMs - clockToleranceMs,
+    latestMs: request.latestMs + clockToleranceMs,
+    hasColumn,
+    schemaOf: (name: string) => byName.get(name)?.schema,
+  };
+  for (const { table, predicate } of predicates) {
+    const schema = byName.get(table)?.schema;
+    const test = schema === undefined ? null : fileTest(predicate, schema, context);
+    if (test !== null) tests.set(table, test);
+  }
+  return tests;
+}
+
+function bytesOf(files: readonly DataFile[]): number {
+  return files.reduce((sum, file) => sum + file.bytes, 0);
+}
