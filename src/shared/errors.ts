@@ -195,8 +195,8 @@ export const errorCodes = {
     status: 413,
     grpc: "RESOURCE_EXHAUSTED",
     retryable: false,
-    cause: "The result, or the memory that the query needs, is larger than its limit.",
-    remedy: "Use limit, aggregate, or raise the limit in the configuration.",
+    cause: "The result, or the memory or the files that the query needs, is larger than its limit.",
+    remedy: "Use limit, aggregate, read a shorter time, or raise the limit in the configuration.",
   },
 } as const satisfies Record<string, ErrorCodeEntry>;
 

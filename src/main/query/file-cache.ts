@@ -64,11 +64,18 @@ export class FileCache implements LocalFiles {
     this.#index = new FileCacheIndex(options.bytesMax);
     rmSync(partsFolder(this.folder), { recursive: true, force: true });
     mkdirSync(partsFolder(this.folder), { recursive: true });
-    for (const { path, id, bytes } of filesIn(this.folder)) {
-      if (bytes > options.bytesMax || this.#index.get(id) !== undefined) rmSync(path, { force: true });
-      else this.#index.add(id, bytes).path = path;
+    // The last used first: what is over the bound, which may have been lowered, goes before anything is fetched.
+    const kept = new Map<string, FoundFile>();
+    let bytes = 0;
+    for (const file of filesIn(this.folder)) {
+      if (kept.has(file.id) || bytes + file.bytes > options.bytesMax) {
+        rmSync(file.path, { force: true });
+        continue;
+      }
+      kept.set(file.id, file);
+      bytes += file.bytes;
     }
-    this.#evict(this.#index.victims(0, new Set()) ?? []);
+    for (const { path, id, bytes } of [...kept.values()].toReversed()) this.#index.add(id, bytes).path = path;
   }
 
   get stats(): FileStats {
@@ -271,7 +278,7 @@ interface FoundFile {
   readonly usedMs: number;
 }
 
-/** The cache's files, the least recently used first. */
+/** The cache's files, the last used first. */
 function filesIn(folder: string): FoundFile[] {
   const found: FoundFile[] = [];
   for (const name of readdirSync(folder)) {
@@ -281,7 +288,7 @@ function filesIn(folder: string): FoundFile[] {
     const file = statSync(path, { throwIfNoEntry: false });
     if (file?.isFile() === true) found.push({ path, id: parsed.id, bytes: file.size, usedMs: file.atimeMs });
   }
-  return found.toSorted((left, right) => left.usedMs - right.usedMs);
+  return found.toSorted((left, right) => right.usedMs - left.usedMs);
 }
 
 function pathOf(entry: CacheEntry | undefined): string {

@@ -9,6 +9,7 @@ import { LocalStore } from "../../../src/shared/store/local-store.js";
 import { MeteredStore, type StoreCall } from "../../../src/shared/store/metered-store.js";
 import { ObjectNotFound, type ObjectStore } from "../../../src/shared/store/object-store.js";
 import { RetryingStore } from "../../../src/shared/store/retrying-store.js";
+import { RemoteFolder, RemoteStore } from "../../harness/remote-store.js";
 import { seededRandom } from "../../harness/seeded-random.js";
 import { bytesOf, list, testConformance } from "./conformance.js";
 
@@ -33,6 +34,13 @@ testConformance("metered", () => {
 testConformance("faulty, without a fault", () => {
   const { open, close } = openLocal();
   return { store: new FaultyStore(open(), () => undefined), other: open(), close };
+});
+
+testConformance("remote, as tests of the file cache have it", () => {
+  const root = mkdtempSync(join(tmpdir(), "miniodb-remote-"));
+  const control = new RemoteFolder(join(root, "control"));
+  const client = () => new RemoteStore(join(root, "warehouse"), false, control);
+  return { store: client(), other: client(), close: () => rmSync(root, { recursive: true }) };
 });
 
 testConformance("retrying over faulty reads, puts and lists", () => {
