@@ -1,15 +1,19 @@
-import { open, stat, unlink } from "node:fs/promises";
-import { join } from "node:path";
+import type { DuckDBResult } from "@duckdb/node-api";
 import { assert } from "../../shared/assert.js";
 import { limits } from "../../shared/limits.js";
 import type { QueryTask, ResultBody, ResultColumnInfo } from "../../shared/query-messages.js";
+import type { ResultFormat } from "../../shared/result-format.js";
 import { boundValues } from "./bound-values.js";
 import type { EngineConnection } from "./duckdb-engine.js";
-import { canCopy, copySql, linesToArray, resultRoom } from "./json-copy.js";
-import { jsonLiteral } from "./json-literal.js";
-import { JsonRows, tooLarge } from "./json-rows.js";
+import { canCopy, jsonCopyColumn, jsonCopyOptions } from "./json-copy.js";
+import { JsonRows, type JsonShape } from "./json-rows.js";
 import { inParentheses, parenthesesPrefix } from "./parse-statement.js";
+import { streamColumns } from "./result-chunks.js";
 import { columnsOf, type ResultColumn } from "./result-columns.js";
+import { copyResult } from "./result-copy.js";
+import { csvCopyOptions, csvSelectList } from "./result-csv.js";
+import { portableSelectList } from "./result-portable.js";
+import { valuesStatement } from "./result-values.js";
 import type { RunningQuery } from "./running-queries.js";
 
 export type ExecuteTask = Extract<QueryTask, { readonly kind: "execute" }>;
@@ -18,6 +22,7 @@ export interface ExecutionPlace {
   readonly connection: EngineConnection;
   readonly running: RunningQuery;
   readonly resultFolder: string;
+  /** Of what is made in memory. */
   readonly resultBytesMax: number;
   readonly resultFileBytesMax: number;
 }
@@ -30,13 +35,49 @@ export interface ResultRows {
   readonly hasMore: boolean;
 }
 
-/** How often the size of a growing result file is looked at. */
-const sizeCheckMs = 50;
-let resultNumber = 0;
+/**
+ * Runs the statement, whose views the connection has: rows [offset, offset + limit) of it in the task's format. Errors
+ * are DuckDB's, or the MiniodbError by which the query was stopped; all of them come before there is a result.
+ *
+ * | format                 | runs of the statement                                                                    |
+ * |------------------------|------------------------------------------------------------------------------------------|
+ * | original, json, ndjson | see `executeJson`                                                                        |
+ * | csv, parquet           | LIMIT 0 for the types of its columns; DuckDB writes the file                             |
+ * | arrow, msgpack         | LIMIT 0 for the types of its columns; chunks of columns are copied as they come          |
+ */
+export async function executeStatement(task: ExecuteTask, place: ExecutionPlace): Promise<ResultRows> {
+  place.running.checkpoint();
+  const { format } = task;
+  if (isJson(format)) return executeJson(task, format, place);
+  // EXPLAIN and DESCRIBE are no tables: what they say becomes one.
+  if (task.statement.kind === "explain") return executeStatement(await explained(task, place), place);
+  const sql = `${inParentheses(task.statement.sql)} LIMIT 0`;
+  const columns = columnsOf(await place.connection.duckdb.run(sql, ...boundValues(task.statement, task.values)));
+  switch (format) {
+    case "csv": {
+      const request = { columns, selectList: csvSelectList(columns), options: csvCopyOptions };
+      return { ...(await copyResult(task, place, request)), columns: columnInfos(columns) };
+    }
+    case "parquet": {
+      const request = { columns, selectList: portableSelectList(columns), options: "FORMAT parquet" };
+      return { ...(await copyResult(task, place, request)), columns: columnInfos(columns) };
+    }
+    default:
+      return { ...(await streamColumns(task, place, columns)), columns: columnInfos(columns) };
+  }
+}
+
+function isJson(format: ResultFormat): format is JsonShape {
+  return format === "original" || format === "json" || format === "ndjson";
+}
+
+async function explained(task: ExecuteTask, { connection }: ExecutionPlace): Promise<ExecuteTask> {
+  const result = await connection.duckdb.run(task.statement.sql, ...boundValues(task.statement, task.values));
+  return { ...task, statement: await valuesStatement(result, task.statement), values: [] };
+}
 
 /**
- * Runs the statement, whose views the connection has. Rows [offset, offset + limit) of it; one more is asked of DuckDB
- * to see whether there is any. Errors are DuckDB's, or the MiniodbError by which the query was stopped.
+ * One row more than wanted is asked of DuckDB to see whether there is any.
  *
  * ```
  * first run    LIMIT: the rows that are worth formatting here, as values
@@ -47,30 +88,32 @@ let resultNumber = 0;
  * Most results are small and end with the first run. Where they do not, DuckDB needs the first run's LIMIT only for a
  * small part of the work, as a scan stops there; see `directBlockingRowsMax` for the others.
  */
-export async function executeStatement(task: ExecuteTask, place: ExecutionPlace): Promise<ResultRows> {
+async function executeJson(task: ExecuteTask, shape: JsonShape, place: ExecutionPlace): Promise<ResultRows> {
   const { running, connection, resultBytesMax } = place;
   const limitRows = task.limitRows ?? Number.MAX_SAFE_INTEGER - 1;
   const checkpoint = (): void => running.checkpoint();
-  checkpoint();
   const directRows = directRowsOf(task);
   const bound = boundValues(task.statement, task.values);
   const first = await connection.duckdb.run(givenSql(task, directRows).sql, ...bound);
   const columns = columnsOf(first);
-  const rows = new JsonRows(columns, resultBytesMax);
-  const isEnd = await rows.take(first, directRows, checkpoint);
-  if (isEnd || directRows === limitRows) return finish(rows, columns, !isEnd);
-
+  const takeAll = async (result: DuckDBResult, rowsMax: number): Promise<ResultRows | null> => {
+    const rows = new JsonRows(columns, shape, resultBytesMax);
+    const isEnd = await rows.take(result, rowsMax, checkpoint);
+    // Cut short, and not by the request.
+    if (!isEnd && rowsMax !== limitRows) return null;
+    const body = { kind: "bytes", bytes: rows.finish() } as const;
+    return { body, columns: columnInfos(columns), rows: rows.rows, hasMore: !isEnd };
+  };
+  const small = await takeAll(first, directRows);
+  if (small !== null) return small;
   checkpoint();
-  if (canCopy(columns)) return copyRows(task, columns, place);
-  const all = new JsonRows(columns, resultBytesMax);
-  const stream = await connection.duckdb.stream(givenSql(task, limitRows).sql, ...bound);
-  const isAll = await all.take(stream, limitRows, checkpoint);
-  return finish(all, columns, !isAll);
-}
-
-function finish(rows: JsonRows, columns: readonly ResultColumn[], hasMore: boolean): ResultRows {
-  const bytes = jsonLiteral(rows.finish());
-  return { body: { kind: "bytes", bytes }, columns: columnInfos(columns), rows: rows.rows, hasMore };
+  if (canCopy(columns)) {
+    const request = { columns, selectList: jsonCopyColumn(columns, shape), options: jsonCopyOptions[shape] };
+    return { ...(await copyResult(task, place, request)), columns: columnInfos(columns) };
+  }
+  const all = await takeAll(await connection.duckdb.stream(givenSql(task, limitRows).sql, ...bound), limitRows);
+  assert(all !== null, "rows up to the limit are not cut short");
+  return all;
 }
 
 function columnInfos(columns: readonly ResultColumn[]): ResultColumnInfo[] {
@@ -91,62 +134,4 @@ export function givenSql(
   if (statement.kind === "explain") return { sql: statement.sql, shiftBytes: -statement.startBytes };
   const sql = `${inParentheses(statement.sql)} LIMIT ${limitRows + 1} OFFSET ${offsetRows}`;
   return { sql, shiftBytes: parenthesesPrefix.length - statement.startBytes };
-}
-
-async function copyRows(
-  task: ExecuteTask,
-  columns: readonly ResultColumn[],
-  place: ExecutionPlace,
-): Promise<ResultRows> {
-  const { running, resultBytesMax } = place;
-  const path = join(place.resultFolder, `${++resultNumber}.json`);
-  // One row more than asked for, as above; its line is cut off.
-  const rowsMax = task.limitRows ?? Number.MAX_SAFE_INTEGER - 1;
-  const { statement, offsetRows } = task;
-  const range = `LIMIT ${rowsMax + 1} OFFSET ${offsetRows}`;
-  const sql = copySql({ sql: statement.sql, columns, range, path });
-  const watch = setInterval(() => void stopWhenTooLarge(path, place), sizeCheckMs);
-  try {
-    running.checkpoint();
-    const copied = await place.connection.duckdb.run(sql, ...boundValues(statement, task.values));
-    const rows = copied.rowsChanged;
-    const body = await readLines(path, resultBytesMax);
-    return {
-      body: { kind: "bytes", bytes: linesToArray(body, rows, rowsMax) },
-      columns: columnInfos(columns),
-      rows: Math.min(rows, rowsMax),
-      hasMore: rows > rowsMax,
-    };
-  } finally {
-    clearInterval(watch);
-    await unlink(path).catch(() => {});
-  }
-}
-
-async function stopWhenTooLarge(path: string, { running, resultBytesMax }: ExecutionPlace): Promise<void> {
-  const size = await stat(path).then(
-    (entry) => entry.size,
-    () => 0,
-  );
-  if (size > resultBytesMax) running.stop(tooLarge(resultBytesMax));
-}
-
-/** Room for the result, and in it the lines of the file. */
-async function readLines(path: string, bytesMax: number): Promise<Uint8Array> {
-  const file = await open(path, "r");
-  try {
-    const { size: fileBytes } = await file.stat();
-    const { size, linesStart } = resultRoom(fileBytes);
-    if (size > bytesMax) throw tooLarge(bytesMax);
-    const body = new Uint8Array(size);
-    const end = Math.min(linesStart + fileBytes, size);
-    for (let at = linesStart; at < end;) {
-      const { bytesRead } = await file.read(body, at, end - at, at - linesStart);
-      assert(bytesRead > 0, "a result file does not shrink");
-      at += bytesRead;
-    }
-    return body;
-  } finally {
-    await file.close();
-  }
 }

@@ -1,18 +1,25 @@
 import type { DuckDBDataChunk, DuckDBResult, DuckDBValue } from "@duckdb/node-api";
 import { MiniodbError } from "../../shared/errors.js";
+import type { ResultFormat } from "../../shared/result-format.js";
+import { jsonLiteral } from "./json-literal.js";
 import { type JsonWriter, jsonWriter } from "./json-values.js";
 import type { ResultColumn } from "./result-columns.js";
+
+/** `original`: an array of objects as a JSON string literal; `json`: an array of arrays; `ndjson`: an object per line. */
+export type JsonShape = Extract<ResultFormat, "original" | "json" | "ndjson">;
 
 /** Text that gathers before it becomes bytes: a JavaScript string cannot grow as far as a result may. */
 const partCharacters = 256 * 1024;
 
 /**
- * Collects the rows of a result as the text of a JSON array, value by value: right for every type, and the quickest
+ * Collects the rows of a result as JSON text, value by value: right for every type, and the quickest
  * way for a few thousand rows. Larger results are json-copy.ts's.
  */
 export class JsonRows {
   readonly #parts: Buffer[] = [];
+  readonly #shape: JsonShape;
   readonly #keys: readonly string[];
+  readonly #rowEnd: string;
   readonly #writers: readonly JsonWriter[];
   readonly #bytesMax: number;
   #bytes = 2;
@@ -21,9 +28,14 @@ export class JsonRows {
   /** The row of `#chunk` that comes next. */
   #next = 0;
 
-  constructor(columns: readonly ResultColumn[], bytesMax: number) {
+  constructor(columns: readonly ResultColumn[], shape: JsonShape, bytesMax: number) {
     this.#bytesMax = bytesMax;
-    this.#keys = columns.map(({ name }, index) => `${index === 0 ? "{" : ","}${JSON.stringify(name)}:`);
+    this.#shape = shape;
+    const [open, close] = shape === "json" ? ["[", "]"] : ["{", "}"];
+    this.#rowEnd = shape === "ndjson" ? `${close}\n` : close;
+    this.#keys = columns.map(({ name }, index) => {
+      return (index === 0 ? open : ",") + (shape === "json" ? "" : `${JSON.stringify(name)}:`);
+    });
     this.#writers = columns.map(({ type }) => jsonWriter(type));
   }
 
@@ -50,8 +62,9 @@ export class JsonRows {
     }
   }
 
-  /** The whole array as UTF-8. */
+  /** All rows as UTF-8, in the shape. */
   finish(): Uint8Array {
+    if (this.#shape === "ndjson") return Uint8Array.from(Buffer.concat(this.#parts));
     const body = new Uint8Array(this.#bytes);
     body[0] = 0x5b;
     let at = 1;
@@ -60,20 +73,21 @@ export class JsonRows {
       at += part.length;
     }
     body[at] = 0x5d;
-    return body;
+    return this.#shape === "original" ? jsonLiteral(body) : body;
   }
 
   /** Rows [#next, end) of the chunk. */
   #format(chunk: DuckDBDataChunk, end: number): void {
     const vectors = this.#writers.map((_, column) => chunk.getColumnVector(column));
+    const separator = this.#shape === "ndjson" ? "" : ",";
     let text = "";
     for (let row = this.#next; row < end; row++) {
-      if (this.#rows > 0) text += ",";
+      if (this.#rows > 0) text += separator;
       for (const [column, write] of this.#writers.entries()) {
         const value = vectors[column]?.getItem(row) as DuckDBValue;
         text += (this.#keys[column] as string) + write(value);
       }
-      text += "}";
+      text += this.#rowEnd;
       this.#rows++;
       if (text.length > partCharacters) {
         this.#append(text);

@@ -1,0 +1,34 @@
+import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import { timestampExpression } from "./json-copy.js";
+import { isNested, jsonTextExpression } from "./result-portable.js";
+import type { ResultColumn } from "./result-columns.js";
+import { quoteName } from "./table-view.js";
+
+/**
+ * CSV as RFC 4180 has it, with a header. NULL is an empty field, an empty text is `""`. Timestamps are RFC 3339 in UTC,
+ * blobs base64, nested values JSON text; everything else is DuckDB's text of the value, with all digits of decimals,
+ * and `nan`, `inf`, `-inf`.
+ */
+export function csvSelectList(columns: readonly ResultColumn[]): string {
+  return columns.map(({ name, type }, index) => `${csvExpression(type, `c${index}`)} AS ${quoteName(name)}`).join(", ");
+}
+
+/** Options of the COPY that writes it. A carriage return in a text is quoted, as are comma, quote and line feed. */
+export const csvCopyOptions = `FORMAT csv, HEADER true, DELIMITER ',', QUOTE '"', ESCAPE '"', NULLSTR '', NEW_LINE '\r\n'`;
+
+function csvExpression(type: DuckDBType, column: string): string {
+  switch (type.typeId) {
+    case DuckDBTypeId.TIMESTAMP:
+    case DuckDBTypeId.TIMESTAMP_TZ:
+      return timestampExpression(column);
+    case DuckDBTypeId.TIMESTAMP_S:
+    case DuckDBTypeId.TIMESTAMP_MS:
+      return timestampExpression(`${column}::TIMESTAMP`);
+    case DuckDBTypeId.TIMESTAMP_NS:
+      return `strftime(${column}, '%Y-%m-%dT%H:%M:%S.%nZ')`;
+    case DuckDBTypeId.BLOB:
+      return `to_base64(${column})`;
+    default:
+      return isNested(type) ? jsonTextExpression(type, column) : column;
+  }
+}
