@@ -22,8 +22,9 @@ export function readParameters(value: unknown): QueryParameters | undefined {
       field: "params",
     });
   }
-  for (const [name, item] of Object.entries(value))
-    checkValue(Array.isArray(value) ? `${Number(name) + 1}` : name, item);
+  for (const [key, item] of Object.entries(value)) {
+    checkValue(Array.isArray(value) ? String(Number(key) + 1) : key, item);
+  }
   return value as QueryParameters;
 }
 
