@@ -48,6 +48,9 @@ export const limits = {
    */
   directRowsMax: 4_096,
   directBlockingRowsMax: 32_768,
+  /** A result built from columns goes on in a file from here; one that DuckDB wrote to a file is read back up to here. */
+  resultBytesInMemoryMax: 16 * 1024 * 1024,
+  resultBytesReadBackMax: 1024 * 1024,
   /** Text of a live query's filter: it runs once for each delta. */
   liveFilterBytesMax: 16 * 1024,
   /** Rows of one delta of a table with live queries: one row group, which is read in the order that it was written in. */
