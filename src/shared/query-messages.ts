@@ -58,6 +58,8 @@ export type QueryTask =
       readonly offsetRows: number;
       readonly timeoutMs: number;
       readonly format: ResultFormat;
+      /** Of an EXPLAIN: one more row of the key `files` for each. */
+      readonly notes?: readonly string[];
       /** Null or absent: nothing. */
       readonly keep?: KeepRequest | null;
       /** A query that takes longer comes back with its plan; 0 or absent: none does. */

@@ -23,6 +23,8 @@ export interface QueryWork {
   readonly statement: SelectStatement;
   readonly values: readonly ParameterValue[];
   readonly tables: readonly QueryTable[];
+  /** What EXPLAIN says besides DuckDB's plan. */
+  readonly notes?: readonly string[];
   readonly page: QueryPage;
   /** Rows before the page. */
   readonly offsetRows: number;

@@ -5,8 +5,10 @@ import type { ParsedStatement, QueryTable, SelectStatement } from "../../shared/
 import type { KeptResults } from "./kept-results.js";
 import { Lease } from "./lease.js";
 import type { LocalFiles } from "./local-files.js";
+import { explainNotes, pruneRequestOf } from "./explain-files.js";
 import { openTables } from "./open-tables.js";
 import { ParseCache } from "./parse-cache.js";
+import { pruneFiles } from "./prune-files.js";
 import { encodeCursor } from "./query-cursor.js";
 import { type ExecutedRows, QueryExecutor } from "./query-executor.js";
 import { valuesOf } from "./query-parameters.js";
@@ -52,6 +54,8 @@ export interface QueryDescription {
 /** Tables as paths that DuckDB can open, which stay as long as somebody holds the lease. */
 interface HeldTables {
   readonly tables: readonly QueryTable[];
+  /** What EXPLAIN says besides DuckDB's plan. */
+  readonly notes: readonly string[];
   readonly lease: Lease;
 }
 
@@ -179,7 +183,7 @@ export class QueryService {
         snapshot.release();
         return cached;
       }
-      const tables = await this.#open(snapshot, run);
+      const tables = await this.#open(asked, snapshot, run);
       const reply = await this.#firstPage(asked, { tables, versions }, run);
       if (reply !== null) return reply;
       if (attempt < attemptsMax) continue;
@@ -197,7 +201,7 @@ export class QueryService {
     const { pool, kept, rowsMax } = this.#options;
     try {
       const keep = keepRequestOf(asked, { folder: pool.keptFolder, rowsMax });
-      const work = { statement, values, tables: tables.tables, page, offsetRows: 0, keep };
+      const work = { statement, values, tables: tables.tables, notes: tables.notes, page, offsetRows: 0, keep };
       const result = await this.#executor.execute(work, run, tables.lease);
       if (result === null) return null;
       const key = resultKey(asked, versions);
@@ -304,9 +308,10 @@ export class QueryService {
   }
 
   /** Makes the snapshot's files readable here. Takes it over: it is released with the lease, or when this fails. */
-  async #open(snapshot: Snapshot, run: QueryRun): Promise<HeldTables> {
+  async #open(asked: AskedQuery, snapshot: Snapshot, run: QueryRun): Promise<HeldTables> {
     try {
-      const opening = openTables(this.#options.files, snapshot.tables, run.signal);
+      const { tables: needed, reports } = pruneFiles(pruneRequestOf(asked, snapshot, run));
+      const opening = openTables(this.#options.files, needed, run.signal);
       const opened = await run.track(opening, (files) => {
         if (run.signal.aborted) files?.release();
       });
@@ -314,7 +319,7 @@ export class QueryService {
         opened.release();
         snapshot.release();
       });
-      return { tables: opened.tables, lease };
+      return { tables: opened.tables, notes: explainNotes(asked.statement, reports, opened), lease };
     } catch (error) {
       snapshot.release();
       throw error;

@@ -173,10 +173,9 @@ function readCount(node: unknown): number | null {
       const value = literal?.kind === "literal" && literal.type === "integer" ? Number(literal.value) : Number.NaN;
       return Math.abs(value) <= countMax ? value : null;
     }
-    const children = inner["children"];
+    const children: unknown = inner["function_name"] === "trunc" ? inner["children"] : null;
     if (inner["class"] === "CAST") inner = inner["child"];
-    else if (inner["function_name"] === "trunc" && Array.isArray(children) && children.length === 1)
-      inner = children[0];
+    else if (Array.isArray(children) && children.length === 1) inner = children[0];
     else return null;
   }
   return null;

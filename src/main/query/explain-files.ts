@@ -1,0 +1,36 @@
+import type { SelectStatement } from "../../shared/query-messages.js";
+import type { AskedQuery } from "./asked-query.js";
+import type { OpenTables } from "./open-tables.js";
+import type { PruneReport, PruneRequest } from "./prune-files.js";
+import type { QueryRun } from "./query-run.js";
+import type { Snapshot } from "./snapshot-provider.js";
+
+/** What pruning goes by for this query, which runs until its deadline at the latest. */
+export function pruneRequestOf({ statement, values }: AskedQuery, snapshot: Snapshot, run: QueryRun): PruneRequest {
+  const { predicates, parameters } = statement;
+  const nowMs = Date.now();
+  return { tables: snapshot.tables, predicates, parameters, values, nowMs, latestMs: nowMs + run.remainingMs };
+}
+
+/**
+ * One line per table for the reply of EXPLAIN, none for other statements:
+ *
+ * ```
+ * cpu: 1 of 60 files, 59 pruned, 12345 of 740700 bytes, 2 hot files of 4567 bytes
+ * ```
+ * With a file cache a last line says how many of the files were in it, and what was fetched for the others.
+ */
+export function explainNotes(
+  statement: SelectStatement,
+  reports: readonly PruneReport[],
+  opened: Pick<OpenTables, "cachedFiles" | "fetchedBytes">,
+): readonly string[] {
+  if (!/^EXPLAIN\b/.test(statement.sql)) return [];
+  const lines = reports.map((report) => {
+    const { table, filesTotal, filesPruned, bytesTotal, bytesRead, hotFiles, hotBytes } = report;
+    const stored = `${filesTotal - filesPruned} of ${filesTotal} files, ${filesPruned} pruned`;
+    return `${table}: ${stored}, ${bytesRead} of ${bytesTotal} bytes, ${hotFiles} hot files of ${hotBytes} bytes`;
+  });
+  if (reports.length === 0) return lines;
+  return [...lines, `on this machine before: ${opened.cachedFiles} files; fetched: ${opened.fetchedBytes} bytes`];
+}
