@@ -145,8 +145,8 @@ class ConnectionParser implements SqlParser {
   async serialize(sql: string): Promise<string> {
     this.#serialize.bindVarchar(1, sql);
     const result = await this.#serialize.run();
-    const chunk = await result.fetchChunk();
-    return String(chunk?.getColumnVector(0).getItem(0));
+    // In memory: not through libuv's pool once more.
+    return String(result.getChunk(0).getColumnVector(0).getItem(0));
   }
 
   tableNames(sql: string): readonly string[] {

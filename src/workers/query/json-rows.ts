@@ -1,4 +1,4 @@
-import type { DuckDBDataChunk, DuckDBResult, DuckDBValue } from "@duckdb/node-api";
+import { type DuckDBDataChunk, DuckDBMaterializedResult, type DuckDBResult, type DuckDBValue } from "@duckdb/node-api";
 import { MiniodbError } from "../../shared/errors.js";
 import type { ResultFormat } from "../../shared/result-format.js";
 import { jsonLiteral } from "./json-literal.js";
@@ -27,6 +27,8 @@ export class JsonRows {
   #chunk: DuckDBDataChunk | null = null;
   /** The row of `#chunk` that comes next. */
   #next = 0;
+  /** Chunks taken so far. */
+  #chunks = 0;
 
   constructor(columns: readonly ResultColumn[], shape: JsonShape, bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -52,7 +54,8 @@ export class JsonRows {
     for (;;) {
       if (this.#chunk === null || this.#next === this.#chunk.rowCount) {
         checkpoint();
-        this.#chunk = await result.fetchChunk();
+        const next = nextChunk(result, this.#chunks++);
+        this.#chunk = next instanceof Promise ? await next : next;
         this.#next = 0;
         if (this.#chunk === null || this.#chunk.rowCount === 0) return true;
       }
@@ -108,4 +111,13 @@ export class JsonRows {
 
 export function tooLarge(bytesMax: number): MiniodbError {
   return new MiniodbError("RESULT_TOO_LARGE", `the result has more than ${bytesMax} bytes`, { limitBytes: bytesMax });
+}
+
+/**
+ * A result that is in memory hands out its chunks at once: each `fetchChunk` would go through libuv's pool and back,
+ * which a small query feels, twice for the one chunk that it has.
+ */
+function nextChunk(result: DuckDBResult, index: number): DuckDBDataChunk | null | Promise<DuckDBDataChunk | null> {
+  if (!(result instanceof DuckDBMaterializedResult)) return result.fetchChunk();
+  return index < result.chunkCount ? result.getChunk(index) : null;
 }
