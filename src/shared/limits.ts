@@ -37,6 +37,10 @@ export const limits = {
   putAttemptsMax: 8,
   /** Text of one statement: its syntax tree is about 200 times as long. */
   sqlBytesMax: 256 * 1024,
+  /** Nesting of expressions: at 200 DuckDB plans for half a second, with the cube of it beyond. */
+  expressionDepthMax: 200,
+  /** Nesting of what DuckDB binds twice in expressions: 12 take about 0.1 s, and each more doubles it. */
+  subqueryDepthMax: 12,
   /** Parameters of one statement: each costs a bound value per run. */
   parametersMax: 1_000,
   /** Statements whose parse main keeps, and the length up to which it keeps them. */
@@ -74,6 +78,9 @@ export const limits = {
   keptBytesMax: 256 * 1024 * 1024,
   /** Name of a column's type that is written back into SQL: nested types and enums have long ones. */
   keptTypeCharactersMax: 16 * 1024,
+  /** Earlier snapshots of tables that main keeps, and the files in them: about 1 KiB each with ten columns. */
+  pastSnapshotsMax: 32,
+  pastSnapshotFilesMax: 20_000,
   /** One WAL record: it is read and written in one piece, and its string offsets are 32 bits. */
   walRecordBytesMax: 1024 * 1024 * 1024,
   /** A commit group: more is left for the next one, so that the first of a group does not wait for ever. */

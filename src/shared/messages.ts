@@ -14,6 +14,7 @@ import type { RowError } from "./columns/row-account.js";
 import type { ErrorMessage } from "./errors.js";
 import type { CatalogOptions } from "./iceberg/catalog-context.js";
 import type { CommitResult } from "./iceberg/commit-result.js";
+import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/table-history.js";
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
 import type { TableSchema } from "./schema/table-schema.js";
 import type { TableSettings } from "./schema/table-settings.js";
@@ -304,6 +305,10 @@ export type PersistTask =
   | { readonly kind: "load-warehouse"; readonly isFirst: boolean }
   /** Answered by `table`, or fails with TABLE_NOT_FOUND. */
   | { readonly kind: "load-table"; readonly identity: TableIdentity }
+  /** Answered by `snapshots`, or fails with TABLE_NOT_FOUND. */
+  | { readonly kind: "list-snapshots"; readonly identity: TableIdentity }
+  /** Answered by `snapshot`, or fails with TABLE_NOT_FOUND, or NOT_FOUND where the snapshot is not there (any more). */
+  | { readonly kind: "load-snapshot"; readonly identity: TableIdentity; readonly request: HistoryRequest }
   /** Answered by `table`; fails with TABLE_EXISTS. */
   | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
   /** Answered by `committed`. */
@@ -332,6 +337,9 @@ export type PersistResult =
   | { readonly kind: "committed"; readonly commit: CommitResult }
   | { readonly kind: "table"; readonly state: TableState }
   | { readonly kind: "tables"; readonly states: readonly TableState[] }
+  /** Newest first. */
+  | { readonly kind: "snapshots"; readonly snapshots: readonly SnapshotInfo[] }
+  | { readonly kind: "snapshot"; readonly snapshot: LoadedSnapshot }
   | {
       readonly kind: "collected";
       readonly files: number;

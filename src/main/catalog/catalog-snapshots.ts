@@ -1,7 +1,15 @@
 import { MiniodbError } from "../../shared/errors.js";
+import type { SnapshotInfo } from "../../shared/iceberg/table-history.js";
 import { parseToken } from "../../shared/sequence-token.js";
-import type { Snapshot, SnapshotProvider, SnapshotRequest, SnapshotTable } from "../query/snapshot-provider.js";
+import type {
+  Snapshot,
+  SnapshotProvider,
+  SnapshotRequest,
+  SnapshotTable,
+  SnapshotTime,
+} from "../query/snapshot-provider.js";
 import type { HotSegment } from "./hot-segment.js";
+import { type PastSnapshots, snapshotVersion } from "./past-snapshots.js";
 import type { SealCoordinator } from "./seal-coordinator.js";
 import type { TableEntry } from "./table-entry.js";
 import type { TableRegistry } from "./table-registry.js";
@@ -11,6 +19,7 @@ export interface CatalogSnapshotsOptions {
   readonly seals: SealCoordinator;
   /** This node's WAL stream. */
   readonly stream: string;
+  readonly past: PastSnapshots;
 }
 
 /** Pause before looking again whether a sequence that a client waits for was acknowledged. */
@@ -19,6 +28,8 @@ const sequenceWaitMs = 2;
 /** Makes acknowledged rows readable and pins the files of a snapshot. */
 export class CatalogSnapshots implements SnapshotProvider {
   readonly #options: CatalogSnapshotsOptions;
+  /** Acquired and not released. */
+  readonly #held = new Set<readonly SnapshotTable[]>();
 
   constructor(options: CatalogSnapshotsOptions) {
     this.#options = options;
@@ -42,9 +53,24 @@ export class CatalogSnapshots implements SnapshotProvider {
     return versions;
   }
 
+  /** The table's snapshots in the store, newest first. Rejects with TABLE_NOT_FOUND, STORE_UNAVAILABLE. */
+  async list(name: string): Promise<readonly SnapshotInfo[]> {
+    return this.#options.past.list(this.#options.registry.get(name));
+  }
+
+  /** Keys of the data files that some query may read: no garbage, whatever the store's metadata says. */
+  heldKeys(): string[] {
+    const lists = new Set([...this.#held].flatMap((tables) => tables.map((table) => table.files)));
+    const keys = new Set<string>();
+    for (const files of lists) for (const file of files) keys.add(file.key);
+    return [...keys];
+  }
+
   /** Everything acknowledged before the call, of these tables, all as of one turn of the event loop. */
   async acquire(request: SnapshotRequest): Promise<Snapshot> {
     const { registry, seals } = this.#options;
+    const at = request.at ?? null;
+    if (at !== null) return this.#acquirePast(request, at);
     for (const token of request.minSequence) await this.#waitFor(token, request.signal);
     const entries = request.tables.map((name) => registry.get(name));
     await Promise.all(entries.map((entry) => seals.seal(entry)));
@@ -52,10 +78,37 @@ export class CatalogSnapshots implements SnapshotProvider {
     // From here on without a pause.
     const pinned: HotSegment[] = [];
     const tables = entries.map((entry) => this.#pin(entry, pinned));
+    return this.#hold(tables, () => {
+      for (const segment of pinned) segment.release();
+    });
+  }
+
+  /** The store's files alone, as they were: what was not committed then is in a later snapshot. */
+  async #acquirePast(request: SnapshotRequest, at: SnapshotTime): Promise<Snapshot> {
+    const { registry, past } = this.#options;
+    if (request.minSequence.length > 0) {
+      throw new MiniodbError("INVALID_REQUEST", "min_sequence says nothing of an earlier snapshot", {
+        field: "min_sequence",
+      });
+    }
+    if (at.kind === "snapshot-id" && request.tables.length > 1) {
+      throw new MiniodbError("INVALID_REQUEST", "snapshot_id is of one table: with several, say as_of", {
+        field: "snapshot_id",
+      });
+    }
+    const entries = request.tables.map((name) => registry.get(name));
+    const tables = await Promise.all(entries.map((entry) => past.load(entry, at)));
+    request.signal.throwIfAborted();
+    return this.#hold(tables, () => {});
+  }
+
+  #hold(tables: readonly SnapshotTable[], onRelease: () => void): Snapshot {
+    this.#held.add(tables);
     return {
       tables,
       release: () => {
-        for (const segment of pinned) segment.release();
+        this.#held.delete(tables);
+        onRelease();
       },
     };
   }
@@ -100,5 +153,5 @@ export class CatalogSnapshots implements SnapshotProvider {
  */
 function versionOf(entry: TableEntry): string {
   const hot = entry.hot.map((segment) => `${segment.firstSequence}-${segment.lastSequence}`);
-  return [entry.identity.uuid, entry.state.snapshotId ?? "", entry.schema.version, ...hot].join(" ");
+  return [snapshotVersion(entry.identity.uuid, entry.state.snapshotId, entry.schema), ...hot].join(" ");
 }

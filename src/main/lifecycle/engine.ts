@@ -6,6 +6,7 @@ import type { IngestToMain, TableState } from "../../shared/messages.js";
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { CatalogSnapshots } from "../catalog/catalog-snapshots.js";
+import { PastSnapshots } from "../catalog/past-snapshots.js";
 import { RecordBroker } from "../catalog/record-broker.js";
 import { SealCoordinator } from "../catalog/seal-coordinator.js";
 import { TableRegistry } from "../catalog/table-registry.js";
@@ -119,11 +120,13 @@ export class Engine {
       bufferedBytesMax: config.ingest.bufferedBytesMax,
       refusal: () => this.#refusal(),
     });
-    this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream });
+    const past = new PastSnapshots(pools.quick);
+    this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
     this.#upkeep = new Upkeep({
       config,
       registry: this.registry,
       pool: pools.background,
+      heldKeys: () => this.snapshots.heldKeys(),
       onCompacted: (files) => this.metrics.compacted(files),
       onError,
     });

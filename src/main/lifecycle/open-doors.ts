@@ -45,13 +45,14 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
   const { config, log, version, slab } = options;
   const { registry, tables, flushes, writes, metrics, nodeId } = engine;
   const onInternal = (error: unknown): void => log.error({ err: error }, "a request failed by a mistake of ours");
+  const listSnapshots = (table: string) => engine.snapshots.list(table);
   const pool = openQueryPool(engine, options, onInternal);
   const queries = openQueries(engine, options, pool);
   const live = openLive(engine, config, pool);
   const { bodyBytesMax } = config.http;
   const handler = restHandler({
     write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
-    table: new TableRoutes({ registry, tables, flushes, onInternal }),
+    table: new TableRoutes({ registry, tables, flushes, listSnapshots, onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),
     status: new StatusRoutes({ version, metrics, health: () => engine.health(), onInternal }),

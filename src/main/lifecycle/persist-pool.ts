@@ -5,6 +5,7 @@ import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
 import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
 import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
+import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "../../shared/iceberg/table-history.js";
 import type {
   CompactTask,
   FetchTask,
@@ -161,6 +162,14 @@ export class PersistPool {
 
   async loadTable(identity: TableIdentity): Promise<TableState> {
     return (await this.#run({ kind: "load-table", identity }, "table")).state;
+  }
+
+  async listSnapshots(identity: TableIdentity): Promise<readonly SnapshotInfo[]> {
+    return (await this.#run({ kind: "list-snapshots", identity }, "snapshots")).snapshots;
+  }
+
+  async loadSnapshot(identity: TableIdentity, request: HistoryRequest): Promise<LoadedSnapshot> {
+    return (await this.#run({ kind: "load-snapshot", identity, request }, "snapshot")).snapshot;
   }
 
   async createTable(name: string, settings: TableSettings): Promise<TableState> {

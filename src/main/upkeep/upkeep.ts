@@ -11,6 +11,8 @@ export interface UpkeepOptions {
   readonly registry: TableRegistry;
   /** A pool of its own: a long compaction holds up no flush. */
   readonly pool: PersistPool;
+  /** Data files that queries read. */
+  readonly heldKeys: () => readonly string[];
   readonly onCompacted: (files: number) => void;
   readonly onError: (doing: string, error: unknown) => void;
 }
@@ -75,7 +77,7 @@ export class Upkeep {
   }
 
   async #collect(): Promise<void> {
-    const { registry, pool, config, onError } = this.#options;
+    const { registry, pool, heldKeys, config, onError } = this.#options;
     const { keep, maxAgeMs } = config.snapshots;
     for (const entry of registry.all()) {
       if (this.#isStopped) return;
@@ -87,8 +89,9 @@ export class Upkeep {
     }
     if (this.#isStopped) return;
     try {
-      // A running query may read files that the newest snapshot no longer names; the grace time covers it too.
-      await pool.collectGarbage(config.garbage.graceMs, []);
+      // A running query may read files that no snapshot names any more. A snapshot that a query takes from now on is
+      // one that is named, or was until less than the grace time ago.
+      await pool.collectGarbage(config.garbage.graceMs, heldKeys());
     } catch (error) {
       onError("collecting garbage", error);
     }

@@ -73,9 +73,13 @@ export async function readManifestList(context: CatalogContext, snapshot: Snapsh
   return decodeManifestList(await context.store.get(key), key);
 }
 
-/** The live files of the current snapshot. */
-export async function readDataFiles(context: CatalogContext, metadata: TableMetadata): Promise<DataFile[]> {
-  const manifests = await readLiveManifests(context, currentSnapshot(metadata));
+/** The live files of a snapshot, the current one unless another is named. */
+export async function readDataFiles(
+  context: CatalogContext,
+  metadata: TableMetadata,
+  snapshot = currentSnapshot(metadata),
+): Promise<DataFile[]> {
+  const manifests = await readLiveManifests(context, snapshot);
   const types = columnTypesOf(metadata);
   return manifests.flatMap(({ entries }) => entries.filter(isLive).map((entry) => toDataFile(entry, types)));
 }

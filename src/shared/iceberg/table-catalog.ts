@@ -12,6 +12,13 @@ import { withSortOrder } from "./schema-change.js";
 import { withoutExpired } from "./snapshot.js";
 import { createTable, dropTable, findTable, listTables, loadTable, type CreateRequest } from "./table-life.js";
 import { withSettings } from "./table-properties.js";
+import {
+  type HistoryRequest,
+  type LoadedSnapshot,
+  listSnapshots,
+  loadSnapshot,
+  type SnapshotInfo,
+} from "./table-history.js";
 import { headOf } from "./table-state.js";
 
 export interface ExpireRequest {
@@ -52,6 +59,16 @@ export class TableCatalog {
   /** The latest version with all its files. Throws TABLE_NOT_FOUND. */
   loadTable(identity: TableIdentity): Promise<TableState> {
     return answering(() => loadTable(this.#context, identity));
+  }
+
+  /** Newest first. Throws TABLE_NOT_FOUND. */
+  listSnapshots(identity: TableIdentity): Promise<SnapshotInfo[]> {
+    return answering(() => listSnapshots(this.#context, identity));
+  }
+
+  /** The table as it was. Throws TABLE_NOT_FOUND, and NOT_FOUND where that snapshot is not there (any more). */
+  loadSnapshot(identity: TableIdentity, request: HistoryRequest): Promise<LoadedSnapshot> {
+    return answering(() => loadSnapshot(this.#context, identity, request));
   }
 
   /**

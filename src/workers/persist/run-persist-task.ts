@@ -63,6 +63,10 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       return { kind: "tables", states: await loadWarehouse(await context()) };
     case "load-table":
       return { kind: "table", state: await (await context()).catalog.loadTable(task.identity) };
+    case "list-snapshots":
+      return { kind: "snapshots", snapshots: await (await context()).catalog.listSnapshots(task.identity) };
+    case "load-snapshot":
+      return { kind: "snapshot", snapshot: await (await context()).catalog.loadSnapshot(task.identity, task.request) };
     case "create-table": {
       const { name, settings } = task;
       return {

@@ -6,6 +6,7 @@ import type { Metrics } from "../../telemetry/metrics.js";
 import { JsonListener, optionalCount, optionalText, requiredText, type JsonObject } from "./json-request.js";
 import { readFormat } from "./result-format.js";
 import { sendQueryReply } from "./query-reply.js";
+import { readSnapshotTime } from "./snapshot-time.js";
 import { sendReply } from "./send-reply.js";
 import { thrownReply } from "./write-reply.js";
 
@@ -61,6 +62,7 @@ export class QueryRoutes {
         cursor: optionalText(body, "cursor"),
         timeoutMs: optionalCount(body, "timeout_ms"),
         minSequence: readTokens(body["min_sequence"]),
+        at: readSnapshotTime(body),
         queryId: optionalText(body, "query_id"),
         signal,
       });

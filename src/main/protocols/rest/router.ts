@@ -21,7 +21,7 @@ type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
 const queryPath = /^\/v1\/queries\/([^/]+)$/;
-const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush)?$/;
+const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots)?$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
@@ -38,6 +38,7 @@ export function restHandler(routes: Routes): HttpHandler {
     "": { GET: (exchange, name) => table.get(exchange, name), DELETE: (exchange, name) => table.drop(exchange, name) },
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
+    "/snapshots": { GET: (exchange, name) => table.snapshots(exchange, name) },
   };
   const ofQuery: Methods = {
     GET: (exchange, id) => queryControl.get(exchange, id),

@@ -1,3 +1,4 @@
+import type { SnapshotInfo } from "../../../shared/iceberg/table-history.js";
 import type { TableRegistry } from "../../catalog/table-registry.js";
 import type { TableService } from "../../catalog/table-service.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
@@ -12,6 +13,7 @@ export interface TableRoutesOptions {
   readonly registry: TableRegistry;
   readonly tables: TableService;
   readonly flushes: FlushCoordinator;
+  readonly listSnapshots: (table: string) => Promise<readonly SnapshotInfo[]>;
   readonly onInternal: (error: unknown) => void;
 }
 
@@ -68,6 +70,14 @@ export class TableRoutes {
     });
   }
 
+  /** The states that a query can go back to, newest first. */
+  snapshots(exchange: HttpExchange, name: string): RequestListener {
+    return this.#afterBody(exchange, async () => {
+      const snapshots = await this.#options.listSnapshots(name);
+      return { snapshots: snapshots.map(snapshotInfo), total: snapshots.length };
+    });
+  }
+
   async #create(body: JsonObject): Promise<unknown> {
     const name = requiredText(body, "table_name");
     const settings = settingsOfConfig(body["config"]);
@@ -97,4 +107,10 @@ export class TableRoutes {
   #refuse(exchange: HttpExchange, error: unknown): void {
     sendReply(exchange, thrownReply(error, this.#options.onInternal));
   }
+}
+
+function snapshotInfo(snapshot: SnapshotInfo): Readonly<Record<string, unknown>> {
+  const { snapshotId, timestampMs, isCurrent, rows, files, bytes, operation } = snapshot;
+  const timestamp = new Date(timestampMs).toISOString();
+  return { snapshot_id: snapshotId, timestamp, is_current: isCurrent, rows, files, bytes, operation };
 }

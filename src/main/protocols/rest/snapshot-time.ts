@@ -1,0 +1,30 @@
+import { MiniodbError } from "../../../shared/errors.js";
+import type { SnapshotTime } from "../../query/snapshot-provider.js";
+import type { JsonObject } from "./json-request.js";
+
+const timePattern = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/i;
+
+/**
+ * `snapshot_id` or `as_of` of a query's body; null where it has neither. Ids are decimal text, or numbers where those are
+ * exact; `as_of` is RFC 3339, of which milliseconds count. Throws INVALID_REQUEST.
+ */
+export function readSnapshotTime(body: JsonObject): SnapshotTime | null {
+  const id = body["snapshot_id"] ?? null;
+  const asOf = body["as_of"] ?? null;
+  if (id !== null && asOf !== null) throw invalid("as_of", "say snapshot_id or as_of, not both");
+  if (id !== null) {
+    const snapshotId = Number.isSafeInteger(id) ? String(id) : id;
+    if (typeof snapshotId !== "string" || !/^-?\d{1,19}$/.test(snapshotId)) {
+      throw invalid("snapshot_id", "snapshot_id must be an id as GET /v1/tables/{table}/snapshots lists it");
+    }
+    return { kind: "snapshot-id", snapshotId };
+  }
+  if (asOf === null) return null;
+  const timeMs = typeof asOf === "string" && timePattern.test(asOf) ? Date.parse(asOf) : Number.NaN;
+  if (Number.isNaN(timeMs)) throw invalid("as_of", "as_of must be a time as in RFC 3339: 2026-11-22T10:00:00Z");
+  return { kind: "as-of", timeMs };
+}
+
+function invalid(field: string, message: string): MiniodbError {
+  return new MiniodbError("INVALID_REQUEST", message, { field });
+}
