@@ -5,6 +5,7 @@ import type { QueryTask, ResultBody, ResultColumnInfo } from "../../shared/query
 import type { ResultFormat } from "../../shared/result-format.js";
 import { boundValues } from "./bound-values.js";
 import type { EngineConnection } from "./duckdb-engine.js";
+import { withNotes } from "./explain-notes.js";
 import { canCopy, jsonCopyColumn, jsonCopyOptions } from "./json-copy.js";
 import { JsonRows, type JsonShape } from "./json-rows.js";
 import { inParentheses, parenthesesPrefix } from "./parse-statement.js";
@@ -47,10 +48,11 @@ export interface ResultRows {
  */
 export async function executeStatement(task: ExecuteTask, place: ExecutionPlace): Promise<ResultRows> {
   place.running.checkpoint();
-  const { format } = task;
-  if (isJson(format)) return executeJson(task, format, place);
+  const { format, statement, notes = [] } = task;
+  const isPlain = statement.kind !== "explain" || notes.length === 0;
+  if (isPlain && isJson(format)) return executeJson(task, format, place);
   // EXPLAIN and DESCRIBE are no tables: what they say becomes one.
-  if (task.statement.kind === "explain") return executeStatement(await explained(task, place), place);
+  if (statement.kind === "explain") return executeStatement(await explained(task, place), place);
   const sql = `${inParentheses(task.statement.sql)} LIMIT 0`;
   const columns = columnsOf(await place.connection.duckdb.run(sql, ...boundValues(task.statement, task.values)));
   switch (format) {
@@ -62,7 +64,8 @@ export async function executeStatement(task: ExecuteTask, place: ExecutionPlace)
       const request = { columns, selectList: portableSelectList(columns), options: "FORMAT parquet" };
       return { ...(await copyResult(task, place, request)), columns: columnInfos(columns) };
     }
-    default:
+    case "arrow":
+    case "msgpack":
       return { ...(await streamColumns(task, place, columns)), columns: columnInfos(columns) };
   }
 }
@@ -73,7 +76,7 @@ function isJson(format: ResultFormat): format is JsonShape {
 
 async function explained(task: ExecuteTask, { connection }: ExecutionPlace): Promise<ExecuteTask> {
   const result = await connection.duckdb.run(task.statement.sql, ...boundValues(task.statement, task.values));
-  return { ...task, statement: await valuesStatement(result, task.statement), values: [] };
+  return { ...task, statement: withNotes(await valuesStatement(result, task.statement), task.notes), values: [] };
 }
 
 /**
@@ -83,7 +86,7 @@ async function explained(task: ExecuteTask, { connection }: ExecutionPlace): Pro
  * first run    LIMIT: the rows that are worth formatting here, as values
  * if it is cut short by that, and not by the request:
  *   second run   all rows, DuckDB writes the JSON to a file      when every column has a type that it can write
- *                all rows, as a stream of values                 otherwise
+ *                all rows, as values                             otherwise
  * ```
  * Most results are small and end with the first run. Where they do not, DuckDB needs the first run's LIMIT only for a
  * small part of the work, as a scan stops there; see `directBlockingRowsMax` for the others.
@@ -111,7 +114,8 @@ async function executeJson(task: ExecuteTask, shape: JsonShape, place: Execution
     const request = { columns, selectList: jsonCopyColumn(columns, shape), options: jsonCopyOptions[shape] };
     return { ...(await copyResult(task, place, request)), columns: columnInfos(columns) };
   }
-  const all = await takeAll(await connection.duckdb.stream(givenSql(task, limitRows).sql, ...bound), limitRows);
+  // Not a stream: see result-chunks.ts on the errors of one.
+  const all = await takeAll(await connection.duckdb.run(givenSql(task, limitRows).sql, ...bound), limitRows);
   assert(all !== null, "rows up to the limit are not cut short");
   return all;
 }

@@ -13,7 +13,7 @@ export function readSnapshotTime(body: JsonObject): SnapshotTime | null {
   const asOf = body["as_of"] ?? null;
   if (id !== null && asOf !== null) throw invalid("as_of", "say snapshot_id or as_of, not both");
   if (id !== null) {
-    const snapshotId = Number.isSafeInteger(id) ? String(id) : id;
+    const snapshotId = typeof id === "number" && Number.isSafeInteger(id) ? String(id) : id;
     if (typeof snapshotId !== "string" || !/^-?\d{1,19}$/.test(snapshotId)) {
       throw invalid("snapshot_id", "snapshot_id must be an id as GET /v1/tables/{table}/snapshots lists it");
     }
