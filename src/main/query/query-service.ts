@@ -20,7 +20,7 @@ import { resultKey, type ResultCache } from "./result-cache.js";
 import { type AskedQuery, hasFixedOrder, keepRequestOf, keptStatement, showTables } from "./asked-query.js";
 import { type SlowQuery, slowQuery } from "./slow-queries.js";
 import type { Snapshot, SnapshotProvider } from "./snapshot-provider.js";
-import { suggestName } from "./suggest-name.js";
+import { suggestName } from "../../shared/suggest-name.js";
 
 export interface QueryServiceOptions {
   readonly pool: QueryPool;

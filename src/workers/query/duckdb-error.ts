@@ -1,4 +1,6 @@
 import { type ErrorCode, MiniodbError } from "../../shared/errors.js";
+import { suggestName } from "../../shared/suggest-name.js";
+import { refusalOf } from "./function-rules.js";
 
 /** What DuckDB says of a failure, with `errors_as_json` on. */
 export interface DuckDBFailure {
@@ -7,6 +9,14 @@ export interface DuckDBFailure {
   readonly message: string;
   /** Bytes before the place in the text that DuckDB was given; null where it names none. */
   readonly positionBytes: number | null;
+  /** The column, function or table that was not found, and DuckDB's guesses at it; absent for other failures. */
+  readonly missing?: MissingName;
+}
+
+interface MissingName {
+  readonly name: string;
+  readonly isFunction: boolean;
+  readonly candidates: readonly string[];
 }
 
 /** How the text that DuckDB was given relates to the text that the client sent. */
@@ -53,9 +63,12 @@ export function readFailure(error: unknown): DuckDBFailure {
     try {
       const parsed = JSON.parse(text.slice(brace)) as Record<string, unknown>;
       const position = Number(parsed["position"]);
+      const message = String(parsed["exception_message"]);
+      const missing = missingName(parsed, message);
       return {
         type: String(parsed["exception_type"]).toLowerCase(),
-        message: String(parsed["exception_message"]),
+        message,
+        ...(missing !== undefined && { missing }),
         positionBytes: parsed["position"] === undefined || !Number.isSafeInteger(position) ? null : position,
       };
     } catch {
@@ -68,6 +81,28 @@ export function readFailure(error: unknown): DuckDBFailure {
     message: plain === null ? text : text.slice(plain[0].length),
     positionBytes: null,
   };
+}
+
+/** Forms in which DuckDB says it in the sentence alone: the first group is the name, the candidates are quoted behind. */
+const missingForms = [
+  /^Table "[^"]*" does not have a column named "(?<name>[^"]*)"\s+Candidate bindings: (?<candidates>[^]*)$/,
+  /^Referenced table "(?<name>[^"]*)" not found!\s+Candidate tables: (?<candidates>[^]*)$/,
+];
+
+function missingName(parsed: Readonly<Record<string, unknown>>, message: string): MissingName | undefined {
+  const subtype = parsed["error_subtype"];
+  if (subtype === "COLUMN_NOT_FOUND" || subtype === "MISSING_ENTRY") {
+    const list = typeof parsed["candidates"] === "string" ? parsed["candidates"].split(",") : [];
+    const candidates = list.map((candidate) => candidate.trim().replaceAll('"', ""));
+    return { name: String(parsed["name"]), isFunction: subtype === "MISSING_ENTRY", candidates };
+  }
+  for (const form of missingForms) {
+    const groups = form.exec(message)?.groups;
+    if (groups === undefined) continue;
+    const candidates = Array.from((groups["candidates"] ?? "").matchAll(/"([^"]+)"/g), ([, name]) => name ?? "");
+    return { name: groups["name"] ?? "", isFunction: false, candidates };
+  }
+  return undefined;
 }
 
 /** A file that the statement's tables name cannot be opened. */
@@ -96,7 +131,20 @@ export function toClientError(failure: DuckDBFailure, place: StatementPlace, cau
   }
   const message = withoutFolders(failure.message, place.hiddenFolders);
   if (code === "INTERNAL") return new MiniodbError(code, message, { type: failure.type }, cause);
-  return locatedError(code, message, placeOf(failure, place), cause);
+  const error = locatedError(code, message, placeOf(failure, place), cause);
+  const more = missingDetails(failure);
+  return more === null ? error : new MiniodbError(code, error.message, { ...error.details, ...more }, cause);
+}
+
+/** The name that is not there, and what may have been meant: never a function that clients may not call. */
+function missingDetails({ missing }: DuckDBFailure): Record<string, string> | null {
+  if (missing === undefined) return null;
+  const { name, isFunction } = missing;
+  const candidates = isFunction
+    ? missing.candidates.filter((candidate) => refusalOf(candidate) === null)
+    : missing.candidates;
+  const suggestion = suggestName(name, candidates);
+  return { [isFunction ? "function" : "name"]: name, ...(suggestion !== null && { suggestion }) };
 }
 
 /** An error about the place `positionBytes` (null: nowhere) of the client's text. */

@@ -1,3 +1,4 @@
+import { limits } from "../../shared/limits.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { isAllowedTableFunction, isVolatileFunction, isVolatileName, refusalOf } from "./function-rules.js";
 
@@ -34,7 +35,7 @@ export interface LocatedName {
 
 /** A statement that clients may not run; `positionBytes` as DuckDB counts, null where the tree does not say. */
 export class RefusedStatement extends Error {
-  override readonly name = "RefusedStatement";
+  override readonly name: string = "RefusedStatement";
   readonly positionBytes: number | null;
 
   constructor(message: string, positionBytes: number | null = null) {
@@ -43,10 +44,22 @@ export class RefusedStatement extends Error {
   }
 }
 
+/** A statement that DuckDB would plan for minutes or for ever, which nothing can interrupt. */
+export class TooDeepStatement extends RefusedStatement {
+  override readonly name = "TooDeepStatement";
+}
+
 export type TreeNode = Readonly<Record<string, unknown>>;
 
-/** Lower-case names of the CTEs in reach. */
-type Scope = ReadonlySet<string>;
+/** What stands around a node. */
+interface Scope {
+  /** Lower-case names of the CTEs in reach. */
+  readonly names: ReadonlySet<string>;
+  /** Expressions around it, and those of them that DuckDB binds twice, so that each doubles the work within. */
+  readonly depth: number;
+  readonly doublings: number;
+  readonly pivots: number;
+}
 
 interface Step {
   readonly value: unknown;
@@ -98,7 +111,7 @@ const expressionClasses = new Set([
 /** Throws RefusedStatement. The walk keeps its own stack, as trees are as deep as clients like. */
 export function inspectStatement(root: TreeNode): InspectedStatement {
   const walk: Walk = {
-    steps: [{ value: root, scope: new Set() }],
+    steps: [{ value: root, scope: { names: new Set(), depth: 0, doublings: 0, pivots: 0 } }],
     tables: new Map(),
     parameters: [],
     hasCte: false,
@@ -141,16 +154,20 @@ function visitQuery(walk: Walk, node: TreeNode, outer: Scope): void {
   const type = String(node["type"]);
   if (!queryNodes.has(type)) throw new RefusedStatement(`${type} is not a SELECT`);
   if (type !== "SELECT_NODE" || isFilled(node["group_expressions"])) walk.isBlocking = true;
+  const columns = node["select_list"];
+  if (Array.isArray(columns) && columns.length > limits.selectListMax) {
+    throw new TooDeepStatement(`a SELECT lists at most ${limits.selectListMax} columns`);
+  }
   const { cte_map: cteMap, ...rest } = node;
   let scope = outer;
   for (const { key, value } of entriesOf(cteMap)) {
     walk.hasCte = true;
     walk.steps.push({ value, scope });
-    scope = new Set([...scope, nameKey(key)]);
+    scope = withName(scope, key);
   }
   if (type === "RECURSIVE_CTE_NODE") {
     const { right, ...others } = rest;
-    walk.steps.push({ value: right, scope: new Set([...scope, nameKey(String(node["cte_name"]))]) });
+    walk.steps.push({ value: right, scope: withName(scope, String(node["cte_name"])) });
     pushChildren(walk, others, scope);
   } else {
     pushChildren(walk, rest, scope);
@@ -169,13 +186,35 @@ function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
     checkFunction(node);
     if (isVolatileFunction(String(node["function_name"]))) walk.isVolatile = true;
   }
-  pushChildren(walk, node, scope);
+  pushChildren(walk, node, within(node, kind, scope));
+}
+
+/**
+ * DuckDB's planner takes time with the cube of the depth of an expression, and twice the time for each subquery and
+ * lambda (`->` is one) around another; it hears no interrupt meanwhile.
+ */
+function within(node: TreeNode, kind: string, scope: Scope): Scope {
+  const depth = scope.depth + 1;
+  const doublings = scope.doublings + (kind === "SUBQUERY" || kind === "LAMBDA" ? 1 : 0);
+  if (depth > limits.expressionDepthMax) {
+    throw new TooDeepStatement(`expressions are nested at most ${limits.expressionDepthMax} deep`, positionOf(node));
+  }
+  if (doublings > limits.subqueryDepthMax) {
+    const message = `subqueries, lambdas and -> are nested at most ${limits.subqueryDepthMax} deep in expressions`;
+    throw new TooDeepStatement(message, positionOf(node));
+  }
+  return { ...scope, depth, doublings };
+}
+
+function withName(scope: Scope, name: string): Scope {
+  return { ...scope, names: new Set([...scope.names, nameKey(name)]) };
 }
 
 function visitTable(walk: Walk, node: TreeNode, scope: Scope): void {
   const type = String(node["type"]);
   if (!tableNodes.has(type)) throw new RefusedStatement(`${type} is not a table`, positionOf(node));
   if (type === "JOIN") walk.isBlocking = true;
+  if (type === "PIVOT") return visitPivot(walk, node, scope);
   if (type === "TABLE_FUNCTION") {
     const call = node["function"];
     const name = isNode(call) ? String(call["function_name"]) : "";
@@ -191,6 +230,15 @@ function visitTable(walk: Walk, node: TreeNode, scope: Scope): void {
   pushChildren(walk, node, scope);
 }
 
+/** DuckDB binds what is pivoted several times over, so that one around another costs the product. */
+function visitPivot(walk: Walk, node: TreeNode, scope: Scope): void {
+  const pivots = scope.pivots + 1;
+  if (pivots > limits.pivotDepthMax) {
+    throw new TooDeepStatement(`PIVOT and UNPIVOT are nested at most ${limits.pivotDepthMax} deep`, positionOf(node));
+  }
+  pushChildren(walk, node, { ...scope, pivots });
+}
+
 function visitTableName(walk: Walk, node: TreeNode, scope: Scope): void {
   const name = String(node["table_name"]);
   const qualifiers = [node["catalog_name"], node["schema_name"]].filter((part) => part !== "");
@@ -199,7 +247,7 @@ function visitTableName(walk: Walk, node: TreeNode, scope: Scope): void {
   }
   if (node["at_clause"] !== null) throw new RefusedStatement("AT is not allowed here", positionOf(node));
   const key = nameKey(name);
-  if (scope.has(key)) return;
+  if (scope.names.has(key)) return;
   // The walk takes children from the last to the first: the name that stands first is the one that stays.
   const positionBytes = positionOf(node);
   const known = walk.tables.get(key);

@@ -11,6 +11,7 @@ import {
   isNode,
   type LocatedName,
   RefusedStatement,
+  TooDeepStatement,
   type TreeNode,
 } from "./inspect-statement.js";
 
@@ -22,6 +23,9 @@ export interface SqlParser {
   tableNames(sql: string): readonly string[];
 }
 
+/** The words with spaces and comments before and behind them; those that nest are not found, which refuses the text. */
+const space = String.raw`(?:\s|--[^\n]*(?:\n|$)|/\*(?:(?!\*/|/\*)[^])*\*/)`;
+const explainWords = new RegExp(`^${space}*explain(?:${space}+(analyze))?(?:${space}+|(?=\\())`, "i");
 const onlySelect = "only one SELECT, SHOW TABLES, DESCRIBE or EXPLAIN statement is allowed";
 /** Places of a semicolon that are tried as the statement's end, from the last on. */
 const endingsMax = 32;
@@ -36,7 +40,7 @@ export async function parseStatement(parser: SqlParser, text: string): Promise<P
   if (tree !== null) return selectStatement(parser, { text, kind: "select", startBytes: 0, sql: text }, tree);
 
   // EXPLAIN has no tree of its own. What stands behind the word must be a SELECT by itself, and only that is kept.
-  const explain = /^\s*explain(?:\s+analyze)?\s+/i.exec(text);
+  const explain = explainWords.exec(text);
   if (explain === null) throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
   const sql = text.slice(explain[0].length);
   const startBytes = Buffer.byteLength(explain[0]);
@@ -44,8 +48,11 @@ export async function parseStatement(parser: SqlParser, text: string): Promise<P
   if (explained === null) throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
   const statement = await selectStatement(parser, { text, kind: "explain", startBytes, sql }, explained);
   if (statement.kind === "show-tables") throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
-  const verb = /analyze/i.test(explain[0]) ? "EXPLAIN ANALYZE\n" : "EXPLAIN\n";
-  return { ...statement, sql: verb + statement.sql, startBytes: startBytes - Buffer.byteLength(verb) };
+  const isAnalyze = explain[1] !== undefined;
+  const verb = isAnalyze ? "EXPLAIN ANALYZE\n" : "EXPLAIN\n";
+  const explaining = { ...statement, sql: verb + statement.sql, startBytes: startBytes - Buffer.byteLength(verb) };
+  // Its result is times, of each run others.
+  return isAnalyze ? { ...explaining, fingerprint: `analyze-${statement.fingerprint}`, isVolatile: true } : explaining;
 }
 
 function checkText(text: string): void {
@@ -151,7 +158,8 @@ function inspect(node: TreeNode, source: StatementText): InspectedStatement {
   } catch (error) {
     if (!(error instanceof RefusedStatement)) throw error;
     const position = error.positionBytes === null ? null : error.positionBytes + source.startBytes;
-    throw errorAt("SQL_NOT_ALLOWED", error.message, source.text, position);
+    const code = error instanceof TooDeepStatement ? "INVALID_SQL" : "SQL_NOT_ALLOWED";
+    throw errorAt(code, error.message, source.text, position);
   }
 }
 

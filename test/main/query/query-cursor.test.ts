@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ParseCache } from "../../../src/main/query/parse-cache.js";
 import { decodeCursor, encodeCursor } from "../../../src/main/query/query-cursor.js";
-import { suggestName } from "../../../src/main/query/suggest-name.js";
+import { suggestName } from "../../../src/shared/suggest-name.js";
 import { limits } from "../../../src/shared/limits.js";
 
 describe("cursors", () => {

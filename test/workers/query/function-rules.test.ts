@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { isAllowedTableFunction, refusalOf } from "../../../src/workers/query/function-rules.js";
+import { isAllowedTableFunction, isVolatileFunction, refusalOf } from "../../../src/workers/query/function-rules.js";
 import { repositoryRoot } from "../../harness/repository-root.js";
 
 /**
@@ -57,4 +57,20 @@ test("no function that reads files, settings or the environment is allowed", asy
     .map((line) => line.split(" "))
     .filter(([, name = "", verdict]) => verdict === "allowed" && suspicious.test(name) && !fine.has(name));
   assert.deepEqual(open, []);
+});
+
+test("what DuckDB does not call constant is refused or known as volatile", async () => {
+  const instance = await DuckDBInstance.create(":memory:");
+  const connection = await instance.connect();
+  const result = await connection.runAndReadAll(`
+    SELECT DISTINCT lower(function_name) FROM duckdb_functions()
+    WHERE stability <> 'CONSISTENT'
+       OR (function_type = 'macro'
+           AND regexp_matches(macro_definition, '(now|current_\\w+|random|uuid|today|localtime\\w*|setseed)(\\(|\\b)'))`);
+  connection.closeSync();
+  instance.closeSync();
+  const names = result.getRows().map(([name]) => String(name));
+  assert.ok(names.length > 20, "DuckDB tells the stability of its functions");
+  const unknown = names.filter((name) => !isVolatileFunction(name) && refusalOf(name) === null);
+  assert.deepEqual(unknown, []);
 });

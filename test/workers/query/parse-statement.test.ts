@@ -429,6 +429,10 @@ describe("what may run", () => {
     assert.equal((await parsed("SELECT * FROM (SELECT * FROM t LIMIT 7)")).limitRows, null);
     assert.equal((await parsed("SELECT * FROM t LIMIT 1 + 2")).limitRows, null);
     assert.deepEqual((await parsed("SELECT ?, $2 + a FROM t")).parameters, ["1", "2"]);
+    assert.deepEqual((await parsed("SELECT ?, ? + a FROM t LIMIT ?")).parameters, ["1", "2", "3"]);
+    assert.deepEqual((await parsed("SELECT $2, $1, $2 FROM t")).parameters, ["1", "2"]);
+    assert.deepEqual((await parsed("EXPLAIN SELECT $Host, $host, $at")).parameters, ["at", "Host"]);
+    await refused("INVALID_SQL", ["SELECT $1, $3", "SELECT $99999999999", "SELECT $2, ?", "SELECT $1, $name"]);
     const blocking = [
       "SELECT a FROM t ORDER BY a",
       "SELECT a FROM t GROUP BY a",
@@ -445,8 +449,19 @@ describe("what may run", () => {
   });
 
   test("deep and long statements are walked or refused, never fatal", async () => {
-    const sum = `SELECT ${Array.from({ length: 900 }, (_, index) => index).join(" + ")}`;
-    assert.equal((await parsed(sum)).kind, "select");
+    const sumOf = (terms: number): string => `SELECT ${Array.from({ length: terms }, (_, index) => index).join(" + ")}`;
+    assert.equal((await parsed(sumOf(limits.expressionDepthMax - 1))).kind, "select");
+    const path = "a->'b'";
+    assert.equal((await parsed(`SELECT ${path}${"->'b'".repeat(limits.subqueryDepthMax - 1)} FROM t`)).kind, "select");
+    // DuckDB would plan these for longer than anybody waits, and hear no interrupt.
+    const subqueries = limits.subqueryDepthMax + 1;
+    await refused("INVALID_SQL", [
+      sumOf(900),
+      `SELECT ${path}${"->'b'".repeat(subqueries)} FROM t`,
+      `SELECT ${"(SELECT ".repeat(subqueries)}1${")".repeat(subqueries)}`,
+      `SELECT 1 WHERE ${"EXISTS (SELECT 1 WHERE ".repeat(subqueries)}true${")".repeat(subqueries)}`,
+      `SELECT ${"list_transform([1], lambda x: ".repeat(subqueries)}1${")".repeat(subqueries)}`,
+    ]);
     const list = `SELECT * FROM t WHERE a IN (${Array.from({ length: 20_000 }, (_, index) => index).join(",")})`;
     assert.equal((await parsed(list)).tables.length, 1);
     await refused("INVALID_SQL", [`SELECT ${"(".repeat(50_000)}1${")".repeat(50_000)}`]);

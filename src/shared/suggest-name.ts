@@ -1,4 +1,4 @@
-import { editDistance } from "../../shared/edit-distance.js";
+import { editDistance } from "./edit-distance.js";
 
 /** The known name that is nearest to what was written, when it is near enough to be meant. */
 export function suggestName(written: string, known: readonly string[]): string | null {
