@@ -49,25 +49,23 @@ export interface ResultRows {
 export async function executeStatement(task: ExecuteTask, place: ExecutionPlace): Promise<ResultRows> {
   place.running.checkpoint();
   const { format, statement, notes = [] } = task;
-  const isPlain = statement.kind !== "explain" || notes.length === 0;
-  if (isPlain && isJson(format)) return executeJson(task, format, place);
   // EXPLAIN and DESCRIBE are no tables: what they say becomes one.
-  if (statement.kind === "explain") return executeStatement(await explained(task, place), place);
+  const isTable = statement.kind !== "explain";
+  if (!isTable && notes.length > 0) return executeStatement(await explained(task, place), place);
+  if (isJson(format)) return executeJson(task, format, place);
+  if (!isTable) return executeStatement(await explained(task, place), place);
   const sql = `${inParentheses(task.statement.sql)} LIMIT 0`;
   const columns = columnsOf(await place.connection.duckdb.run(sql, ...boundValues(task.statement, task.values)));
-  switch (format) {
-    case "csv": {
-      const request = { columns, selectList: csvSelectList(columns), options: csvCopyOptions };
-      return { ...(await copyResult(task, place, request)), columns: columnInfos(columns) };
-    }
-    case "parquet": {
-      const request = { columns, selectList: portableSelectList(columns), options: "FORMAT parquet" };
-      return { ...(await copyResult(task, place, request)), columns: columnInfos(columns) };
-    }
-    case "arrow":
-    case "msgpack":
-      return { ...(await streamColumns(task, place, columns)), columns: columnInfos(columns) };
+  const infos = columnInfos(columns);
+  if (format === "csv") {
+    const request = { columns, selectList: csvSelectList(columns), options: csvCopyOptions };
+    return { ...(await copyResult(task, place, request)), columns: infos };
   }
+  if (format === "parquet") {
+    const request = { columns, selectList: portableSelectList(columns), options: "FORMAT parquet" };
+    return { ...(await copyResult(task, place, request)), columns: infos };
+  }
+  return { ...(await streamColumns(task, place, columns)), columns: infos };
 }
 
 function isJson(format: ResultFormat): format is JsonShape {

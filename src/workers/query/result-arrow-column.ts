@@ -58,7 +58,8 @@ export class ArrowColumn {
       }
       case "boolean":
         return [validity, packBits(this.#values, this.#rows)];
-      default:
+      case "decimal":
+      case "fixed":
         return [validity, this.#values.subarray(0, this.#rows * this.#outWidth)];
     }
   }

@@ -1,4 +1,5 @@
 import type { DuckDBDataChunk, DuckDBResult } from "@duckdb/node-api";
+import { MiniodbError } from "../../shared/errors.js";
 import { boundValues } from "./bound-values.js";
 import type { ExecuteTask, ExecutionPlace, ResultRows } from "./execute-statement.js";
 import { ArrowResult, arrowForm, endOfStream } from "./result-arrow.js";
@@ -8,6 +9,7 @@ import { MsgpackResult } from "./result-msgpack.js";
 import { nestedArrow } from "./result-nested-arrow.js";
 import { msgpackSelectList, portableSelectList } from "./result-portable.js";
 import { ResultSink } from "./result-sink.js";
+import { columnBytes } from "./result-vectors.js";
 
 type ColumnRows = Omit<ResultRows, "columns">;
 
@@ -21,13 +23,14 @@ export async function streamColumns(
   columns: readonly ResultColumn[],
 ): Promise<ColumnRows> {
   if (task.format === "msgpack") return msgpackRows(task, place, columns);
-  const { result, given } = await openStream(task, place, { columns, selectList: portableSelectList(columns) });
+  const stream = await openStream(task, place, { columns, selectList: portableSelectList(columns) });
+  const { given } = stream;
   if (given.some(({ type }) => arrowForm(type) === null)) return nestedArrow(task, place, columns);
   const sink = new ResultSink(resultPath(place), place.resultFileBytesMax);
   try {
     const arrow = new ArrowResult(given);
     await sink.write(arrow.head);
-    const taken = await takeChunks(result, { task, place }, async (chunk, rows) => {
+    const taken = await takeChunks(stream, { task, place }, async (chunk, rows) => {
       arrow.append(chunk, rows);
       if (arrow.isFull) await sink.write(arrow.takeBatch());
     });
@@ -45,19 +48,25 @@ async function msgpackRows(
   place: ExecutionPlace,
   columns: readonly ResultColumn[],
 ): Promise<ColumnRows> {
-  const { result, given } = await openStream(task, place, { columns, selectList: msgpackSelectList(columns) });
-  const typed = given.map((column, index) => ({ ...column, typeText: String(columns[index]?.type) }));
+  const stream = await openStream(task, place, { columns, selectList: msgpackSelectList(columns) });
+  const typed = stream.given.map((column, index) => ({ ...column, typeText: String(columns[index]?.type) }));
   const msgpack = new MsgpackResult(typed, place.resultBytesMax);
-  const taken = await takeChunks(result, { task, place }, (chunk, rows) => msgpack.append(chunk, rows));
+  const taken = await takeChunks(stream, { task, place }, (chunk, rows) => msgpack.append(chunk, rows));
   return { body: { kind: "bytes", bytes: msgpack.finish() }, ...taken };
 }
 
 interface OpenedStream {
   readonly result: DuckDBResult;
-  /** As they come, under the names of the statement's columns. */
+  /** The statement again, materialised: what went wrong with the stream is an error there. */
+  readonly sql: string;
+  /** As they come, under the names of the statement's columns; behind them is one that is true in the last row. */
   readonly given: readonly ResultColumn[];
 }
 
+/**
+ * A stream of DuckDB ends without a word when the query fails or is interrupted (node-api 1.5: fetchChunk gives an empty
+ * chunk, and duckdb_result_error is not exposed). So a row of its own comes last, and without it the stream broke off.
+ */
 async function openStream(
   task: ExecuteTask,
   { connection, running }: ExecutionPlace,
@@ -67,25 +76,32 @@ async function openStream(
   const { statement, offsetRows, limitRows } = task;
   // One row more, to see whether there is any.
   const range = { statement, offsetRows, limitRows: limitRows === null ? null : limitRows + 1 };
-  const result = await connection.duckdb.stream(rangeSql(range, request), ...boundValues(statement, task.values));
-  return { result, given: columnsOf(result) };
+  const sql = rangeSql(range, request);
+  const marked = `SELECT *, false FROM (${sql}) UNION ALL SELECT ${"NULL, ".repeat(request.columns.length)} true`;
+  const result = await connection.duckdb.stream(marked, ...boundValues(statement, task.values));
+  return { result, sql, given: columnsOf(result).slice(0, -1) };
 }
 
-/** Hands the rows on up to the task's limit. */
+/** Hands the rows on up to the task's limit. Throws what made the stream end before its last row. */
 async function takeChunks(
-  result: DuckDBResult,
+  { result, sql, given }: OpenedStream,
   { task, place }: { readonly task: ExecuteTask; readonly place: ExecutionPlace },
   take: (chunk: DuckDBDataChunk, rows: number) => Promise<void> | void,
 ): Promise<{ readonly rows: number; readonly hasMore: boolean }> {
+  const { running, connection } = place;
   const limitRows = task.limitRows ?? Number.POSITIVE_INFINITY;
-  let rows = 0;
-  for (;;) {
-    place.running.checkpoint();
+  for (let rows = 0; ;) {
+    running.checkpoint();
     const chunk = await result.fetchChunk();
-    if (chunk === null || chunk.rowCount === 0) return { rows, hasMore: false };
-    const taken = Math.min(chunk.rowCount, limitRows - rows);
+    if (chunk === null || chunk.rowCount === 0) break;
+    const isLast = columnBytes(chunk, given.length, 1).data[chunk.rowCount - 1] === 1;
+    const found = isLast ? chunk.rowCount - 1 : chunk.rowCount;
+    const taken = Math.min(found, limitRows - rows);
     if (taken > 0) await take(chunk, taken);
     rows += taken;
-    if (taken < chunk.rowCount) return { rows, hasMore: true };
+    if (isLast || taken < found) return { rows, hasMore: taken < found };
   }
+  running.checkpoint();
+  await connection.duckdb.run(sql, ...boundValues(task.statement, task.values));
+  throw new MiniodbError("INTERNAL", "the result broke off, and the statement has no error");
 }

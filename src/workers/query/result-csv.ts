@@ -17,18 +17,15 @@ export function csvSelectList(columns: readonly ResultColumn[]): string {
 export const csvCopyOptions = `FORMAT csv, HEADER true, DELIMITER ',', QUOTE '"', ESCAPE '"', NULLSTR '', NEW_LINE '\r\n'`;
 
 function csvExpression(type: DuckDBType, column: string): string {
-  switch (type.typeId) {
-    case DuckDBTypeId.TIMESTAMP:
-    case DuckDBTypeId.TIMESTAMP_TZ:
-      return timestampExpression(column);
-    case DuckDBTypeId.TIMESTAMP_S:
-    case DuckDBTypeId.TIMESTAMP_MS:
-      return timestampExpression(`${column}::TIMESTAMP`);
-    case DuckDBTypeId.TIMESTAMP_NS:
-      return `strftime(${column}, '%Y-%m-%dT%H:%M:%S.%nZ')`;
-    case DuckDBTypeId.BLOB:
-      return `to_base64(${column})`;
-    default:
-      return isNested(type) ? jsonTextExpression(type, column) : column;
-  }
+  if (isNested(type)) return jsonTextExpression(type, column);
+  return expressions[type.typeId]?.(column) ?? column;
 }
+
+const expressions: Readonly<Partial<Record<DuckDBTypeId, (column: string) => string>>> = {
+  [DuckDBTypeId.TIMESTAMP]: timestampExpression,
+  [DuckDBTypeId.TIMESTAMP_TZ]: timestampExpression,
+  [DuckDBTypeId.TIMESTAMP_S]: (column) => timestampExpression(`${column}::TIMESTAMP`),
+  [DuckDBTypeId.TIMESTAMP_MS]: (column) => timestampExpression(`${column}::TIMESTAMP`),
+  [DuckDBTypeId.TIMESTAMP_NS]: (column) => `strftime(${column}, '%Y-%m-%dT%H:%M:%S.%nZ')`,
+  [DuckDBTypeId.BLOB]: (column) => `to_base64(${column})`,
+};

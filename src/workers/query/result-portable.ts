@@ -23,15 +23,10 @@ import { quoteName } from "./table-view.js";
  */
 function portableExpression(type: DuckDBType, column: string): string {
   if (isPortable(type)) return type.alias === undefined ? column : `${column}::VARCHAR`;
-  switch (type.typeId) {
-    case DuckDBTypeId.TIMESTAMP_S:
-    case DuckDBTypeId.TIMESTAMP_MS:
-      return `${column}::TIMESTAMP`;
-    case DuckDBTypeId.SQLNULL:
-      return `${column}::INTEGER`;
-    default:
-      return isNested(type) ? jsonTextExpression(type, column) : `${column}::VARCHAR`;
-  }
+  if (type.typeId === DuckDBTypeId.SQLNULL) return `${column}::INTEGER`;
+  if (type.typeId === DuckDBTypeId.TIMESTAMP_S || type.typeId === DuckDBTypeId.TIMESTAMP_MS)
+    return `${column}::TIMESTAMP`;
+  return isNested(type) ? jsonTextExpression(type, column) : `${column}::VARCHAR`;
 }
 
 /** The columns c0, c1, ... so, under their names. */
