@@ -47,8 +47,9 @@ export function canCopy(columns: readonly ResultColumn[]): boolean {
 export function jsonExpression(type: DuckDBType, column: string, depth = 0): string | null {
   if (type instanceof DuckDBDecimalType) return type.width <= decimalDigitsOfDouble ? `${column}::DOUBLE` : null;
   if (type instanceof DuckDBListType) return listExpression(type.valueType, column, depth);
-  if (type instanceof DuckDBArrayType)
+  if (type instanceof DuckDBArrayType) {
     return listExpression(type.valueType, `${column}::${String(type.valueType)}[]`, depth);
+  }
   if (type instanceof DuckDBStructType) return structExpression(type, column, depth);
   if (type instanceof DuckDBMapType) return mapExpression(type, column);
   // DuckDB's JSON type has an alias, and so may others that are not plain text.

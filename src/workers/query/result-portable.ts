@@ -24,10 +24,11 @@ import { quoteName } from "./table-view.js";
 function portableExpression(type: DuckDBType, column: string): string {
   if (isPortable(type)) return type.alias === undefined ? column : `${column}::VARCHAR`;
   if (type.typeId === DuckDBTypeId.SQLNULL) return `${column}::INTEGER`;
-  if (type.typeId === DuckDBTypeId.TIMESTAMP_S || type.typeId === DuckDBTypeId.TIMESTAMP_MS)
-    return `${column}::TIMESTAMP`;
+  if (coarseTimestamps.has(type.typeId)) return `${column}::TIMESTAMP`;
   return isNested(type) ? jsonTextExpression(type, column) : `${column}::VARCHAR`;
 }
+
+const coarseTimestamps: ReadonlySet<DuckDBTypeId> = new Set([DuckDBTypeId.TIMESTAMP_S, DuckDBTypeId.TIMESTAMP_MS]);
 
 /** The columns c0, c1, ... so, under their names. */
 export function portableSelectList(columns: readonly ResultColumn[]): string {

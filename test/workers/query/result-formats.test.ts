@@ -184,7 +184,7 @@ function msgpackText(value: unknown): string | null {
   if (value === null) return null;
   if (value instanceof Date) return String(value.getTime());
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex").toUpperCase();
-  return String(value as string | number | bigint | boolean);
+  return `${value as number}`;
 }
 
 /** Doubles as JavaScript writes them. */
@@ -276,19 +276,16 @@ describe("all types", () => {
       fingerprint(`SELECT typeof(COLUMNS(*)) FROM '${path}' LIMIT 1`),
       fingerprint(`SELECT COLUMNS(*)::VARCHAR FROM '${path}' LIMIT 1`),
     ]);
-    assert.deepEqual(types, [
-      [
-        ...["BIGINT", "VARCHAR", "DOUBLE", "DECIMAL(38,2)", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIME", "VARCHAR"],
-        ...["INTEGER[]", "STRUCT(a INTEGER, b TIMESTAMP)", "MAP(VARCHAR, DOUBLE)", "BLOB", "VARCHAR", "VARCHAR"],
-        ...["VARCHAR", "FLOAT", "VARCHAR"],
-      ],
-    ]);
+    const wantedTypes =
+      "BIGINT|VARCHAR|DOUBLE|DECIMAL(38,2)|TIMESTAMP|TIMESTAMP WITH TIME ZONE|TIME|VARCHAR|INTEGER[]|" +
+      "STRUCT(a INTEGER, b TIMESTAMP)|MAP(VARCHAR, DOUBLE)|BLOB|VARCHAR|VARCHAR|VARCHAR|FLOAT|VARCHAR";
+    assert.deepEqual(types, [wantedTypes.split("|")]);
     assert.equal((values[0] as string[])[1], "170141183460469231731687303715884105727");
     assert.equal((values[0] as string[])[14], "[1]");
     const table = tableFromIPC(bytesOf(await fixture.execute(odd, { format: "arrow" })));
     assert.equal(table.numRows, 2);
     assert.equal(table.getChild("h")?.get(0), "170141183460469231731687303715884105727");
-    assert.deepEqual([...(table.getChild("l")?.get(0) as Iterable<number | null>)], [1, null, 3]);
+    assert.equal(String(table.getChild("l")?.get(0)), "[1,null,3]");
     assert.equal(table.getChild("s")?.get(1), null);
   });
 
@@ -299,15 +296,12 @@ describe("all types", () => {
       columns: Record<string, unknown[]>;
     };
     assert.equal(types["h"], "HUGEINT");
-    assert.deepEqual(
-      Object.values(columns).map(([first]) => first),
-      [
-        ...[9007199254740993n, "170141183460469231731687303715884105727", Number.NaN, "1.50"],
-        ...[new Date("2024-02-29T12:34:56.789Z"), null, "01:02:03.5", "1 day", "[1,null,3]"],
-        ...['{"a":1,"b":"2024-01-01T00:00:00.000Z"}', '{"k":1.5}', Buffer.from("x"), '{"z": [1]}'],
-        ...["550e8400-e29b-41d4-a716-446655440000", "[1]", Number.NEGATIVE_INFINITY, ""],
-      ],
-    );
+    const first = Object.values(columns).map((values) => values[0]);
+    const numbers = [9007199254740993n, "170141183460469231731687303715884105727", Number.NaN, "1.50"];
+    const times = [new Date("2024-02-29T12:34:56.789Z"), null, "01:02:03.5", "1 day"];
+    const nested = ["[1,null,3]", '{"a":1,"b":"2024-01-01T00:00:00.000Z"}', '{"k":1.5}'];
+    const others = [Buffer.from("x"), '{"z": [1]}', "550e8400-e29b-41d4-a716-446655440000", "[1]"];
+    assert.deepEqual(first, [...numbers, ...times, ...nested, ...others, Number.NEGATIVE_INFINITY, ""]);
     for (const values of Object.values(columns)) assert.deepEqual(values[1], null);
   });
 

@@ -80,25 +80,11 @@ async function readPiece(file: FileHandle, buffer: Buffer, at: number, total: nu
 /** What the two JSON formats have around their rows; the others say it in headers. */
 function envelopeOf(format: ResultFormat, reply: QueryReply): { readonly head: Uint8Array; readonly tail: Uint8Array } {
   const page = `"has_more":${reply.hasMore},"next_cursor":${JSON.stringify(reply.nextCursor)}}`;
-  switch (format) {
-    case "original":
-      return { head: Buffer.from(`{"result_json":`), tail: Buffer.from(`,${page}`) };
-    case "json":
-      return {
-        head: Buffer.from(`{"columns":${JSON.stringify(reply.columns)},"rows":`),
-        tail: Buffer.from(`,"row_count":${reply.rows},${page}`),
-      };
-    default:
-      return { head: new Uint8Array(0), tail: new Uint8Array(0) };
-  }
+  if (format === "original") return { head: Buffer.from(`{"result_json":`), tail: Buffer.from(`,${page}`) };
+  if (format !== "json") return { head: new Uint8Array(0), tail: new Uint8Array(0) };
+  const head = Buffer.from(`{"columns":${JSON.stringify(reply.columns)},"rows":`);
+  return { head, tail: Buffer.from(`,"row_count":${reply.rows},${page}`) };
 }
-
-/** RFC 9211: what the result cache did. */
-const cacheStatus = {
-  hit: "MiniODB; hit",
-  miss: "MiniODB; fwd=miss; stored",
-  bypass: "MiniODB; fwd=bypass",
-} as const;
 
 function headersOf(format: ResultFormat, { queryId, cache, rows, hasMore, nextCursor }: QueryReply): string[] {
   const headers = ["content-type", resultFormats[format].mediaType];
