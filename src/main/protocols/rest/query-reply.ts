@@ -86,6 +86,13 @@ function envelopeOf(format: ResultFormat, reply: QueryReply): { readonly head: U
   return { head, tail: Buffer.from(`,"row_count":${reply.rows},${page}`) };
 }
 
+/** RFC 9211: what the result cache did. */
+const cacheStatus = {
+  hit: "MiniODB; hit",
+  miss: "MiniODB; fwd=miss; stored",
+  bypass: "MiniODB; fwd=bypass",
+} as const;
+
 function headersOf(format: ResultFormat, { queryId, cache, rows, hasMore, nextCursor }: QueryReply): string[] {
   const headers = ["content-type", resultFormats[format].mediaType];
   headers.push("miniodb-query-id", queryId, "cache-status", cacheStatus[cache]);
