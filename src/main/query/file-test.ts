@@ -10,11 +10,13 @@ import {
 import { parseDataFileKey } from "../../shared/store/store-paths.js";
 import {
   castTo,
+  type DoubleValue,
   floorTime,
   type OperandContext,
   type OperandValue,
   parseTime,
   resolveOperand,
+  withRounding,
 } from "./resolve-operand.js";
 
 /** False only where no row of the file can satisfy the predicate. */
@@ -139,14 +141,8 @@ function compareTest(
           return overlaps(range, operator, { low: point, high: point });
         });
     }
-    case "long": {
-      const wanted = castTo("bigint", value.type === "double" ? widenedByOne(value) : value);
-      if (wanted?.type !== "integer") return null;
-      return (file) =>
-        ofBounds(file, column, ({ lower, upper }) => {
-          return overlaps({ lower: toBigInt(lower), upper: toBigInt(upper) }, operator, wanted);
-        });
-    }
+    case "long":
+      return value.type === "double" ? longAsDoubleTest(column, operator, value) : longTest(column, operator, value);
     case "double":
       return doubleTest(column, operator, value);
     case "timestamp":
@@ -162,9 +158,23 @@ function compareTest(
   }
 }
 
-/** Compared as doubles, a long beyond 2^53 is its nearest one; and 1.5 lies between two longs. */
-function widenedByOne(value: Extract<OperandValue, { readonly type: "double" }>): OperandValue {
-  return { type: "double", low: value.low - 1, high: value.high + 1 };
+function longTest(column: TableColumn, operator: CompareOperator, value: OperandValue): FileTest | null {
+  const wanted = castTo("bigint", value);
+  if (wanted?.type !== "integer") return null;
+  return (file) =>
+    ofBounds(file, column, ({ lower, upper }) => {
+      return overlaps({ lower: toBigInt(lower), upper: toBigInt(upper) }, operator, wanted);
+    });
+}
+
+/** DuckDB compares both as doubles, or as decimals: a long beyond 2^53 may be its neighbour there. */
+function longAsDoubleTest(column: TableColumn, operator: CompareOperator, value: DoubleValue): FileTest | null {
+  if (!Number.isFinite(value.low) || !Number.isFinite(value.high)) return null;
+  const wanted = withRounding(value);
+  return (file) =>
+    ofBounds(file, column, ({ lower, upper }) => {
+      return overlaps({ lower: toNumber(lower), upper: toNumber(upper) }, operator, wanted);
+    });
 }
 
 /** NaN is greater than all others and in no bound, so that a file never says it has nothing above its bound. */

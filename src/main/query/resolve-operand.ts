@@ -12,8 +12,14 @@ export type OperandValue =
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "boolean"; readonly value: boolean }
   | { readonly type: "integer"; readonly low: bigint; readonly high: bigint }
-  | { readonly type: "double"; readonly low: number; readonly high: number }
+  | DoubleValue
   | TimeValue;
+
+export interface DoubleValue {
+  readonly type: "double";
+  readonly low: number;
+  readonly high: number;
+}
 
 export interface TimeValue {
   readonly type: "date" | "timestamp" | "timestamptz";
@@ -181,7 +187,12 @@ function toInteger(value: OperandValue): OperandValue | undefined {
 
 function toDouble(value: OperandValue): OperandValue | undefined {
   if (value.type === "double") return value;
-  if (value.type === "integer") return { type: "double", ...spread(Number(value.low), Number(value.high)) };
+  if (value.type === "integer") {
+    const low = Number(value.low);
+    const high = Number(value.high);
+    const isExact = Number.isSafeInteger(low) && Number.isSafeInteger(high);
+    return { type: "double", ...(isExact ? { low, high } : spread(low, high)) };
+  }
   if (value.type !== "text" || !/^-?\d{1,15}(?:\.\d{1,15})?$/.test(value.text)) return undefined;
   return widened(Number(value.text));
 }
@@ -195,6 +206,11 @@ function toBoolean(value: OperandValue): OperandValue | undefined {
 
 function widened(value: number): OperandValue {
   return { type: "double", ...spread(value, value) };
+}
+
+/** The same with room for the rounding of longs that are compared with it as doubles. */
+export function withRounding({ low, high }: DoubleValue): DoubleValue {
+  return { type: "double", ...spread(low, high) };
 }
 
 /** Both ends moved outwards by a few of the smallest steps that doubles have there. */
