@@ -349,10 +349,10 @@ export const options = {
     help: "Folder of these files, of this server alone; empty: cache in the data folder.",
   }),
   "cache.fetchesMax": integer({
-    default: 8,
+    default: 16,
     min: 1,
     max: 256,
-    help: "Files that are fetched at once; each takes up to 16 MiB of memory.",
+    help: "Files that are fetched at once; together they take at most 128 MiB of memory.",
   }),
 
   "compaction.intervalMs": integer({

@@ -60,8 +60,9 @@ describe("a warehouse that is not on this machine", () => {
   };
   const expected = (): readonly number[] => {
     let sum = 0;
-    for (let day = 0; day < days; day++)
+    for (let day = 0; day < days; day++) {
       for (let index = 0; index < rowsPerDay; index++) sum += (index * 31 + day) % 1000;
+    }
     return [days * rowsPerDay, sum];
   };
   const fetches = (): string[] =>

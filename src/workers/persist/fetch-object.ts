@@ -17,8 +17,12 @@ import { ObjectChanged, ObjectNotFound } from "../../shared/store/object-store.j
 import { isStoreFailure } from "../../shared/store/store-failure.js";
 import { checkStop, type PersistContext } from "./persist-context.js";
 
-/** Parts of one object that are on their way at once: they are in memory until they are written. */
-const partsAtOnce = 2;
+/** Parts of one object that are on their way at once: one connection to S3 gives 85 to 90 MB/s. */
+const partsOfObjectMax = 8;
+/** Of all objects that this thread fetches: they are in memory until they are written, 128 MiB together. */
+const partsMax = 16;
+let partsUnderWay = 0;
+const waitingParts: (() => void)[] = [];
 
 /** See FetchTask. The file gets its name when all bytes are in it, so that a half-written one never counts. */
 export async function fetchObject(context: PersistContext, task: FetchTask): Promise<FetchResult> {
@@ -56,7 +60,15 @@ export async function copyObject(context: PersistContext, copy: ObjectCopy): Pro
   const checksums = new Uint32Array(Math.max(1, Math.ceil(bytes / partBytes)));
   const fd = openSync(path, "wx");
   const fetchPart = async (index: number, etag?: string): Promise<string> => {
-    checkStop(context);
+    await enterPart();
+    try {
+      checkStop(context);
+      return await fetchNow(index, etag);
+    } finally {
+      leavePart();
+    }
+  };
+  const fetchNow = async (index: number, etag?: string): Promise<string> => {
     const start = index * partBytes;
     const end = Math.min(bytes, start + partBytes);
     const part = await context.store.getPart(key, { start, end }, etag);
@@ -71,15 +83,34 @@ export async function copyObject(context: PersistContext, copy: ObjectCopy): Pro
     const etag = await fetchPart(0);
     let next = 1;
     const fetchRest = async (): Promise<void> => {
-      while (next < checksums.length) await fetchPart(next++, etag);
+      try {
+        while (next < checksums.length) await fetchPart(next++, etag);
+      } catch (error) {
+        // The others finish what they have begun.
+        next = checksums.length;
+        throw error;
+      }
     };
-    await allEnded(Array.from({ length: Math.min(partsAtOnce, checksums.length - 1) }, fetchRest));
+    await allEnded(Array.from({ length: Math.min(partsOfObjectMax, checksums.length - 1) }, fetchRest));
   } catch (error) {
     throw toStoreError(key, error);
   } finally {
     closeSync(fd);
   }
   return digestOfParts(checksums);
+}
+
+/** Waits, in turn, until there is memory for one more part. */
+async function enterPart(): Promise<void> {
+  if (partsUnderWay < partsMax) partsUnderWay++;
+  else await new Promise<void>((resolve) => waitingParts.push(resolve));
+}
+
+/** The next in turn takes the place over. */
+function leavePart(): void {
+  const next = waitingParts.shift();
+  if (next === undefined) partsUnderWay--;
+  else next();
 }
 
 /** Rejects with the first failure, when nothing writes to the file any more. */
