@@ -1,5 +1,7 @@
 /** Pruning by EXPLAIN's report, time travel, and empty tables, as clients meet them. */
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HttpClient, type Reply } from "../harness/http-client.js";
@@ -219,5 +221,55 @@ describe("an empty table", () => {
     ]);
     const report = await explain("SELECT * FROM bare", "bare");
     assert.deepEqual([report.total, report.read, report.hot], [0, 0, 0]);
+  });
+});
+
+describe("garbage collection", () => {
+  let busy: ServerProcess;
+  let door: HttpClient;
+
+  before(async () => {
+    const upkeep = ["--compaction-interval-ms", "200", "--compaction-small-files-min", "3"];
+    const snapshots = ["--snapshots-keep", "1", "--snapshots-max-age-ms", "0"];
+    const garbage = ["--garbage-interval-ms", "1000", "--garbage-grace-ms", "1500"];
+    busy = await ServerProcess.start({ flags: [...upkeep, ...snapshots, ...garbage] });
+    door = new HttpClient(() => busy.url);
+  });
+  after(() => busy.dispose());
+
+  function dataFiles(table: string): string[] {
+    const warehouse = join(busy.folder, "warehouse");
+    const folder = readdirSync(warehouse).find((name) => name.startsWith(`${table}-`));
+    assert.ok(folder !== undefined);
+    const names = readdirSync(join(warehouse, folder, "data"), { recursive: true }).map(String);
+    return names.filter((name) => name.endsWith(".parquet"));
+  }
+
+  async function writeAndFlush(table: string, id: string): Promise<void> {
+    await door.write(table, [{ timestamp: "2026-11-01T00:00:00Z", id }]);
+    const reply = await door.send(`/v1/tables/${table}/flush`, { method: "POST", body: "" });
+    assert.equal(reply.status, 200);
+  }
+
+  test("takes merged files once they are no snapshot's, but none that a cursor still reads", async () => {
+    for (const table of ["free", "held"]) for (const id of ["a", "b"]) await writeAndFlush(table, id);
+    const sql = "SELECT id FROM held";
+    const first = await door.sendJson("/v1/query", { sql, limit: 1 });
+    assert.equal(first.status, 200, JSON.stringify(first.body));
+    const heldFiles = dataFiles("held");
+    assert.equal(heldFiles.length, 2);
+    for (const table of ["free", "held"]) await writeAndFlush(table, "c");
+    const deadlineMs = Date.now() + 20_000;
+    while (dataFiles("free").length > 1 && Date.now() < deadlineMs) await sleep(100);
+    assert.equal(dataFiles("free").length, 1, "merged, expired and collected");
+    // One more round for the other table, which the same collection went through.
+    await sleep(1_500);
+    const left = dataFiles("held");
+    assert.ok(
+      heldFiles.every((name) => left.includes(name)),
+      JSON.stringify({ heldFiles, left }),
+    );
+    const { next_cursor: cursor } = first.body as { readonly next_cursor: string };
+    assert.equal((await door.query(sql, { limit: 1, cursor })).length, 1);
   });
 });
