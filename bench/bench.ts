@@ -19,6 +19,14 @@ import { ndjsonDecoder } from "./suites/ndjson-decoder.js";
 import { ndjsonEndToEnd } from "./suites/ndjson-end-to-end.js";
 import { oneRowHttp } from "./suites/one-row-http.js";
 import { oneRowOpenLoop } from "./suites/one-row-open-loop.js";
+import { queries } from "./suites/queries.js";
+import { queriesCache } from "./suites/queries-cache.js";
+import { queriesClients } from "./suites/queries-clients.js";
+import { queriesDays } from "./suites/queries-days.js";
+import { queriesOverhead } from "./suites/queries-overhead.js";
+import { queriesResults } from "./suites/queries-results.js";
+import { queriesSmallWrites } from "./suites/queries-small-writes.js";
+import { queriesUnflushed } from "./suites/queries-unflushed.js";
 import { restart } from "./suites/restart.js";
 import { visibility } from "./suites/visibility.js";
 import { websocketJson } from "./suites/websocket-json.js";
@@ -35,6 +43,14 @@ const suites: readonly Suite[] = [
   interference,
   visibility,
   restart,
+  queries,
+  queriesSmallWrites,
+  queriesOverhead,
+  queriesCache,
+  queriesResults,
+  queriesDays,
+  queriesUnflushed,
+  queriesClients,
 ];
 
 function say(text: string): void {
@@ -44,11 +60,13 @@ function say(text: string): void {
 function chooseSuites(only: string | undefined): readonly Suite[] {
   if (only === undefined) return suites;
   const names = only.split(",");
-  const unknown = names.filter((name) => !suites.some((suite) => suite.name === name));
+  // A name stands for its suite and for those that go on from it: `queries` for `queries-cache` as well.
+  const isNamed = (suite: Suite, name: string) => suite.name === name || suite.name.startsWith(`${name}-`);
+  const unknown = names.filter((name) => !suites.some((suite) => isNamed(suite, name)));
   if (unknown.length > 0) {
     throw new Error(`no suite ${unknown.join(", ")}; there are ${suites.map((suite) => suite.name).join(", ")}`);
   }
-  return suites.filter((suite) => names.includes(suite.name));
+  return suites.filter((suite) => names.some((name) => isNamed(suite, name)));
 }
 
 /** A suite that fails takes its own rows down, not the others'. */

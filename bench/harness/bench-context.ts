@@ -50,9 +50,27 @@ export class BenchContext {
     this.#say(`  ${text}`);
   }
 
+  /** A new folder on the disk of the servers, gone when the bench ends. */
+  makeFolder(name: string): string {
+    return mkdtempSync(join(this.#folder, `${name}-`));
+  }
+
   /** Runs `use` on a fresh server and data folder, both gone afterwards. */
   async withServer<Result>(flags: readonly string[], use: (server: BenchServer) => Promise<Result>): Promise<Result> {
-    const folder = mkdtempSync(join(this.#folder, "data-"));
+    const folder = this.makeFolder("data");
+    try {
+      return await this.withServerOn(folder, flags, use);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** Runs `use` on a server over a data folder that stays. */
+  async withServerOn<Result>(
+    folder: string,
+    flags: readonly string[],
+    use: (server: BenchServer) => Promise<Result>,
+  ): Promise<Result> {
     const nodeFlags = (process.env["MINIODB_BENCH_NODE_FLAGS"] ?? "").split(" ").filter((flag) => flag !== "");
     const server = await ServerProcess.start({ folder, flags, nodeFlags });
     try {
@@ -63,7 +81,6 @@ export class BenchContext {
       // A profile is written at an orderly end only.
       if (nodeFlags.length > 0) await server.stop();
       await server.dispose();
-      rmSync(folder, { recursive: true, force: true });
     }
   }
 

@@ -10,7 +10,7 @@ export async function openHttpChannels(
   onBroken: (reason: string) => void,
 ): Promise<Channel[]> {
   const url = new URL(job.url);
-  const path = job.payload === "row-json" ? "/v1/data" : `/v1/tables/${job.table}/rows`;
+  const path = pathOf(job);
   const requests = bodies.map((body) => httpRequest(url, path, contentTypes[job.payload], body));
   const connections = await Promise.all(
     Array.from({ length: job.connections }, () => HttpConnection.open(url, onBroken)),
@@ -23,4 +23,9 @@ export async function openHttpChannels(
       });
     },
   }));
+}
+
+function pathOf({ payload, table }: LoadJob): string {
+  if (payload === "query") return "/v1/query";
+  return payload === "row-json" ? "/v1/data" : `/v1/tables/${table}/rows`;
 }

@@ -1,7 +1,7 @@
 /** What the bench asks of a load process, and what it gets back. Both travel as JSON over the process channel. */
 
 /** What the bodies hold; each kind is drawn in payloads.ts. */
-export type PayloadKind = "row-json" | "ndjson" | "json-array" | "msgpack-columns" | "arrow";
+export type PayloadKind = "row-json" | "ndjson" | "json-array" | "msgpack-columns" | "arrow" | "query";
 
 export interface LoadJob {
   /** Origin, such as `http://127.0.0.1:8081`. */
@@ -20,6 +20,8 @@ export interface LoadJob {
   /** Null: closed loop, each connection sends when its reply came. Else open loop: requests start at fixed times. */
   readonly requestsPerSecond: number | null;
   readonly seed: number;
+  /** Of `query`: the texts, sent one after the other, round and round. */
+  readonly statements?: readonly string[];
 }
 
 export interface Latency {

@@ -16,12 +16,17 @@ function tell(message: FromLoad): void {
   process.send?.(message);
 }
 
-async function prepare(job: LoadJob): Promise<LoadLoop> {
-  const options = { kind: job.payload, table: job.table, rowsPerRequest: job.rowsPerRequest };
-  const [sample] = makePayloads({ ...options, count: 1, seed: job.seed });
+function makeBodies({ payload, table, rowsPerRequest, seed, statements = [] }: LoadJob): Buffer[] {
+  if (payload === "query") return statements.map((sql) => Buffer.from(JSON.stringify({ sql })));
+  const options = { kind: payload, table, rowsPerRequest, seed };
+  const [sample] = makePayloads({ ...options, count: 1 });
   const fitting = Math.floor(payloadBytesTotal / (sample?.length ?? 1));
-  const count = Math.max(payloadsMin, Math.min(payloadsMax, fitting, Math.ceil(rowsMax / job.rowsPerRequest)));
-  const bodies = makePayloads({ ...options, count, seed: job.seed });
+  const count = Math.max(payloadsMin, Math.min(payloadsMax, fitting, Math.ceil(rowsMax / rowsPerRequest)));
+  return makePayloads({ ...options, count });
+}
+
+async function prepare(job: LoadJob): Promise<LoadLoop> {
+  const bodies = makeBodies(job);
   let loop: LoadLoop | null = null;
   const open = job.transport === "http" ? openHttpChannels : openWebSocketChannels;
   const channels = await open(job, bodies, (reason) => loop?.fail(reason));

@@ -25,8 +25,11 @@ import { pack } from "msgpackr";
 import { type Random, seededRandom } from "../harness/seeded-random.js";
 import type { PayloadKind } from "./job.js";
 
+/** Queries are no rows: their statements come with the job. */
+type RowsKind = Exclude<PayloadKind, "query">;
+
 export interface PayloadOptions {
-  readonly kind: PayloadKind;
+  readonly kind: RowsKind;
   readonly table: string;
   readonly rowsPerRequest: number;
   /** How many different bodies. */
@@ -40,6 +43,7 @@ export const contentTypes: Readonly<Record<PayloadKind, string>> = {
   "json-array": "application/json",
   "msgpack-columns": "application/msgpack",
   arrow: "application/vnd.apache.arrow.stream",
+  query: "application/json",
 };
 
 /** Three days that lie in the past at any time of the run; each body stays within one of them, as a stream does. */
