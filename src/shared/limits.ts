@@ -41,6 +41,10 @@ export const limits = {
   expressionDepthMax: 200,
   /** Nesting of what DuckDB binds twice in expressions: 12 take about 0.1 s, and each more doubles it. */
   subqueryDepthMax: 12,
+  /** Names of one `a.b.c`. */
+  columnPathMax: 64,
+  /** `/*` in a statement: DuckDB's time for nested comments goes with the square, 0.2 s here. */
+  commentsMax: 2_000,
   /** Nesting of PIVOT and UNPIVOT: three take milliseconds, sixteen for ever. */
   pivotDepthMax: 3,
   /** Columns that one SELECT lists, stars apart: 2,000 take 0.2 s to plan, 10,000 more than 15 s. */

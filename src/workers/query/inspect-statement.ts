@@ -180,7 +180,7 @@ function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
   // A constant's value is data, whatever it looks like.
   if (kind === "CONSTANT") return;
   if (kind === "PARAMETER") walk.parameters.push(String(node["identifier"]));
-  if (kind === "COLUMN_REF" && isVolatileColumn(node)) walk.isVolatile = true;
+  if (kind === "COLUMN_REF") visitColumn(walk, node);
   if (kind === "WINDOW") walk.isBlocking = true;
   if ("function_name" in node) {
     checkFunction(node);
@@ -261,10 +261,17 @@ function checkFunction(node: TreeNode): void {
   if (reason !== null) throw new RefusedStatement(`the function ${name} is not allowed: ${reason}`, positionOf(node));
 }
 
-/** Some functions are called without parentheses: the tree has them as columns, which they are where one is named so. */
-function isVolatileColumn(node: TreeNode): boolean {
-  const names = node["column_names"];
-  return Array.isArray(names) && names.length === 1 && isVolatileName(String(names[0]));
+/**
+ * Some functions are called without parentheses: the tree has them as columns, which they are where one is named so.
+ * DuckDB follows `a.b.c...` by recursion and overruns its stack at some ten thousand names, which ends the process.
+ */
+function visitColumn(walk: Walk, node: TreeNode): void {
+  const names: unknown = node["column_names"];
+  if (!Array.isArray(names)) throw new RefusedStatement("a column is not understood", positionOf(node));
+  if (names.length > limits.columnPathMax) {
+    throw new TooDeepStatement(`a column's path has at most ${limits.columnPathMax} names`, positionOf(node));
+  }
+  if (names.length === 1 && isVolatileName(String(names[0]))) walk.isVolatile = true;
 }
 
 function pushChildren(walk: Walk, node: TreeNode, scope: Scope): void {

@@ -59,6 +59,9 @@ function checkText(text: string): void {
   if (Buffer.byteLength(text) > limits.sqlBytesMax) {
     throw new MiniodbError("INVALID_SQL", `a statement has at most ${limits.sqlBytesMax} bytes`);
   }
+  if (text.split("/*", limits.commentsMax + 2).length > limits.commentsMax + 1) {
+    throw new MiniodbError("INVALID_SQL", `a statement has at most ${limits.commentsMax} comments`);
+  }
   // Parts of DuckDB's interface end a text at NUL, so that what is checked and what runs could differ.
   const nul = text.indexOf("\0");
   if (nul !== -1) throw errorAt("INVALID_SQL", "a statement holds no NUL", text, Buffer.byteLength(text.slice(0, nul)));
@@ -78,6 +81,8 @@ async function serialize(
   startBytes: number,
 ): Promise<SerializedTree | null> {
   const json = await parser.serialize(sql);
+  // DuckDB cuts a long error message after a number of bytes; in the middle of a character it then writes no JSON.
+  if (json === "") throw new MiniodbError("INVALID_SQL", "the statement does not parse");
   const parsed = JSON.parse(json) as TreeNode;
   if (parsed["error"] === true) {
     if (String(parsed["error_message"]).startsWith("Only SELECT statements")) return null;
@@ -187,9 +192,16 @@ async function withoutSemicolon(parser: SqlParser, sql: string, tree: Serialized
     if ((await parser.serialize(candidate)) === tree.json && (await standsInParentheses(parser, candidate))) {
       return candidate;
     }
-    end = sql.lastIndexOf(";", end - 1);
+    end = firstOfRun(sql, sql.lastIndexOf(";", end - 1));
   }
   throw new MiniodbError("INVALID_SQL", "the end of the statement was not found: leave out its last semicolon");
+}
+
+/** The first semicolon of those before `end`, and with it, that have nothing but spaces between them. */
+function firstOfRun(sql: string, end: number): number {
+  let first = end;
+  for (let at = end; at >= 0 && /[;\s]/.test(sql.charAt(at)); at--) if (sql[at] === ";") first = at;
+  return first;
 }
 
 async function standsInParentheses(parser: SqlParser, sql: string): Promise<boolean> {
