@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fetch } from "undici";
+import { sendQueryReply } from "../../../../src/main/protocols/rest/query-reply.js";
+import type { QueryReply } from "../../../../src/main/query/query-request.js";
+import type { ResultFormat } from "../../../../src/shared/result-format.js";
+import { gather, type Implementation, openTestServer } from "../../sockets/test-server.js";
+
+const folder = mkdtempSync(join(tmpdir(), "miniodb-reply-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const columns = [{ name: "a", type: "BIGINT" }];
+
+function replyOf(body: QueryReply["body"], hasMore = false): QueryReply {
+  const nextCursor = hasMore ? "c.1" : "";
+  return { queryId: "q-1", cache: "miss", body, columns, rows: 3, hasMore, nextCursor };
+}
+
+function fileOf(name: string, bytes: number): { readonly path: string; readonly content: Buffer } {
+  const content = Buffer.alloc(bytes);
+  for (let at = 0; at < bytes; at++) content[at] = (at * 31 + (at >> 10)) & 0xff;
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return { path, content };
+}
+
+for (const implementation of ["uws", "node"] as const satisfies readonly Implementation[]) {
+  describe(`query replies on ${implementation}`, () => {
+    test("bytes, in their envelope or with headers", async (context) => {
+      const rows = { kind: "bytes", bytes: Buffer.from("[[1]]") } as const;
+      let format: ResultFormat = "json";
+      const { port } = await openTestServer(context, implementation, {
+        handler: (exchange) => gather(() => void sendQueryReply(exchange, format, replyOf(rows, true))),
+      });
+      const url = `http://127.0.0.1:${port}/`;
+      const page = { row_count: 3, has_more: true, next_cursor: "c.1" };
+      assert.deepEqual(await (await fetch(url)).json(), { columns, rows: [[1]], ...page });
+      format = "original";
+      assert.equal(await (await fetch(url)).text(), '{"result_json":[[1]],"has_more":true,"next_cursor":"c.1"}');
+      format = "csv";
+      const reply = await fetch(url);
+      assert.equal(await reply.text(), "[[1]]");
+      assert.equal(reply.headers.get("content-type"), "text/csv; charset=utf-8; header=present");
+      assert.equal(reply.headers.get("miniodb-rows"), "3");
+      assert.equal(reply.headers.get("miniodb-has-more"), "true");
+      assert.equal(reply.headers.get("miniodb-next-cursor"), "c.1");
+    });
+
+    test("files of every length around the pieces, whole and then gone", async (context) => {
+      for (const bytes of [0, 1, 512 * 1024 - 1, 512 * 1024, 512 * 1024 + 1, 3_000_000]) {
+        for (const format of ["json", "parquet"] as const) {
+          const { path, content } = fileOf(`${implementation}-${format}-${bytes}`, bytes);
+          const { port } = await openTestServer(context, implementation, {
+            handler: (exchange) =>
+              gather(() => void sendQueryReply(exchange, format, replyOf({ kind: "file", path, bytes }))),
+          });
+          const reply = await fetch(`http://127.0.0.1:${port}/`);
+          const body = Buffer.from(await reply.arrayBuffer());
+          assert.equal(Number(reply.headers.get("content-length")), body.length);
+          const start = format === "json" ? body.indexOf('"rows":') + 7 : 0;
+          assert.ok(body.subarray(start, start + bytes).equals(content), `${format} ${bytes}`);
+          await untilGone(path);
+        }
+      }
+    });
+
+    test("a file that ends before its end cuts the connection; one that is not there is an error", async (context) => {
+      const { path } = fileOf(`${implementation}-short`, 2_000_000);
+      truncateSync(path, 1_500_000);
+      const failures: unknown[] = [];
+      const { port } = await openTestServer(context, implementation, {
+        handler: (exchange) =>
+          gather(() => {
+            const body = { kind: "file", path, bytes: 2_000_000 } as const;
+            sendQueryReply(exchange, "csv", replyOf(body)).catch((error: unknown) => {
+              failures.push(error);
+              exchange.reply(500, [], "late");
+            });
+          }),
+      });
+      const url = `http://127.0.0.1:${port}/`;
+      await assert.rejects(fetch(url).then((reply) => reply.arrayBuffer()));
+      await untilGone(path);
+      const missing = await fetch(url);
+      assert.equal(missing.status, 500);
+      assert.equal(failures.length, 2);
+    });
+
+    test("a client that leaves: the file goes", async (context) => {
+      const { path } = fileOf(`${implementation}-left`, 40_000_000);
+      const settled: Promise<void>[] = [];
+      const { port } = await openTestServer(context, implementation, {
+        handler: (exchange) =>
+          gather(() => {
+            const body = { kind: "file", path, bytes: 40_000_000 } as const;
+            settled.push(sendQueryReply(exchange, "csv", replyOf(body)));
+          }),
+      });
+      const control = new AbortController();
+      const reply = await fetch(`http://127.0.0.1:${port}/`, { signal: control.signal });
+      const reader = reply.body?.getReader();
+      await reader?.read();
+      // Nobody reads: what is on its way stays about a piece.
+      await sleep(50);
+      assert.ok(existsSync(path));
+      control.abort();
+      await Promise.all(settled);
+      await untilGone(path);
+    });
+  });
+}
+
+async function untilGone(path: string): Promise<void> {
+  for (let round = 0; round < 200 && existsSync(path); round++) await sleep(10);
+  assert.equal(existsSync(path), false);
+}
