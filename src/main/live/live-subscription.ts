@@ -27,7 +27,7 @@ export interface SubscriptionOptions {
 }
 
 /** A filter that lets nothing through still moves its client's token so often. */
-const progressMs = 5_000;
+const progressMs = 1_000;
 
 /**
  * One client's way along a tail. It pulls: only when the client can take a message is the next piece of the next delta

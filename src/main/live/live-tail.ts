@@ -17,7 +17,7 @@ export interface LiveTailOptions {
   /** Shortest time between the beginnings of two takes. */
   readonly intervalMs: number;
   /** Sequences of the table that damage took from the log. */
-  readonly gaps: readonly SequenceGap[];
+  readonly gaps: () => readonly SequenceGap[];
   /** The tail cannot go on; it has been closed. */
   readonly onBroken: (tail: LiveTail, error: MiniodbError) => void;
 }
@@ -262,7 +262,7 @@ export class LiveTail {
     const { slice, schema } = taken;
     this.entry.noteSchema(schema);
     const { uuid } = this.entry.identity;
-    for (const { after, through } of planDeltas(span, gaps, limits.liveDeltaRowsMax)) {
+    for (const { after, through } of planDeltas(span, gaps(), limits.liveDeltaRowsMax)) {
       if (this.#isClosed) return;
       const path = folder.pathFor(uuid, schema, after, through);
       const sealed = await pool.seal({ slice, schema, afterSequence: after, lastSequence: through, path });

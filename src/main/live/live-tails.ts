@@ -48,10 +48,16 @@ export class LiveTails {
   #onEnded: (tail: LiveTail, error: MiniodbError) => void = () => {};
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
+  /** A worker that is ready first may report a full table before the others have replayed theirs. */
+  readonly #started: Promise<void>;
+  #onStarted: () => void = () => {};
 
   constructor(options: LiveTailsOptions) {
     this.#options = options;
     this.#folder = new LiveFolder(options.folder, options.stream);
+    this.#started = new Promise((resolve) => {
+      this.#onStarted = resolve;
+    });
   }
 
   whenEnded(onEnded: (tail: LiveTail, error: MiniodbError) => void): void {
@@ -84,6 +90,7 @@ export class LiveTails {
       } else this.#open(entry, entry.flushedSequence).adopt(deltas);
     }
     this.#timer = setInterval(() => this.#trim(Date.now()), trimIntervalMs);
+    this.#onStarted();
   }
 
   /** Rows were acknowledged. */
@@ -93,6 +100,7 @@ export class LiveTails {
 
   /** Before a flush commits rows up to `sequence`: whoever reads them live must have them apart, as the owner forgets them. */
   async beforeCommit(entry: TableEntry, sequence: number): Promise<void> {
+    await this.#started;
     await this.#tails.get(entry)?.reach(sequence);
   }
 
@@ -197,7 +205,7 @@ export class LiveTails {
       pool,
       folder: this.#folder,
       intervalMs: live.intervalMs,
-      gaps: this.#gaps.get(uuid) ?? [],
+      gaps: () => this.#gaps.get(uuid) ?? [],
       onBroken: (tail: LiveTail, error: MiniodbError) => {
         this.#options.onError(`following ${entry.name} for live queries`, error);
         this.#end(tail, error);
