@@ -49,6 +49,7 @@ const noteIntervalMs = 10 * 60_000;
  */
 export class FileCache implements LocalFiles {
   readonly folder: string;
+  readonly isInPlace = false;
   readonly #options: FileCacheOptions;
   readonly #index: FileCacheIndex;
   readonly #waiters: Waiter[] = [];

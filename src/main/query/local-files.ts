@@ -10,6 +10,8 @@ export type StoredFile = Pick<DataFile, "key" | "bytes">;
 export interface LocalFiles {
   /** Absolute; every path lies below it. */
   readonly folder: string;
+  /** Nothing is ever fetched: a file that is not needed costs its opening only. */
+  readonly isInPlace: boolean;
   /**
    * Local paths of these files, in their order. They stay readable until `release`, which the caller owes.
    *
@@ -50,6 +52,7 @@ export interface FileStats {
 /** The files of a store that is a folder of this machine: they are read where they lie. */
 export class FilesInPlace implements LocalFiles {
   readonly folder: string;
+  readonly isInPlace = true;
   readonly stats: FileStats = {
     hits: 0,
     misses: 0,

@@ -310,8 +310,9 @@ export class QueryService {
   /** Makes the snapshot's files readable here. Takes it over: it is released with the lease, or when this fails. */
   async #open(asked: AskedQuery, snapshot: Snapshot, run: QueryRun): Promise<HeldTables> {
     try {
-      const { tables: needed, reports } = pruneFiles(pruneRequestOf(asked, snapshot, run));
-      const opening = openTables(this.#options.files, needed, run.signal);
+      const { files } = this.#options;
+      const { tables: needed, reports } = pruneFiles(pruneRequestOf(asked, snapshot, run, files));
+      const opening = openTables(files, needed, run.signal);
       const opened = await run.track(opening, (files) => {
         if (run.signal.aborted) files?.release();
       });

@@ -32,6 +32,7 @@ function range(lower: ColumnBounds["lower"], upper: ColumnBounds["upper"], nulls
 /** True when the file is read. */
 function isRead(file: DataFile, predicate: Predicate, values: readonly ParameterValue[] = []): boolean {
   const pruned = pruneFiles({
+    filesPrunedMin: 1,
     tables: [{ name: "T", schema, version: "", files: [file], hot: [] }],
     predicates: [{ table: "t", predicate }],
     parameters: values.map((_, index) => String(index + 1)),
@@ -194,6 +195,28 @@ describe("pruneFiles", () => {
     assert.equal(isRead(file, compare("n", "=", { kind: "parameter", name: "1" }), [5]), false);
     assert.equal(isRead(file, { kind: "is", column: column("n"), value: true }), true);
   });
+});
+
+test("a few files are left out only where that is worth it, or nothing is left", () => {
+  const files = [1, 2, 3, 4].map((n) => fileOf({ 3: range(String(n), String(n)) }));
+  const request = {
+    tables: [{ name: "t", schema, version: "", files, hot: [] }],
+    parameters: [],
+    values: [],
+    nowMs: 0,
+    latestMs: 0,
+    filesPrunedMin: 3,
+  };
+  const left = (operator: CompareOperator, value: number): readonly unknown[] => {
+    const [report] = pruneFiles({
+      ...request,
+      predicates: [{ table: "t", predicate: compare("n", operator, value) }],
+    }).reports;
+    return [report?.filesPruned, report?.filesUnneeded];
+  };
+  assert.deepEqual(left("<", 3), [0, 2]);
+  assert.deepEqual(left("<", 2), [3, 3]);
+  assert.deepEqual(left("<", 1), [4, 4]);
 });
 
 test("times in plain ISO 8601 only", () => {

@@ -135,5 +135,6 @@ export async function prune(
     values,
     nowMs,
     latestMs: nowMs + 60_000,
+    filesPrunedMin: 1,
   });
 }
