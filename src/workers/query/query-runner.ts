@@ -3,14 +3,7 @@ import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type {
-  KeptFile,
-  QueryResult,
-  QueryTable,
-  QueryTask,
-  QueryWorkerOptions,
-  ResultBody,
-} from "../../shared/query-messages.js";
+import type { KeptFile, QueryResult, QueryTask, QueryWorkerOptions, ResultBody } from "../../shared/query-messages.js";
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { DuckDBEngine } from "./duckdb-engine.js";
@@ -22,12 +15,12 @@ import {
   givenSql,
   type ResultRows,
 } from "./execute-statement.js";
+import { FileColumns } from "./file-columns.js";
 import { explainPlan } from "./explain-plan.js";
 import { keepResult } from "./keep-result.js";
 import { runLive } from "./live-rows.js";
 import { parseStatement } from "./parse-statement.js";
 import { RunningQueries, type RunningQuery } from "./running-queries.js";
-import { viewSql } from "./table-view.js";
 
 /** A query that ran out of memory sooner than this is not the one that took it. */
 const smallQueryMs = 1_000;
@@ -43,6 +36,7 @@ export class QueryRunner {
   /** Of all workers, and main's to clear up. */
   readonly #keptFolder: string;
   readonly #queries: RunningQueries;
+  readonly #columns = new FileColumns();
   #engine: Promise<DuckDBEngine>;
   /** Tasks under way. */
   #active = 0;
@@ -127,7 +121,13 @@ export class QueryRunner {
 
   async #execute(task: ExecuteTask): Promise<QueryResult> {
     const engine = await this.#engine;
-    const wanted = new Map(task.tables.map((table: QueryTable) => [nameKey(table.name), viewSql(table)]));
+    const unknown: string[] = [];
+    const wanted = new Map<string, string>();
+    for (const table of task.tables) {
+      const view = this.#columns.view(table);
+      wanted.set(nameKey(table.name), view.sql);
+      unknown.push(...view.unknown);
+    }
     const connection = await engine.checkOut(wanted);
     const running = this.#queries.start(task.slot, connection.duckdb, task.timeoutMs);
     const place = {
@@ -141,6 +141,8 @@ export class QueryRunner {
     try {
       await engine.prepareViews(connection, wanted);
       rows = await this.#rows(task, place);
+      // Once for each file; it can only fail where the file is gone, and then nobody asks again.
+      if (unknown.length > 0) await this.#columns.learn(connection, unknown).catch(() => {});
       const plan = isSlow(task, running) ? await explainPlan(connection, task) : undefined;
       return { kind: "rows", ...rows, ...(plan !== undefined && { plan }) };
     } catch (error) {

@@ -37,9 +37,8 @@ export function viewSql(table: QueryTable): string {
       selected.push(`coalesce(${name}, ${quoteName(alias)}) AS ${name}`);
     }
   }
-  const list = files.map((path) => quoteText(escapeGlob(path))).join(", ");
   const map = `${quoteText(`{${fields.join(", ")}}`)}::${mapType}`;
-  return `SELECT ${selected.join(", ")} FROM read_parquet([${list}], schema = ${map}, hive_partitioning = false)`;
+  return `SELECT ${selected.join(", ")} FROM read_parquet(${fileList(files)}, schema = ${map}, hive_partitioning = false)`;
 }
 
 /** Names for the earlier halves of columns that were replaced, by field id of the column; none is another column's. */
@@ -63,7 +62,8 @@ function mapEntry(fieldId: number, name: string, type: string): string {
   return `${fieldId}={name: "${name.replace(/["\\]/g, "\\$&")}", type: ${type}, default_value: NULL}`;
 }
 
-function duckdbType(column: TableColumn): string {
+/** DuckDB's name of the column's type. */
+export function duckdbType(column: TableColumn): string {
   return columnTypeTable[column.type].duckdb;
 }
 
@@ -75,6 +75,11 @@ export function quoteName(name: string): string {
 /** A SQL text literal. */
 export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** A SQL list of paths, for read_parquet and its like. */
+export function fileList(paths: readonly string[]): string {
+  return `[${paths.map((path) => quoteText(escapeGlob(path))).join(", ")}]`;
 }
 
 /** read_parquet takes paths as glob patterns; a character class of one stands for itself. */
