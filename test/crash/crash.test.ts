@@ -116,7 +116,7 @@ describe("kill -9", () => {
       await assert.rejects(ServerProcess.start({ folder: fresh, flags, env }));
       const server = await ServerProcess.start({ folder: fresh, flags });
       const client = new HttpClient(() => server.url);
-      const reply = await client.sendJson("/v1/data", { table: "first", payload: { value: kill } });
+      const reply = await client.sendJson("/v1/data", { table: "first", id: `r${kill}`, payload: { value: kill } });
       assert.equal(reply.status, 200, JSON.stringify(reply.body));
       assert.equal(await client.count("first"), 1);
       await server.dispose();
