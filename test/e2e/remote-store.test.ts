@@ -181,6 +181,23 @@ describe("a warehouse that is not on this machine", () => {
     assert.equal(await metric("miniodb_cache_pinned_bytes"), 0);
   });
 
+  test("pages of one result: between them the files take no room", async () => {
+    const to = new Date(firstDayMs + dayMs).toISOString();
+    const sql = `select id from cpu where timestamp < '${to}'`;
+    const seen = new Set<string>();
+    let cursor = "";
+    do {
+      const reply = await client.sendJson("/v1/query", { sql, limit: 700, cursor });
+      assert.equal(reply.status, 200, JSON.stringify(reply.body));
+      const page = reply.body as { readonly result_json: string; readonly next_cursor: string };
+      for (const { id } of JSON.parse(page.result_json) as { readonly id: string }[]) seen.add(id);
+      cursor = page.next_cursor;
+      assert.equal(await metric("miniodb_cache_pinned_bytes"), 0);
+      for (const name of cachedNames()) rmSync(join(cacheFolder, name));
+    } while (cursor !== "");
+    assert.equal(seen.size, rowsPerDay + 1);
+  });
+
   test("merges read the store too, and leave the cache alone", async () => {
     for (let round = 0; round < 4; round++) {
       await client.write("merged", [{ timestamp: new Date(firstDayMs).toISOString(), id: String(round), v: round }]);

@@ -1,19 +1,20 @@
 import { randomBytes } from "node:crypto";
 import { MiniodbError } from "../../shared/errors.js";
-import type { QueryTable } from "../../shared/query-messages.js";
 import type { Lease } from "./lease.js";
+import type { SnapshotTable } from "./snapshot-provider.js";
 
 /**
  * What the pages after the first are read from.
  *
- * `snapshot`: the files that the first page was read from. Where DuckDB fixes the order of a result (a scan that
- * filters and computes), the rows after the first n are the same each time.
+ * `snapshot`: what the first page needed of its tables; the files stay in the store, and are opened again for each page.
+ * Where DuckDB fixes the order of a result (a scan that filters and computes), the rows after the first n are the same
+ * each time.
  *
  * `file`: the rows themselves, in a Parquet file, where they would come in another order or with other values each time:
  * sorts leave equal keys in any order, groups and joins all rows, and sums of doubles differ in their last digits.
  */
 export type KeptSource =
-  | { readonly kind: "snapshot"; readonly tables: readonly QueryTable[] }
+  | { readonly kind: "snapshot"; readonly tables: readonly SnapshotTable[] }
   | {
       readonly kind: "file";
       /** A SELECT of all its rows, in their order, as the statement named and typed them. */

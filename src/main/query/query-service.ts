@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import { assert } from "../../shared/assert.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { ParsedStatement, QueryTable, SelectStatement } from "../../shared/query-messages.js";
-import type { KeptResults } from "./kept-results.js";
+import type { KeptResult, KeptResults } from "./kept-results.js";
 import { Lease } from "./lease.js";
 import type { LocalFiles } from "./local-files.js";
 import { explainNotes, pruneRequestOf } from "./explain-files.js";
-import { openTables } from "./open-tables.js";
+import { type OpenTables, openTables } from "./open-tables.js";
 import { ParseCache } from "./parse-cache.js";
 import { pruneFiles } from "./prune-files.js";
 import { encodeCursor } from "./query-cursor.js";
@@ -19,7 +19,7 @@ import { QueryRun, type QueryStage } from "./query-run.js";
 import { resultKey, type ResultCache } from "./result-cache.js";
 import { type AskedQuery, hasFixedOrder, keepRequestOf, keptStatement, showTables } from "./asked-query.js";
 import { type SlowQuery, slowQuery } from "./slow-queries.js";
-import type { Snapshot, SnapshotProvider } from "./snapshot-provider.js";
+import type { Snapshot, SnapshotProvider, SnapshotTable } from "./snapshot-provider.js";
 import { suggestName } from "../../shared/suggest-name.js";
 
 export interface QueryServiceOptions {
@@ -56,7 +56,11 @@ interface HeldTables {
   readonly tables: readonly QueryTable[];
   /** What EXPLAIN says besides DuckDB's plan. */
   readonly notes: readonly string[];
+  /** Of the files on this machine and of the snapshot. */
   readonly lease: Lease;
+  /** What pruning left of the snapshot, and the snapshot's own lease: it keeps the files in the store. */
+  readonly needed: readonly SnapshotTable[];
+  readonly snapshotLease: Lease;
 }
 
 /** A file of a snapshot can go between two looks at the catalog; a second miss is another matter. */
@@ -211,9 +215,9 @@ export class QueryService {
         keptId = kept.keep({ identity: asked.identity, key: "", source, lease });
         lease.release();
       } else if (result.hasMore && hasFixedOrder(statement)) {
-        const source = { kind: "snapshot", tables: tables.tables } as const;
+        const source = { kind: "snapshot", tables: tables.needed } as const;
         const sharedKey = asked.isCacheable ? `${asked.identity} ${versions.join(" ")}` : "";
-        keptId = kept.keep({ identity: asked.identity, key: sharedKey, source, lease: tables.lease });
+        keptId = kept.keep({ identity: asked.identity, key: sharedKey, source, lease: tables.snapshotLease });
       }
       const nextCursor = result.hasMore && keptId !== "" ? encodeCursor({ keptId, offsetRows: result.rows }) : "";
       return this.#finished(asked, { key, queryId: run.id }, { ...result, nextCursor });
@@ -227,15 +231,17 @@ export class QueryService {
     const { page, identity } = asked;
     assert(page.cursor !== null, "a page after the first has a cursor");
     const { keptId, offsetRows } = page.cursor;
-    const { source, lease } = this.#options.kept.get(keptId, identity);
-    const ofFile = { statement: keptStatement(source), values: [], tables: [] };
-    const ofSnapshot = {
-      statement: asked.statement,
-      values: asked.values,
-      tables: source.kind === "file" ? [] : source.tables,
-    };
-    const work = source.kind === "file" ? ofFile : ofSnapshot;
-    const result = await this.#executor.execute({ ...work, page, offsetRows, keep: null }, run, lease);
+    const kept = this.#options.kept.get(keptId, identity);
+    const { source } = kept;
+    const { tables, lease } = await this.#reopen(kept, run);
+    const { statement, values } = asked;
+    const work = source.kind === "file" ? { statement: keptStatement(source), values: [] } : { statement, values };
+    let result: ExecutedRows | null;
+    try {
+      result = await this.#executor.execute({ ...work, tables, page, offsetRows, keep: null }, run, lease);
+    } finally {
+      lease.release();
+    }
     if (result === null) throw new MiniodbError("CURSOR_EXPIRED", "a file of the cursor's snapshot is gone");
     const isCutOff = source.kind === "file" && !source.isWhole && !result.hasMore;
     const nextCursor = result.hasMore ? encodeCursor({ keptId, offsetRows: offsetRows + result.rows }) : "";
@@ -310,19 +316,45 @@ export class QueryService {
   /** Makes the snapshot's files readable here. Takes it over: it is released with the lease, or when this fails. */
   async #open(asked: AskedQuery, snapshot: Snapshot, run: QueryRun): Promise<HeldTables> {
     try {
-      const { files } = this.#options;
-      const { tables: needed, reports } = pruneFiles(pruneRequestOf(asked, snapshot, run, files));
-      const opening = openTables(files, needed, run.signal);
-      const opened = await run.track(opening, (files) => {
-        if (run.signal.aborted) files?.release();
-      });
+      const request = pruneRequestOf(asked, snapshot, run, this.#options.files);
+      const { tables: needed, reports } = pruneFiles(request);
+      const opened = await this.#openFiles(needed, run);
+      const snapshotLease = new Lease(() => snapshot.release());
       const lease = new Lease(() => {
         opened.release();
-        snapshot.release();
+        snapshotLease.release();
       });
-      return { tables: opened.tables, notes: explainNotes(asked.statement, reports, opened), lease };
+      const notes = explainNotes(asked.statement, reports, opened);
+      return { tables: opened.tables, notes, lease, needed, snapshotLease };
     } catch (error) {
       snapshot.release();
+      throw error;
+    }
+  }
+
+  #openFiles(needed: readonly SnapshotTable[], run: QueryRun): Promise<OpenTables> {
+    const opening = openTables(this.#options.files, needed, run.signal);
+    return run.track(opening, (files) => {
+      if (run.signal.aborted) files?.release();
+    });
+  }
+
+  /**
+   * The tables of a kept result, and a lease that the caller releases. Between two pages the files need not be on this
+   * machine: a client that never comes back would keep their room in the file cache from others.
+   */
+  async #reopen({ source, lease }: KeptResult, run: QueryRun): Promise<Pick<HeldTables, "tables" | "lease">> {
+    lease.retain();
+    if (source.kind === "file") return { tables: [], lease };
+    try {
+      const opened = await this.#openFiles(source.tables, run);
+      const both = new Lease(() => {
+        opened.release();
+        lease.release();
+      });
+      return { tables: opened.tables, lease: both };
+    } catch (error) {
+      lease.release();
       throw error;
     }
   }
