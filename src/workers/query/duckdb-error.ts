@@ -26,6 +26,8 @@ export interface StatementPlace {
   readonly shiftBytes: number;
   /** Folders that no message may name. */
   readonly hiddenFolders: readonly string[];
+  /** Of the statement's tables, for suggestions where DuckDB makes none. */
+  readonly columnNames?: readonly string[];
 }
 
 /** Types of exceptions that the statement or its values cause; any other is the server's. */
@@ -83,9 +85,10 @@ export function readFailure(error: unknown): DuckDBFailure {
   };
 }
 
-/** Forms in which DuckDB says it in the sentence alone: the first group is the name, the candidates are quoted behind. */
+/** Forms in which DuckDB says it in the sentence alone; candidates, where there are any, are quoted behind. */
 const missingForms = [
   /^Table "[^"]*" does not have a column named "(?<name>[^"]*)"\s+Candidate bindings: (?<candidates>[^]*)$/,
+  /^(?:Values list|Table) "[^"]*" does not have a column named "(?<name>[^"]*)"$/,
   /^Referenced table "(?<name>[^"]*)" not found!\s+Candidate tables: (?<candidates>[^]*)$/,
 ];
 
@@ -132,17 +135,17 @@ export function toClientError(failure: DuckDBFailure, place: StatementPlace, cau
   const message = withoutFolders(failure.message, place.hiddenFolders);
   if (code === "INTERNAL") return new MiniodbError(code, message, { type: failure.type }, cause);
   const error = locatedError(code, message, placeOf(failure, place), cause);
-  const more = missingDetails(failure);
+  const more = missingDetails(failure, place.columnNames ?? []);
   return more === null ? error : new MiniodbError(code, error.message, { ...error.details, ...more }, cause);
 }
 
 /** The name that is not there, and what may have been meant: never a function that clients may not call. */
-function missingDetails({ missing }: DuckDBFailure): Record<string, string> | null {
+function missingDetails({ missing }: DuckDBFailure, columnNames: readonly string[]): Record<string, string> | null {
   if (missing === undefined) return null;
   const { name, isFunction } = missing;
   const candidates = isFunction
     ? missing.candidates.filter((candidate) => refusalOf(candidate) === null)
-    : missing.candidates;
+    : [...missing.candidates, ...(missing.candidates.length === 0 ? columnNames : [])];
   const suggestion = suggestName(name, candidates);
   return { [isFunction ? "function" : "name"]: name, ...(suggestion !== null && { suggestion }) };
 }

@@ -197,7 +197,9 @@ export class QueryRunner {
     const { shiftBytes } = givenSql(task, 0);
     const hiddenFolders = [temporaryFolder, ...readableFolders];
     const { text: sql } = task.statement;
-    return { kind: "failed", error: toErrorMessage(toClientError(failure, { sql, shiftBytes, hiddenFolders }, error)) };
+    const columnNames = task.tables.flatMap(({ schema }) => schema.columns.map(({ name }) => name));
+    const place = { sql, shiftBytes, hiddenFolders, columnNames };
+    return { kind: "failed", error: toErrorMessage(toClientError(failure, place, error)) };
   }
 
   #openEngine(): Promise<DuckDBEngine> {
