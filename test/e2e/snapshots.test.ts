@@ -117,6 +117,24 @@ describe("pruning", () => {
     assert.equal(await read("n < 5 OR abs(n) < 5"), days);
   });
 
+  test("EXPLAIN ANALYZE and other formats have the report too; a small saving is only named", async () => {
+    const analyzed = await client.query<{ explain_key: string }>("EXPLAIN ANALYZE SELECT * FROM metrics WHERE n < 20");
+    assert.deepEqual(
+      analyzed.map((row) => row.explain_key),
+      ["analyzed_plan", "files", "files"],
+    );
+    const sql = "EXPLAIN SELECT * FROM metrics WHERE n >= 40";
+    for (const format of ["json", "csv", "ndjson"]) {
+      const reply = await client.sendJson("/v1/query", { sql, format });
+      assert.equal(reply.status, 200, JSON.stringify(reply.body));
+      assert.match(
+        JSON.stringify(reply.body),
+        /metrics: 60 of 60 files, 0 pruned \(2 without a row of interest/,
+        format,
+      );
+    }
+  });
+
   test("each table of a join has its report, and a subquery its own condition", async () => {
     const sql = "FROM metrics a JOIN metrics b ON a.n = b.n WHERE a.n < 20 AND b.n >= 1180";
     assert.equal((await explain(sql, "metrics")).read, 2);
