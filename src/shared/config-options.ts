@@ -224,7 +224,7 @@ export const options = {
   }),
 
   "query.workers": integer({ default: 1, min: 1, max: 16, help: "Threads that drive DuckDB and encode results." }),
-  "query.concurrency": integer({ default: 4, min: 1, max: 64, help: "Queries that run at once on one query worker." }),
+  "query.concurrency": integer({ default: 8, min: 1, max: 64, help: "Queries that run at once on one query worker." }),
   "query.queueMax": integer({
     default: 128,
     min: 0,

@@ -161,7 +161,7 @@ export class QueryService {
    */
   #fromCache(request: QueryRequest, queryId: string): QueryReply | null {
     const { snapshots, rowsMax, cache } = this.#options;
-    if (!cache.isOn || this.#isClosing || request.signal?.aborted === true) return null;
+    if (!cache.isOn || this.#isClosing) return null;
     if ((request.minSequence?.length ?? 0) > 0 || (request.at ?? null) !== null) return null;
     const statement = this.#parsed.get(request.sql);
     if (statement === undefined || statement.kind !== "select" || statement.isVolatile) return null;

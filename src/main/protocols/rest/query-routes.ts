@@ -20,8 +20,25 @@ interface ReadRequest {
   readonly body: JsonObject;
   /** The header. */
   readonly accept: string;
+  readonly client: Client;
+}
+
+/** Whether the client is still there. Replies from the cache never ask, and making a signal costs as much as they do. */
+class Client {
+  #control: AbortController | null = null;
+  #isGone = false;
+
   /** Aborted when the client has gone. */
-  readonly signal: AbortSignal;
+  get signal(): AbortSignal {
+    this.#control ??= new AbortController();
+    if (this.#isGone) this.#control.abort();
+    return this.#control.signal;
+  }
+
+  leave(): void {
+    this.#isGone = true;
+    this.#control?.abort();
+  }
 }
 
 /** POST /v1/query: the original's shape, or one of the other formats; see result-format.ts. */
@@ -33,22 +50,22 @@ export class QueryRoutes {
   }
 
   query(exchange: HttpExchange): RequestListener {
-    const abort = new AbortController();
+    const client = new Client();
     const accept = exchange.header("accept");
     const refuse = (error: unknown): void => {
       sendReply(exchange, thrownReply(error, this.#options.onInternal));
     };
     return new JsonListener(exchange, {
       object: (_, body) => {
-        this.#run(exchange, { body, accept, signal: abort.signal }).catch(refuse);
+        this.#run(exchange, { body, accept, client }).catch(refuse);
       },
       error: (_, error) => refuse(error),
       // The client has gone: nobody reads the result.
-      aborted: () => abort.abort(),
+      aborted: () => client.leave(),
     });
   }
 
-  async #run(exchange: HttpExchange, { body, accept, signal }: ReadRequest): Promise<void> {
+  async #run(exchange: HttpExchange, { body, accept, client }: ReadRequest): Promise<void> {
     const { queries, metrics } = this.#options;
     const startedMs = performance.now();
     let outcome = "ok";
@@ -64,7 +81,9 @@ export class QueryRoutes {
         minSequence: readTokens(body["min_sequence"]),
         at: readSnapshotTime(body),
         queryId: optionalText(body, "query_id"),
-        signal,
+        get signal() {
+          return client.signal;
+        },
       });
       await sendQueryReply(exchange, format, reply);
     } catch (error) {
