@@ -1,9 +1,10 @@
 /**
  * Runs the suites one after another and writes their table into bench/README.md.
  *
- *   npm run bench                         all of it, about 8 minutes; writes the table
- *   npm run bench -- --quick              short runs, under 2 minutes; writes the quick table
+ *   npm run bench                         all of it, about 15 minutes; writes the table
+ *   npm run bench -- --quick              short runs, about 4 minutes; writes the quick table
  *   npm run bench -- --only ndjson,arrow  these suites; prints only
+ *   npm run bench -- --only queries       this suite and those whose names begin with `queries-`
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { arch, availableParallelism, cpus, platform, totalmem } from "node:os";

@@ -40,7 +40,7 @@ async function open({ threads, memoryBytes, folder, tables }: ReferenceOptions):
     // The server's tables have an `id` in any case, after the timestamp.
     const described = await connection.runAndReadAll(`DESCRIBE SELECT * FROM ${files}`);
     const hasId = described.getRows().some(([column]) => column === "id");
-    const selected = hasId ? "*" : `"timestamp", NULL::VARCHAR AS id, * EXCLUDE ("timestamp")`;
+    const selected = `"timestamp", ${hasId ? "id" : "NULL::VARCHAR AS id"}, * EXCLUDE ("timestamp"${hasId ? ", id" : ""})`;
     await connection.run(`CREATE VIEW "${name}" AS SELECT ${selected} FROM ${files}`);
   }
   idle.push(connection);
