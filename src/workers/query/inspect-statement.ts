@@ -22,7 +22,10 @@ export interface InspectedStatement {
   readonly parameters: readonly string[];
   /** True when a WITH stands anywhere: names had to be told apart by scope. */
   readonly hasCte: boolean;
-  /** True when its first rows cost as much as all of them: it sorts, groups, joins or numbers rows. */
+  /**
+   * True when its first rows cost as much as all of them: it sorts, groups, joins or numbers rows. Only of the others is
+   * the order of the rows the same at each run.
+   */
   readonly isBlocking: boolean;
   /** True when its result may differ from one run to the next over the same tables. */
   readonly isVolatile: boolean;
@@ -181,10 +184,13 @@ function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
   if (kind === "CONSTANT") return;
   if (kind === "PARAMETER") walk.parameters.push(String(node["identifier"]));
   if (kind === "COLUMN_REF") visitColumn(walk, node);
-  if (kind === "WINDOW") walk.isBlocking = true;
+  // A subquery in an expression is a join; unnest may take apart a list that an aggregate made in any order.
+  if (kind === "WINDOW" || kind === "SUBQUERY") walk.isBlocking = true;
   if ("function_name" in node) {
     checkFunction(node);
-    if (isVolatileFunction(String(node["function_name"]))) walk.isVolatile = true;
+    const name = String(node["function_name"]);
+    if (isVolatileFunction(name)) walk.isVolatile = true;
+    if (name === "unnest") walk.isBlocking = true;
   }
   pushChildren(walk, node, within(node, kind, scope));
 }

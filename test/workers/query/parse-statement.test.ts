@@ -441,6 +441,8 @@ describe("what may run", () => {
       "SELECT a FROM t UNION SELECT a FROM t",
       "SELECT sum(a) OVER () FROM t",
       "SELECT * FROM (SELECT * FROM t ORDER BY a)",
+      "SELECT a FROM t WHERE a IN (SELECT b FROM u)",
+      "SELECT unnest(list(a)) FROM t",
     ];
     for (const sql of blocking) assert.equal((await parsed(sql)).isBlocking, true, sql);
     for (const sql of ["SELECT a + 1 FROM t WHERE b > 1", "SELECT count(*) FROM t", "SELECT max(a) FROM t"]) {
