@@ -377,12 +377,14 @@ describe("small and odd results", () => {
   });
 
   test("every type that DuckDB has, in every format, in few rows and in many", async () => {
-    for (const copies of [1, 2_000]) {
+    for (const copies of [1, 1_400]) {
       // Not callable by clients: the statement goes to the worker past the parser.
       const sql = `SELECT t.* FROM test_all_types() AS t, range(${copies})`;
       const parsed = (await fixture.parse("SELECT 1")) as SelectStatement;
       const statement = { ...parsed, sql, text: sql };
-      for (const format of all) {
+      // Values that DuckDB has no JSON for go one by one: once is enough.
+      const formats = all.filter((format) => copies === 1 || (format !== "original" && format !== "ndjson"));
+      for (const format of formats) {
         const rest = { slot: 0, tables: [], values: [], limitRows: null, offsetRows: 0, timeoutMs: 30_000, format };
         const result = rowsResult(await fixture.runner.run({ kind: "execute", statement, ...rest }));
         assert.equal(result.rows, copies * 3, format);
