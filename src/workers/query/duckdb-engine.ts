@@ -128,6 +128,8 @@ export class DuckDBEngine {
   }
 }
 
+const unreadableError = '{"error":true,"error_message":"the statement does not parse"}';
+
 class ConnectionParser implements SqlParser {
   readonly #connection: DuckDBConnection;
   readonly #serialize: DuckDBPreparedStatement;
@@ -146,7 +148,9 @@ class ConnectionParser implements SqlParser {
     this.#serialize.bindVarchar(1, sql);
     const result = await this.#serialize.run();
     // In memory: not through libuv's pool once more.
-    return String(result.getChunk(0).getColumnVector(0).getItem(0));
+    const tree = String(result.getChunk(0).getColumnVector(0).getItem(0));
+    // DuckDB cuts a long error message after a number of bytes; in the middle of a character it then writes no JSON.
+    return tree === "" ? unreadableError : tree;
   }
 
   tableNames(sql: string): readonly string[] {

@@ -3,7 +3,7 @@ import { MiniodbError } from "../../shared/errors.js";
 import { limits } from "../../shared/limits.js";
 import { errorAt } from "./duckdb-error.js";
 import { inspectStatement, isNode, RefusedStatement, type TreeNode } from "./inspect-statement.js";
-import type { SqlParser } from "./parse-statement.js";
+import { checkComments, type SqlParser } from "./parse-statement.js";
 import { quoteName } from "./table-view.js";
 
 /**
@@ -25,6 +25,7 @@ export async function checkFilterText(parser: SqlParser, table: string, filter: 
   if (Buffer.byteLength(filter) > limits.liveFilterBytesMax) {
     throw new MiniodbError("INVALID_SQL", `a filter has at most ${limits.liveFilterBytesMax} bytes`);
   }
+  checkComments(filter);
   // As in parse-statement.ts: what is checked and what runs could differ behind a NUL.
   if (filter.includes("\0")) throw new MiniodbError("INVALID_SQL", "a filter holds no NUL");
   const head = `SELECT 1 FROM ${quoteName(table)} WHERE (\n`;

@@ -59,12 +59,17 @@ function checkText(text: string): void {
   if (Buffer.byteLength(text) > limits.sqlBytesMax) {
     throw new MiniodbError("INVALID_SQL", `a statement has at most ${limits.sqlBytesMax} bytes`);
   }
-  if (text.split("/*", limits.commentsMax + 2).length > limits.commentsMax + 1) {
-    throw new MiniodbError("INVALID_SQL", `a statement has at most ${limits.commentsMax} comments`);
-  }
+  checkComments(text);
   // Parts of DuckDB's interface end a text at NUL, so that what is checked and what runs could differ.
   const nul = text.indexOf("\0");
   if (nul !== -1) throw errorAt("INVALID_SQL", "a statement holds no NUL", text, Buffer.byteLength(text.slice(0, nul)));
+}
+
+/** Throws INVALID_SQL for a text whose comments DuckDB would read for long; call it before any parse. */
+export function checkComments(text: string): void {
+  if (text.split("/*", limits.commentsMax + 2).length > limits.commentsMax + 1) {
+    throw new MiniodbError("INVALID_SQL", `a text of SQL has at most ${limits.commentsMax} comments`);
+  }
 }
 
 interface SerializedTree {
@@ -81,8 +86,6 @@ async function serialize(
   startBytes: number,
 ): Promise<SerializedTree | null> {
   const json = await parser.serialize(sql);
-  // DuckDB cuts a long error message after a number of bytes; in the middle of a character it then writes no JSON.
-  if (json === "") throw new MiniodbError("INVALID_SQL", "the statement does not parse");
   const parsed = JSON.parse(json) as TreeNode;
   if (parsed["error"] === true) {
     if (String(parsed["error_message"]).startsWith("Only SELECT statements")) return null;
