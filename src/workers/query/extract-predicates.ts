@@ -3,8 +3,8 @@ import { nameKey } from "../../shared/schema/table-schema.js";
 import { isNode, type TreeNode } from "./inspect-statement.js";
 import { allOf, anyOf, type PredicateScope, readPredicate } from "./read-predicate.js";
 
-/** Comparisons of one statement; what is beyond says nothing. */
-const predicatesMax = 2_000;
+/** Comparisons of one statement, which main keeps with its parse; what is beyond says nothing. */
+const predicatesMax = 256;
 /** Joins below joins. */
 const joinDepthMax = 100;
 
@@ -59,7 +59,8 @@ function nodesOf(root: TreeNode): TreeNode[] {
   const steps: unknown[] = [root];
   for (let step = steps.pop(); step !== undefined; step = steps.pop()) {
     if (isNode(step)) nodes.push(step);
-    for (const child of Object.values(step as object) as unknown[]) {
+    // From the last to the first, so that nodes come in the order of the text.
+    for (const child of (Object.values(step as object) as unknown[]).toReversed()) {
       if (typeof child === "object" && child !== null) steps.push(child);
     }
   }

@@ -171,7 +171,7 @@ function readColumn(node: unknown, scope: PredicateScope): PredicateColumn | nul
 
 function spend(scope: PredicateScope, predicate: Predicate): Predicate {
   scope.budget.left--;
-  return predicate;
+  return scope.budget.left < 0 ? any : predicate;
 }
 
 /** `any` says nothing in an AND. */

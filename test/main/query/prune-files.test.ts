@@ -219,6 +219,25 @@ test("a few files are left out only where that is worth it, or nothing is left",
   assert.deepEqual(left("<", 1), [4, 4]);
 });
 
+test("with very many files only the shorter conditions are looked at", () => {
+  const files = Array.from({ length: 20_000 }, (_, n) => fileOf({ 3: range(String(n), String(n)) }));
+  const terms = Array.from({ length: 3 }, (_, n) => compare("n", "=", n));
+  const inList: Predicate = { kind: "or", terms };
+  const count = (predicate: Predicate): number | undefined =>
+    pruneFiles({
+      tables: [{ name: "t", schema, version: "", files, hot: [] }],
+      predicates: [{ table: "t", predicate }],
+      parameters: [],
+      values: [],
+      nowMs: 0,
+      latestMs: 0,
+      filesPrunedMin: 1,
+    }).tables[0]?.files.length;
+  assert.equal(count(inList), 20_000);
+  assert.equal(count({ kind: "and", terms: [inList, compare("n", "<", 100)] }), 100);
+  assert.equal(count({ kind: "and", terms: [compare("n", ">=", 1), compare("n", "<", 100)] }), 99);
+});
+
 test("times in plain ISO 8601 only", () => {
   const micros = (text: string): bigint | undefined => parseTime(text, "timestamptz")?.low;
   assert.equal(micros("1970-01-02"), 86_400_000_000n);
