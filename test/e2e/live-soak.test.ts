@@ -12,8 +12,10 @@ import { seededRandom, type SeededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
 
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
-const batchesPerWriter = 30;
-const restartsMax = 2;
+/** Times as much as by default, for long runs. */
+const scale = Number(process.env["MINIODB_TEST_LIVE_SCALE"] ?? 1);
+const batchesPerWriter = 16 * scale;
+const restartsMax = scale;
 const writers = 3;
 const deadlineMs = 60_000;
 
@@ -33,8 +35,8 @@ async function writeAll(client: HttpClient, writer: number, random: SeededRandom
   for (let batch = 0; batch < batchesPerWriter; batch++) {
     const values = Array.from({ length: 1 + random.integer(20) }, (_, row) => `${writer}-${batch}-${row}`);
     // A new column, and a long that becomes double, on the way.
-    const extra = batch % 10 === 9 ? { [`extra_${writer}_${batch}`]: true } : {};
-    const number = batch === 15 && writer === 0 ? 0.5 : batch;
+    const extra = batch % 8 === 7 ? { [`extra_${writer}_${batch}`]: true } : {};
+    const number = batch === 7 && writer === 0 ? 0.5 : batch;
     const body = values.map((value) => JSON.stringify({ value, writer, number, ...extra })).join("\n");
     const headers = { "content-type": "application/x-ndjson", "idempotency-key": `${writer}-${batch}` };
     for (;;) {
@@ -107,12 +109,14 @@ class Follower {
   }
 }
 
-type Disturbance = "none" | "stop" | "kill";
+type Disturbance = "stop" | "kill" | "worker";
 
-for (const disturbance of ["none", "stop", "kill"] satisfies Disturbance[]) {
+for (const disturbance of ["worker", "stop", "kill"] satisfies Disturbance[]) {
   test(`every row once and in order (${disturbance}; seed ${seed})`, { timeout: 120_000 }, async (t) => {
     const random = seededRandom(seed);
-    const server = await ServerProcess.start({ flags });
+    // The ingest worker dies once, in the middle.
+    const env: Record<string, string> = disturbance === "worker" ? { MINIODB_FAILPOINT: "ingest.round:80:error" } : {};
+    const server = await ServerProcess.start({ flags, env });
     t.after(() => server.dispose());
     const client = new HttpClient(() => server.url);
     const { sequence: start } = await client.write("soak", [{ value: "first", writer: -1, number: 1 }]);
@@ -121,7 +125,7 @@ for (const disturbance of ["none", "stop", "kill"] satisfies Disturbance[]) {
     const some = new Follower(() => server.url, start, "writer = 1 and number != 7");
     const followers = [all, steady, some];
     const following = followers.map((follower) => follower.run());
-    const pauseMs = disturbance === "none" ? 20 : 100;
+    const pauseMs = disturbance === "worker" ? 20 : 100;
     const writing = Promise.all(
       Array.from({ length: writers }, (_, writer) => writeAll(client, writer, seededRandom(seed + writer), pauseMs)),
     );
@@ -131,7 +135,8 @@ for (const disturbance of ["none", "stop", "kill"] satisfies Disturbance[]) {
     while (isWriting) {
       await delay(100 + random.integer(300));
       await random.pick([all, some]).cut();
-      if (disturbance === "none" || restarts === restartsMax || random.integer(3) > 0) continue;
+      const isRestarting = disturbance !== "worker";
+      if (!isRestarting || restarts === restartsMax || random.integer(3) > 0) continue;
       restarts++;
       await (disturbance === "kill" ? server.kill() : server.stop());
       await server.restart();
@@ -149,12 +154,47 @@ for (const disturbance of ["none", "stop", "kill"] satisfies Disturbance[]) {
     await Promise.all(following);
     for (const follower of followers) {
       assert.deepEqual(
-        follower.errors.filter(({ code }) => code !== "SHUTTING_DOWN"),
+        follower.errors.filter(({ code }) => code !== "SHUTTING_DOWN" && code !== "WORKER_LOST"),
         [],
       );
       assert.deepEqual(follower.seen, expectedOf(follower));
     }
+    if (disturbance === "worker") assert.match(server.output, /an ingest worker died and is replaced/);
     assert.deepEqual(await client.query("select count(*) as n from soak"), [{ n: expected.length + 1 }]);
     t.diagnostic(`${expected.length} rows, ${followers.reduce((sum, { cuts }) => sum + cuts, 0)} cuts`);
   });
 }
+
+test("rows of durability memory are sent once the log holds them, and never otherwise", async (t) => {
+  const server = await ServerProcess.start({ flags });
+  t.after(() => server.dispose());
+  const client = new HttpClient(() => server.url);
+  const { sequence: start } = await client.write("soak", [{ value: "first" }]);
+  for (let life = 0; life < 2; life++) {
+    const follower = new Follower(() => server.url, start);
+    const following = follower.run();
+    let written = 0;
+    const writing = (async () => {
+      for (;;) {
+        const rows = Array.from({ length: 5 }, () => ({ value: `${life}-${written++}` }));
+        const body = rows.map((row) => JSON.stringify(row)).join("\n");
+        const headers = { "content-type": "application/x-ndjson" };
+        await client.send("/v1/tables/soak/rows?durability=memory", { body, headers });
+      }
+    })().catch(() => {});
+    while (follower.seen.length < 200) await delay(20);
+    await server.kill();
+    await writing;
+    await follower.stop();
+    await server.restart();
+    await following;
+    const kept = await client.query<{ value: string }>("select value from soak where value != 'first'");
+    const values = new Set(kept.map(({ value }) => value));
+    assert.deepEqual(
+      follower.seen.filter((value) => !values.has(value)),
+      [],
+      "what was sent has outlived the kill",
+    );
+    assert.equal(new Set(follower.seen).size, follower.seen.length);
+  }
+});
