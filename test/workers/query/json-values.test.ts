@@ -206,13 +206,13 @@ describe("DuckDB's JSON and ours", () => {
     const count = limits.directRowsMax + 1 + random.integer(3000);
     const source = `SELECT ${columns.join(", ")} FROM range(${count}) r(i)`;
     const large = await fixture.execute(source);
-    assert.ok(large.kind === "rows", JSON.stringify(large));
+    assert.ok(large.kind === "rows");
     assert.equal(large.rows, count);
     // Pages of up to directRowsMax rows are formatted here, value by value.
     const parts: string[] = [];
     for (let offsetRows = 0; offsetRows < count; offsetRows += limits.directRowsMax) {
       const part = await fixture.execute(source, { limitRows: limits.directRowsMax, offsetRows });
-      assert.ok(part.kind === "rows", JSON.stringify(part));
+      assert.ok(part.kind === "rows");
       assert.equal(part.hasMore, offsetRows + part.rows < count);
       parts.push(textOf(part).slice(1, -1));
     }

@@ -124,7 +124,7 @@ export async function writeParquet(
 }
 
 export function rowsOf(result: QueryResult): Record<string, unknown>[] {
-  assert.equal(result.kind, "rows", JSON.stringify(result));
+  assertRows(result);
   return JSON.parse(textOf(result)) as Record<string, unknown>[];
 }
 
@@ -133,9 +133,14 @@ export function textOf(result: QueryResult): string {
   return JSON.parse(bytesOf(result).toString()) as string;
 }
 
+/** The bytes of a body take long to be written into a message. */
+function assertRows(result: QueryResult): asserts result is Extract<QueryResult, { kind: "rows" }> {
+  if (result.kind !== "rows") assert.fail(JSON.stringify(result));
+}
+
 /** The body as it is. */
 export function bytesOf(result: QueryResult): Buffer {
-  assert.ok(result.kind === "rows", JSON.stringify(result));
+  assertRows(result);
   const { body } = result;
   if (body.kind === "bytes") return Buffer.from(body.bytes);
   const bytes = readFileSync(body.path);
