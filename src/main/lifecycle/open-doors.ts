@@ -48,6 +48,7 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
   const listSnapshots = (table: string) => engine.snapshots.list(table);
   const pool = openQueryPool(engine, options, onInternal);
   const queries = openQueries(engine, options, pool);
+  metrics.watchQueries(queries);
   const live = openLive(engine, config, pool);
   const { bodyBytesMax } = config.http;
   const handler = restHandler({

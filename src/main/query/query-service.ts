@@ -16,7 +16,7 @@ import type { QueryPool } from "./query-pool.js";
 import { QueryRegistry } from "./query-registry.js";
 import { type QueryReply, type QueryRequest, pageOf, timeoutOf } from "./query-request.js";
 import { QueryRun, type QueryStage } from "./query-run.js";
-import { resultKey, type ResultCache } from "./result-cache.js";
+import { resultKey, type ResultCache, type ResultCacheStats } from "./result-cache.js";
 import { type AskedQuery, hasFixedOrder, keepRequestOf, keptStatement, showTables } from "./asked-query.js";
 import { type SlowQuery, slowQuery } from "./slow-queries.js";
 import type { Snapshot, SnapshotProvider, SnapshotTable } from "./snapshot-provider.js";
@@ -94,6 +94,16 @@ export class QueryService {
   /** Queries in a worker, and all that were admitted. */
   get load(): { readonly running: number; readonly admitted: number } {
     return { running: this.#executor.running, admitted: this.#registry.size };
+  }
+
+  get cacheStats(): ResultCacheStats {
+    return this.#options.cache.stats;
+  }
+
+  /** Results kept for further pages, and the bytes of their files. */
+  get keptStats(): { readonly count: number; readonly bytes: number } {
+    const { size, bytes } = this.#options.kept;
+    return { count: size, bytes };
   }
 
   /** Rejects with MiniodbError: INVALID_SQL, SQL_NOT_ALLOWED, TABLE_NOT_FOUND, QUERY_TIMEOUT, SERVER_BUSY, ... */

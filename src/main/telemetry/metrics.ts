@@ -38,6 +38,7 @@ export class Metrics {
   readonly #liveRows: Counter;
   /** Set when the door opens through which they come. */
   #live: LiveLoad = { count: 0, lagRows: 0 };
+  #queryLoad: QueryLoad = noQueries;
   #tally = newTally();
 
   constructor(sources: MetricSources, version: string) {
@@ -82,7 +83,7 @@ export class Metrics {
       registers,
     });
     this.#liveRows = counter("miniodb_live_rows_total", "Rows sent to live queries.");
-    registerSources(sources, registers);
+    registerSources(sources, () => this.#queryLoad, registers);
     registerLive(() => this.#live, registers);
   }
 
@@ -128,6 +129,11 @@ export class Metrics {
     this.#live = live;
   }
 
+  /** Where the present load of queries can be read. */
+  watchQueries(load: QueryLoad): void {
+    this.#queryLoad = load;
+  }
+
   sentLive(rows: number): void {
     this.#liveRows.inc(rows);
   }
@@ -142,6 +148,19 @@ interface LiveLoad {
   readonly count: number;
   readonly lagRows: number;
 }
+
+/** Queries under way, the result cache, and the results that are kept for further pages. */
+interface QueryLoad {
+  readonly load: { readonly running: number; readonly admitted: number };
+  readonly cacheStats: { readonly hits: number; readonly misses: number; readonly bytes: number };
+  readonly keptStats: { readonly count: number; readonly bytes: number };
+}
+
+const noQueries: QueryLoad = {
+  load: { running: 0, admitted: 0 },
+  cacheStats: { hits: 0, misses: 0, bytes: 0 },
+  keptStats: { count: 0, bytes: 0 },
+};
 
 function registerLive(live: () => LiveLoad, registers: Registry[]): void {
   new Gauge({
@@ -175,7 +194,7 @@ function newTally(): Tally {
 }
 
 /** Series whose value is read at each scrape. */
-function registerSources(sources: MetricSources, registers: Registry[]): void {
+function registerSources(sources: MetricSources, queries: () => QueryLoad, registers: Registry[]): void {
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,
@@ -210,6 +229,13 @@ function registerSources(sources: MetricSources, registers: Registry[]): void {
   gauge("miniodb_wal_segments", "Log segments on disk.", sources.walSegments);
   gauge("miniodb_wal_stalled", "1 while the log cannot be written.", () => (sources.walStalled() ? 1 : 0));
   gauge("miniodb_flushes_failing", "Tables whose last flush failed.", sources.failingFlushes);
+  gauge("miniodb_queries_running", "Queries in a worker.", () => queries().load.running);
+  gauge("miniodb_queries_under_way", "Queries that run or wait.", () => queries().load.admitted);
+  total("miniodb_result_cache_hits_total", "Replies from the result cache.", () => queries().cacheStats.hits);
+  total("miniodb_result_cache_misses_total", "Results that it did not have.", () => queries().cacheStats.misses);
+  gauge("miniodb_result_cache_bytes", "Results in memory.", () => queries().cacheStats.bytes);
+  gauge("miniodb_query_cursors", "Results kept for further pages.", () => queries().keptStats.count);
+  gauge("miniodb_query_cursor_bytes", "Files of results kept for further pages.", () => queries().keptStats.bytes);
   const { files } = sources;
   total("miniodb_cache_hits_total", "Files that a query found in the file cache.", () => files().hits);
   total("miniodb_cache_misses_total", "Files that a query waited for.", () => files().misses);
