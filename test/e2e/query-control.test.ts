@@ -276,6 +276,7 @@ describe("control", () => {
     assert.match(String(ofSql("slow_one")["plan"]), /RANGE/);
     const stopped = ofSql("c.range + 8");
     assert.equal(stopped["outcome"], "QUERY_TIMEOUT");
+    assert.match(String(stopped["plan"]), /RANGE/);
     await idle();
   });
 });

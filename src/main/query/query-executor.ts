@@ -87,10 +87,11 @@ export class QueryExecutor {
       if (run.signal.aborted && ended?.kind === "rows") discard(ended);
       run.signal.removeEventListener("abort", onAbort);
       run.slot = null;
+      if (ended?.kind === "rows" || ended?.kind === "failed") run.plan = ended.plan ?? null;
       lease.release();
       this.#slots.give(slot);
     });
-    return executedRows(result, run);
+    return executedRows(result);
   }
 
   async #takeSlot(run: QueryRun): Promise<number> {
@@ -104,15 +105,13 @@ export class QueryExecutor {
   }
 }
 
-function executedRows(result: QueryResult, run: QueryRun): ExecutedRows | null {
+function executedRows(result: QueryResult): ExecutedRows | null {
   switch (result.kind) {
     case "rows": {
-      run.plan = result.plan ?? null;
       const { body, columns, rows, hasMore, kept } = result;
       return { body, columns, rows, hasMore, kept: kept === undefined ? null : keptSource(kept) };
     }
     case "failed":
-      run.plan = result.plan ?? null;
       throw fromErrorMessage(result.error);
     case "stale-files":
       return null;

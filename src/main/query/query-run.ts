@@ -3,6 +3,13 @@ import { MiniodbError } from "../../shared/errors.js";
 /** How far a query is: DuckDB's parser, its tables' files, the line for a slot, DuckDB. */
 export type QueryStage = "parsing" | "preparing" | "waiting" | "running";
 
+/** What a query came to for its caller. */
+export interface QueryEnd {
+  readonly error?: unknown;
+  readonly rows?: number;
+  readonly elapsedMs: number;
+}
+
 export interface QueryRunOptions {
   /** Of no other query under way. */
   readonly id: string;
@@ -30,6 +37,8 @@ export class QueryRun {
   waitedMs = 0;
   /** DuckDB's plan, where the worker found the query slow. */
   plan: string | null = null;
+  /** Null until its caller has left. */
+  end: QueryEnd | null = null;
   readonly #control = new AbortController();
   readonly #timer: NodeJS.Timeout;
   readonly #outer: AbortSignal | undefined;

@@ -114,15 +114,18 @@ export class QueryService {
     this.#admit();
     const { sql, signal } = request;
     const timeoutMs = timeoutOf(request, this.#options.timeoutMs);
-    const onOver = (ended: QueryRun): void => this.#registry.remove(ended);
+    const onOver = (ended: QueryRun): void => {
+      this.#registry.remove(ended);
+      this.#noteSlow(ended);
+    };
     const run = new QueryRun({ id: queryId, sql, timeoutMs, signal, onOver });
     this.#registry.add(run);
     try {
       const reply = await this.#answer(request, run);
-      this.#noteSlow(run, reply);
+      run.end = { rows: reply.rows, elapsedMs: run.elapsedMs };
       return reply;
     } catch (error) {
-      this.#noteSlow(run, { error });
+      run.end = { error, elapsedMs: run.elapsedMs };
       throw error;
     } finally {
       run.leave();
@@ -375,9 +378,10 @@ export class QueryService {
     return { id, sql, stage, startedAtMs: Date.now() - elapsedMs, elapsedMs, timeoutMs, progress };
   }
 
-  #noteSlow(run: QueryRun, end: { readonly error?: unknown; readonly rows?: number }): void {
+  /** When the worker is done with it, too: it may have a plan of a query whose caller has left. */
+  #noteSlow(run: QueryRun): void {
     const { slowMs, onSlow } = this.#options;
-    if (slowMs > 0 && run.elapsedMs >= slowMs) onSlow(slowQuery(run, end));
+    if (slowMs > 0 && run.end !== null && run.end.elapsedMs >= slowMs) onSlow(slowQuery(run, run.end));
   }
 }
 

@@ -1,5 +1,5 @@
 import { MiniodbError } from "../../shared/errors.js";
-import type { QueryRun } from "./query-run.js";
+import type { QueryEnd, QueryRun } from "./query-run.js";
 
 /** One line of the slow-query log. */
 export interface SlowQuery {
@@ -16,12 +16,6 @@ export interface SlowQuery {
   readonly plan: string | null;
 }
 
-/** What a query came to. */
-interface QueryEnd {
-  readonly error?: unknown;
-  readonly rows?: number;
-}
-
 /** Characters of the statement in the log. */
 const sqlCharactersMax = 4_000;
 
@@ -33,7 +27,7 @@ export function slowQuery(run: QueryRun, end: QueryEnd): SlowQuery {
     queryId: run.id,
     sql: run.sql.length > sqlCharactersMax ? `${run.sql.slice(0, sqlCharactersMax)}…` : run.sql,
     outcome,
-    elapsedMs: Math.round(run.elapsedMs),
+    elapsedMs: Math.round(end.elapsedMs),
     waitedMs: Math.round(run.waitedMs),
     rows: rows ?? null,
     plan: run.plan,
