@@ -104,7 +104,7 @@ export class LiveService {
       subscription.tell(nowMs);
       if (subscription.blockedMs(nowMs) > slowMs) {
         subscription.end(tooSlow(`has taken nothing for ${slowMs} ms`));
-      } else if (tail.bytesAfter(position) > retainBytes / 2) {
+      } else if (tail.bytes > retainBytes / 2 && tail.bytesAfter(position) > retainBytes / 2) {
         // Half is left for it to resume: that is time to become faster, not to lose rows.
         subscription.end(tooSlow("lags behind by half of live.retainBytes or more"));
       }

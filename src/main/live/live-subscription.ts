@@ -56,6 +56,10 @@ export class LiveSubscription implements TailReader {
     return this.#position;
   }
 
+  get isReading(): boolean {
+    return this.#isPumping && this.#blockedSinceMs === null;
+  }
+
   get tail(): LiveTail {
     return this.#options.tail;
   }

@@ -26,6 +26,8 @@ export interface LiveTailOptions {
 export interface TailReader {
   /** Everything up to here has been read. */
   readonly position: number;
+  /** Rows are on their way to it; false while it waits for its client. */
+  readonly isReading: boolean;
   wake(): void;
 }
 
@@ -33,6 +35,8 @@ export interface TailReader {
 const workerRetryMs = 100;
 /** Rows with durability `memory` that the log does not hold yet are looked for again after twice as long each time. */
 const durableWaitMsMax = 250;
+/** Readers that do not keep up get fewer and larger deltas, down to one in so long. */
+const intervalMsMax = 1_000;
 
 /**
  * The durable rows of one table as they come, in deltas: small immutable Parquet files in sequence order, without
@@ -54,6 +58,7 @@ export class LiveTail {
   idleSinceMs = Date.now();
   readonly #options: LiveTailOptions;
   #deltas: LiveDelta[] = [];
+  #bytes = 0;
   #oldest: number;
   #position: number;
   #taking: Promise<void> | null = null;
@@ -83,8 +88,9 @@ export class LiveTail {
     return this.#isClosed;
   }
 
+  /** Of all its deltas. */
   get bytes(): number {
-    return this.#deltas.reduce((sum, { segment }) => sum + segment.bytes, 0);
+    return this.#bytes;
   }
 
   get deltas(): readonly LiveDelta[] {
@@ -108,6 +114,7 @@ export class LiveTail {
       return false;
     }
     this.#deltas = kept;
+    this.#bytes = bytesOf(kept);
     this.#oldest = first.segment.firstSequence - 1;
     this.#position = last.segment.lastSequence;
     return true;
@@ -115,6 +122,10 @@ export class LiveTail {
 
   /** The first delta with rows after `sequence`. */
   deltaAfter(sequence: number): HotSegment | undefined {
+    return this.#deltas[this.#indexAfter(sequence)]?.segment;
+  }
+
+  #indexAfter(sequence: number): number {
     let low = 0;
     let high = this.#deltas.length;
     while (low < high) {
@@ -124,7 +135,7 @@ export class LiveTail {
       if (delta.segment.lastSequence <= sequence) low = middle + 1;
       else high = middle;
     }
-    return this.#deltas[low]?.segment;
+    return low;
   }
 
   /** Bytes of the deltas with rows after `sequence`. */
@@ -138,7 +149,7 @@ export class LiveTail {
   wake(): void {
     if (this.#isClosed || this.#timer !== undefined || this.#taking !== null || this.readers.size === 0) return;
     if (this.entry.ackedSequence <= this.#position) return;
-    const waitMs = this.#takenMs + Math.max(this.#options.intervalMs, this.#durableWaitMs) - performance.now();
+    const waitMs = this.#takenMs + Math.max(this.#intervalMs(), this.#durableWaitMs) - performance.now();
     if (waitMs <= 0) void this.take();
     else this.#timer = setTimeout(() => this.#onTimer(), waitMs);
   }
@@ -176,6 +187,7 @@ export class LiveTail {
       return;
     }
     this.#deltas = [...deltas, ...this.#deltas];
+    this.#bytes += bytesOf(deltas);
     this.#oldest = after;
   }
 
@@ -184,6 +196,7 @@ export class LiveTail {
     const delta = this.#deltas.shift();
     if (delta === undefined) return;
     this.#oldest = delta.segment.lastSequence;
+    this.#bytes -= delta.segment.bytes;
     delta.segment.release();
   }
 
@@ -193,6 +206,7 @@ export class LiveTail {
     this.stop();
     for (const { segment } of this.#deltas) segment.release();
     this.#deltas = [];
+    this.#bytes = 0;
   }
 
   /** Ends the tail, but leaves its deltas for the next process. */
@@ -204,6 +218,14 @@ export class LiveTail {
   /** When what runs has ended. */
   async settled(): Promise<void> {
     await this.#taking;
+  }
+
+  /** Longer by as many deltas as the last of those who read has before it: a delta costs each filter a query. */
+  #intervalMs(): number {
+    let position = this.#position;
+    for (const reader of this.readers) if (reader.isReading) position = Math.min(position, reader.position);
+    const behind = this.#deltas.length - this.#indexAfter(position);
+    return Math.min(this.#options.intervalMs * (1 + behind), Math.max(intervalMsMax, this.#options.intervalMs));
   }
 
   #onTimer(): void {
@@ -246,6 +268,7 @@ export class LiveTail {
       return;
     }
     this.#deltas.push(delta);
+    this.#bytes += delta.segment.bytes;
     this.#position = delta.segment.lastSequence;
     for (const reader of this.readers) reader.wake();
   }
@@ -282,4 +305,8 @@ export class LiveTail {
     this.close();
     this.#options.onBroken(this, known);
   }
+}
+
+function bytesOf(deltas: readonly LiveDelta[]): number {
+  return deltas.reduce((sum, { segment }) => sum + segment.bytes, 0);
 }
