@@ -205,7 +205,7 @@ describe("errors", () => {
   });
 
   test("a file that grows beyond the bound is stopped while DuckDB writes", async () => {
-    const small = await openFixture({ resultBytesMax: 4 * 1024 * 1024 });
+    const small = await openFixture({ resultFileBytesMax: 4 * 1024 * 1024 });
     try {
       const startMs = performance.now();
       const error = await errorOf(
