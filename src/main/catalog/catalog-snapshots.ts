@@ -43,6 +43,7 @@ export class CatalogSnapshots implements SnapshotProvider {
     return this.#options.registry.all().map((entry) => entry.name);
   }
 
+  /** Null while there are acknowledged rows that no file holds: only a seal can tell which rows a query would see. */
   versions(names: readonly string[]): readonly string[] | null {
     const versions: string[] = [];
     for (const name of names) {
@@ -102,6 +103,7 @@ export class CatalogSnapshots implements SnapshotProvider {
     return this.#hold(tables, () => {});
   }
 
+  /** Until `release` the files are kept from garbage collection, whatever becomes of the snapshot. */
   #hold(tables: readonly SnapshotTable[], onRelease: () => void): Snapshot {
     this.#held.add(tables);
     return {
@@ -132,6 +134,7 @@ export class CatalogSnapshots implements SnapshotProvider {
     return (entry.state.positions[stream] ?? 0) >= sequence;
   }
 
+  /** Hot segments count their readers: a segment that is merged or flushed meanwhile is removed by the last of them. */
   #pin(entry: TableEntry, pinned: HotSegment[]): SnapshotTable {
     for (const segment of entry.hot) {
       segment.retain();

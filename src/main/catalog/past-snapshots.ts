@@ -5,6 +5,7 @@ import type { PersistPool } from "../lifecycle/persist-pool.js";
 import type { SnapshotTable, SnapshotTime } from "../query/snapshot-provider.js";
 import type { TableEntry } from "./table-entry.js";
 
+/** By table and id; both never change what they mean. */
 interface KnownSnapshot {
   readonly uuid: string;
   readonly snapshotId: string;
@@ -35,6 +36,7 @@ export class PastSnapshots {
     const { identity } = entry;
     const ofTable = [...this.#known.values()].filter((known) => known.uuid === identity.uuid);
     const knownIds = ofTable.map((known) => known.snapshotId);
+    // The store says which snapshot is meant, and that it is still there; its files only where they are not known.
     const loaded = await this.#pool.loadSnapshot(identity, { at, knownIds });
     const { snapshotId } = loaded;
     const contents = loaded.contents ?? ofTable.find((known) => known.snapshotId === snapshotId)?.contents;
@@ -44,6 +46,7 @@ export class PastSnapshots {
     return { name: entry.name, schema, files, hot: [], version: snapshotVersion(identity.uuid, snapshotId, schema) };
   }
 
+  /** The newest entry is the one that stays when the others must go; a snapshot of too many files is not kept at all. */
   #keep(snapshot: KnownSnapshot): void {
     const key = `${snapshot.uuid} ${snapshot.snapshotId}`;
     this.#forget(key);

@@ -19,6 +19,18 @@ import {
   withRounding,
 } from "./resolve-operand.js";
 
+/**
+ * What a predicate means for the statistics of one data file. The question is always the same: can there be a row in
+ * the file for which the predicate is true? Three facts make it more than a comparison of numbers:
+ *
+ * ```
+ * NULL    satisfies no comparison, and is in no bound: a file of nothing but NULLs never matches
+ * NaN     is above all other doubles in DuckDB, and is in no bound: nothing is said upwards of a double column
+ * texts   have bounds that are cut to 16 characters: the lower one rounded down, the upper one up
+ * ```
+ * Tests are made once per statement and run once per file, so that what can be computed before is.
+ */
+
 /** False only where no row of the file can satisfy the predicate. */
 export type FileTest = (file: DataFile) => boolean;
 
@@ -32,10 +44,12 @@ export function fileTest(predicate: Predicate, schema: TableSchema, context: Tes
   switch (predicate.kind) {
     case "any":
       return null;
+    // A term that means nothing leaves the others as they are: each of them is needed by itself.
     case "and": {
       const tests = predicate.terms.flatMap((term) => fileTest(term, schema, context) ?? []);
       return tests.length === 0 ? null : (file) => tests.every((test) => test(file));
     }
+    // A term that means nothing may be true for every file.
     case "or": {
       const tests = predicate.terms.map((term) => fileTest(term, schema, context));
       if (tests.includes(null)) return null;
@@ -94,6 +108,7 @@ function boundsOf(file: DataFile, column: TableColumn): ColumnBounds | "absent" 
   return parseDataFileKey(file.key) === undefined ? undefined : "absent";
 }
 
+// `nulls` counts rows: where all of them are NULL there is no value to compare.
 /** For predicates that NULL does not satisfy. */
 function ofBounds(file: DataFile, column: TableColumn, test: (bounds: ColumnBounds) => boolean): boolean {
   const bounds = boundsOf(file, column);
@@ -132,6 +147,7 @@ function compareTest(
   const { truncate } = named;
   if (truncate !== null && column.type !== "timestamp") return null;
   switch (column.type) {
+    // DuckDB orders false before true.
     case "boolean": {
       if (value.type !== "boolean") return null;
       const point = Number(value.value);
@@ -158,6 +174,7 @@ function compareTest(
   }
 }
 
+/** Exact: bounds of longs are decimal text, which a double would round. */
 function longTest(column: TableColumn, operator: CompareOperator, value: OperandValue): FileTest | null {
   const wanted = castTo("bigint", value);
   if (wanted?.type !== "integer") return null;
@@ -190,6 +207,10 @@ function doubleTest(column: TableColumn, operator: CompareOperator, value: Opera
     });
 }
 
+/**
+ * Times in µs. Of a column that is cut to a day or an hour the bounds are cut too: cutting never turns an order around,
+ * so that what was between the bounds is between the cut ones.
+ */
 function timeTest(column: TableColumn, { column: named, operator }: Comparison, value: OperandValue): FileTest | null {
   const { truncate } = named;
   const type = truncate === "date" ? "date" : "timestamptz";
@@ -208,6 +229,7 @@ function timeTest(column: TableColumn, { column: named, operator }: Comparison, 
     ofBounds(file, column, ({ lower, upper }) => test({ lower: toBigInt(lower), upper: toBigInt(upper) }));
 }
 
+/** Of the partition: days are UTC. */
 const dayMicros = 86_400_000_000n;
 
 /** Of the column that no file lacks and no row leaves NULL; the day of the partition bounds it too. */
@@ -233,6 +255,7 @@ function overlaps<Value extends number | bigint>(
   { low, high }: { readonly low: Value; readonly high: Value },
 ): boolean {
   switch (operator) {
+    // The ranges meet.
     case "=":
       return (lower === null || lower <= high) && (upper === null || upper >= low);
     case "<":
@@ -243,6 +266,7 @@ function overlaps<Value extends number | bigint>(
       return upper === null || upper > low;
     case ">=":
       return upper === null || upper >= low;
+    // Only where both are one and the same point is there nothing else in the file.
     case "<>":
       return lower === null || upper === null || lower !== upper || low !== high || lower !== low;
     default:
@@ -271,6 +295,10 @@ function overlapsText(bounds: ColumnBounds, operator: CompareOperator, text: str
   return operator === ">" ? order > 0 : order >= 0;
 }
 
+/**
+ * Some text between the bounds may begin so: the beginning of the least text is not above the prefix, and the greatest
+ * text is not below it.
+ */
 function mayBegin(bounds: ColumnBounds, prefix: string): boolean {
   const lower = lowerText(bounds);
   const upper = upperText(bounds);
@@ -319,6 +347,7 @@ function toNumber(bound: ColumnBounds["lower"]): number | null {
   return exact === null ? null : Number(exact);
 }
 
+/** Bounds of booleans as numbers, so that one comparison serves all types. */
 function toBit(bound: ColumnBounds["lower"]): number | null {
   return typeof bound === "boolean" ? Number(bound) : null;
 }

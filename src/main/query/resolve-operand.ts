@@ -37,7 +37,10 @@ export interface OperandContext {
   readonly hasColumn: (name: string) => boolean;
 }
 
-/** Undefined where it is not understood. */
+/**
+ * The operand's value. DuckDB computes the same when it plans the statement, with rules of its own for each pair of types;
+ * here only what is plain is done, and a doubt makes the range wider. Undefined where it is not understood.
+ */
 export function resolveOperand(operand: Operand, context: OperandContext): OperandValue | undefined {
   switch (operand.kind) {
     case "literal":
@@ -76,6 +79,7 @@ function ofLiteral(type: string, value: string | number | boolean | null): Opera
   return { type: "integer", low: BigInt(value) - slack, high: BigInt(value) + slack };
 }
 
+/** As bound-values.ts binds them: whole numbers as integers, others as doubles, texts as text literals. */
 function ofParameter(value: ParameterValue | undefined): OperandValue | undefined {
   if (value === undefined) return undefined;
   if (value === null) return { type: "null" };
@@ -84,6 +88,7 @@ function ofParameter(value: ParameterValue | undefined): OperandValue | undefine
   return ofLiteral(Number.isInteger(value) ? "integer" : "double", value);
 }
 
+/** The start of DuckDB's transaction, which comes after the wait for a slot: any time up to the query's deadline. */
 function ofNow(type: TimeValue["type"], name: string | null, context: OperandContext): OperandValue | undefined {
   if (name !== null && context.hasColumn(name)) return undefined;
   const low = BigInt(Math.floor(context.earliestMs)) * 1000n;
@@ -111,6 +116,7 @@ export function floorTime(micros: bigint, unit: TimeUnit): bigint | undefined {
   }
   if (micros > dateMicrosMax || micros < -dateMicrosMax) return undefined;
   const day = floorTime(micros, "day") ?? 0n;
+  // The day of the month goes first: the 31st would carry a shorter month over into the next one.
   const date = new Date(Number(day / 1000n));
   date.setUTCDate(1);
   if (unit === "year") date.setUTCMonth(0);
@@ -118,11 +124,13 @@ export function floorTime(micros: bigint, unit: TimeUnit): bigint | undefined {
   return Number.isNaN(floored) ? undefined : BigInt(floored) * 1000n;
 }
 
+/** A range of instants as the days they lie in, each by its first microsecond. */
 function toDate(value: TimeValue): TimeValue {
   const floor = (micros: bigint): bigint => floorTime(micros, "day") ?? micros;
   return { type: "date", low: floor(value.low), high: floor(value.high) };
 }
 
+/** date_trunc of a date is a timestamp; of the others it stays what it is. */
 function truncated(value: OperandValue, unit: TimeUnit): OperandValue | undefined {
   if (value.type === "null") return value;
   if (!isTime(value)) return undefined;
@@ -170,8 +178,10 @@ export function castTo(type: string, value: OperandValue): OperandValue | undefi
   }
 }
 
+/** Well within 64 bits, so that rounding cannot leave them. */
 const bigDouble = 2 ** 62;
 
+/** A text must be a plain integer: how DuckDB rounds '1.5' as a BIGINT need not be known. */
 function toInteger(value: OperandValue): OperandValue | undefined {
   if (value.type === "integer") return value;
   if (value.type === "text") {
@@ -185,6 +195,7 @@ function toInteger(value: OperandValue): OperandValue | undefined {
   return { type: "integer", low: BigInt(Math.floor(low)), high: BigInt(Math.ceil(high)) };
 }
 
+/** Up to 15 digits of a text survive the way through a double; more are not looked at. */
 function toDouble(value: OperandValue): OperandValue | undefined {
   if (value.type === "double") return value;
   if (value.type === "integer") {
@@ -197,6 +208,7 @@ function toDouble(value: OperandValue): OperandValue | undefined {
   return widened(Number(value.text));
 }
 
+/** The parser writes TRUE as a cast of 't'. */
 function toBoolean(value: OperandValue): OperandValue | undefined {
   if (value.type === "boolean") return value;
   const text = value.type === "text" ? value.text.toLowerCase() : "";
@@ -204,6 +216,7 @@ function toBoolean(value: OperandValue): OperandValue | undefined {
   return text === "f" || text === "false" ? { type: "boolean", value: false } : undefined;
 }
 
+/** A double that was computed in another order, or read by another parser, than DuckDB's. */
 function widened(value: number): OperandValue {
   return { type: "double", ...spread(value, value) };
 }
@@ -226,6 +239,7 @@ function isTime(value: OperandValue): value is TimeValue {
   return value.type === "date" || value.type === "timestamp" || value.type === "timestamptz";
 }
 
+/** Year, month, day; hour, minute, second, fraction up to µs; zone as Z or an offset of hours and minutes. */
 const timePattern =
   /^(\d{4})-(\d{2})-(\d{2})(?:[ T](\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?$/;
 
@@ -240,6 +254,7 @@ export function parseTime(text: string, type: TimeValue["type"]): TimeValue | un
   const fields = [year, month, day, hour, minute, second].map((field) => Number(field ?? 0));
   const [y = 0, m = 0, d = 0, h = 0, min = 0, s = 0] = fields;
   const ms = Date.UTC(y, m - 1, d, h, min, s);
+  // Date.UTC takes the 30th of February for the 2nd of March, and years below 100 for those of the last century.
   const back = new Date(ms);
   const isReal = back.getUTCMonth() === m - 1 && back.getUTCDate() === d && h < 24 && min < 60 && s < 60 && y >= 100;
   if (!isReal) return undefined;
@@ -247,6 +262,7 @@ export function parseTime(text: string, type: TimeValue["type"]): TimeValue | un
   return { type, low: micros, high: micros };
 }
 
+/** East of Greenwich is positive: a local time is that much ahead of UTC. */
 function offsetMicros(zone: string | undefined): bigint {
   if (zone === undefined || zone === "Z") return 0n;
   const digits = zone.slice(1).replace(":", "").padEnd(4, "0");

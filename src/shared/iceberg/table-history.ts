@@ -45,6 +45,7 @@ export interface SnapshotContents {
   readonly files: readonly DataFile[];
 }
 
+/** Rounds of "its manifests are gone": a snapshot that expires while it is read is not found in the next round. */
 const loadRoundsMax = 3;
 
 /** Newest first. Throws TABLE_NOT_FOUND. */
@@ -77,12 +78,14 @@ export async function loadSnapshot(
   }
 }
 
+/** Read anew each time: another node may have committed, and snapshots expire. */
 async function latestMetadata(context: CatalogContext, identity: TableIdentity): Promise<TableMetadata> {
   const latest = await readLatest(context.store, identity.location);
   if (latest === undefined || lifeState(latest.metadata.properties) !== "live") throw notFound(identity);
   return latest.metadata;
 }
 
+/** Undefined where there is none, and where what was current then is gone. */
 function findSnapshot(metadata: TableMetadata, at: HistoryRequest["at"]): Snapshot | undefined {
   const snapshots = snapshotsOf(metadata);
   if (at.kind === "snapshot-id") {
@@ -101,6 +104,7 @@ function historyOf(metadata: TableMetadata): readonly Pick<Snapshot, "snapshot-i
   return log.length > 0 ? log : snapshotsOf(metadata);
 }
 
+/** The columns as of that snapshot: later ones are not in its files, and would only be NULL. */
 function schemaOf(snapshot: Snapshot, metadata: TableMetadata): TableSchema {
   const id = snapshot["schema-id"];
   const schema = metadata.schemas.find((candidate) => candidate["schema-id"] === id);
@@ -108,6 +112,7 @@ function schemaOf(snapshot: Snapshot, metadata: TableMetadata): TableSchema {
   return schema === undefined ? currentSchema(metadata) : fromIcebergSchema(schema, metadata["last-column-id"]);
 }
 
+/** Counts come from the summary, which writers may leave out; ours always has them. */
 function infoOf(snapshot: Snapshot, metadata: TableMetadata): SnapshotInfo {
   const summary = snapshot.summary ?? {};
   return {
@@ -125,6 +130,7 @@ function countOf(text: string | undefined): number | null {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
+/** Says what can be asked for instead: the oldest snapshot, or for a time the start of the gapless history. */
 function noSnapshot(identity: TableIdentity, metadata: TableMetadata, at: HistoryRequest["at"]): MiniodbError {
   const wanted = at.kind === "snapshot-id" ? `snapshot ${at.snapshotId}` : `state at ${isoTime(at.timeMs)}`;
   const [oldest] = at.kind === "snapshot-id" ? snapshotsOf(metadata) : historyOf(metadata);

@@ -67,6 +67,7 @@ function nodesOf(root: TreeNode): TreeNode[] {
   return nodes;
 }
 
+/** Names that mean something else than a column or table of the catalog, anywhere in the statement: one place is enough. */
 function noteNames(node: TreeNode, definedNames: Set<string>, cteNames: Set<string>): void {
   if (typeof node["alias"] === "string") definedNames.add(nameKey(node["alias"]));
   for (const list of [node["column_name_alias"], node["aliases"], node["using_columns"]]) {
@@ -136,6 +137,7 @@ function partsOf(from: unknown): TreeNode[] | null {
   return parts;
 }
 
+/** Hands the conditions down to the tables that they may be applied to. What stands below a subquery is its own SELECT's. */
 function readFrom(from: From, node: unknown, conditions: readonly Condition[]): void {
   if (!isNode(node) || isNode(node["sample"])) return;
   if (isBaseTable(node)) {
@@ -178,6 +180,7 @@ function sidesOf(join: TreeNode, conditions: readonly Condition[]): Sides {
   }
 }
 
+/** What one condition says of one table of the FROM, by the names that surely mean its columns. */
 function readCondition(from: From, table: TreeNode, condition: Condition): Predicate {
   const { definedNames, budget } = from.walk;
   const own = aliasOf(table);

@@ -3,6 +3,10 @@ import { isNode, type TreeNode } from "./inspect-statement.js";
 
 /** Expressions that have one value for a whole run, out of DuckDB's syntax tree. */
 
+// Nothing is computed here but intervals: values of parameters and the time are main's to fill in. An expression that is
+// left out costs pruning and nothing else, so that this list may stay short: literals, parameters, casts of them, the
+// current time, date_trunc of it, and a time plus or minus an interval.
+
 type OperandType = Extract<Operand, { readonly kind: "now" }>["type"];
 
 /** Functions without arguments, and names that DuckDB takes for such where no column has them. */
@@ -20,6 +24,7 @@ const nowNames: ReadonlyMap<string, OperandType> = new Map([
 ]);
 
 const integerTypes = new Set(["TINYINT", "SMALLINT", "INTEGER", "BIGINT"]);
+/** Types that a literal or the time is cast to, from the parser's name of them to ours. */
 const castTypes: ReadonlyMap<string, string> = new Map([
   ["BIGINT", "bigint"],
   ["BOOLEAN", "boolean"],
@@ -35,6 +40,7 @@ export interface OperandScope {
   readonly definedNames: ReadonlySet<string>;
 }
 
+/** Casts in casts; statements of people have two or three. */
 const depthMax = 20;
 
 /** Null where the expression is not understood, or depends on a row. */
@@ -63,6 +69,10 @@ export function readOperand(node: unknown, scope: OperandScope, depth = 0): Oper
   }
 }
 
+/**
+ * The tree's JSON was read by JSON.parse, so that BIGINT literals beyond 2^53 have lost their last digits, and HUGEINT ones
+ * come in two halves, which are not looked at. A DECIMAL comes as its digits without the point.
+ */
 function readLiteral(node: TreeNode): Operand | null {
   const constant = node["value"];
   if (!isNode(constant)) return null;
@@ -78,6 +88,7 @@ function readLiteral(node: TreeNode): Operand | null {
   return typeof scale === "number" ? { kind: "decimal", unscaled: value, scale } : null;
 }
 
+/** `current_date` stands in the tree like a column, which it is where a table or the statement has one of that name. */
 function readNowName(node: TreeNode, scope: OperandScope): Operand | null {
   const names = node["column_names"];
   if (!Array.isArray(names) || names.length !== 1) return null;
@@ -86,6 +97,7 @@ function readNowName(node: TreeNode, scope: OperandScope): Operand | null {
   return type === undefined || scope.definedNames.has(name) ? null : { kind: "now", type, name };
 }
 
+/** Functions by name: the grammar's operators are functions too. */
 function readFunction(node: TreeNode, scope: OperandScope, depth: number): Operand | null {
   const name = String(node["function_name"]).toLowerCase();
   const given = node["children"];
@@ -106,6 +118,7 @@ function readFunction(node: TreeNode, scope: OperandScope, depth: number): Opera
   return { kind: "shift", operand, months: sign * months, days: sign * days, micros: sign * micros, isDays };
 }
 
+/** Of date_trunc's units, those that are cut in the same way everywhere: a week starts on another day elsewhere. */
 const timeUnits = new Set<string>(["second", "minute", "hour", "day", "month", "year"]);
 
 /** The first argument of date_trunc. */
@@ -126,6 +139,7 @@ interface Interval {
 
 type IntervalPart = readonly [part: "months" | "days" | "micros", factor: number];
 
+/** In the three parts that DuckDB's INTERVAL has, as a month has no fixed days, nor in general a day fixed hours. */
 const intervalUnits: ReadonlyMap<string, IntervalPart> = new Map([
   ["second", ["micros", 1_000_000]],
   ["minute", ["micros", 60_000_000]],
@@ -157,6 +171,7 @@ function readInterval(node: unknown): Interval | null {
   return days === null ? null : { months: 0, days, micros: 0, isDays: true };
 }
 
+/** Of a unit in singular or plural; null for others, such as `decade`. */
 function intervalOf(count: number, unit: string): Interval | null {
   const found = intervalUnits.get(unit.toLowerCase().replace(/s$/, ""));
   if (found === undefined) return null;

@@ -2,6 +2,16 @@ import type { CompareOperator, Operand, Predicate, PredicateColumn } from "../..
 import { isNode, type TreeNode } from "./inspect-statement.js";
 import { type OperandScope, readOperand, readUnit, typeIdOf } from "./read-operand.js";
 
+/**
+ * One condition, one table: a walk over the expression that keeps what a file's statistics can answer.
+ *
+ * ```
+ * a > 1 AND f(b) = 2      a > 1            one half of an AND may be left out
+ * a > 1 OR f(b) = 2       any              of an OR all must be known
+ * NOT (a > 1 OR b = 2)    a <= 1 AND b <> 2
+ * ```
+ */
+
 export interface PredicateScope extends OperandScope {
   /** The column of the table in question that these names stand for; null where they are not surely one. */
   column(names: readonly string[]): Omit<PredicateColumn, "truncate"> | null;
@@ -12,6 +22,7 @@ export interface PredicateScope extends OperandScope {
 }
 
 const any: Predicate = { kind: "any" };
+/** Of AND, OR and NOT in each other; beyond it nothing is said. */
 const depthMax = 50;
 
 /**
@@ -49,12 +60,14 @@ export function readPredicate(node: unknown, scope: PredicateScope, isNegated = 
   }
 }
 
+/** AND and OR of any number of terms; NOT turns the one into the other. */
 function readConjunction(node: TreeNode, scope: PredicateScope, isNegated: boolean, depth: number): Predicate {
   const terms = childrenOf(node).map((child) => readPredicate(child, scope, isNegated, depth + 1));
   const isAnd = (node["type"] === "CONJUNCTION_AND") !== isNegated;
   return isAnd ? allOf(terms) : anyOf(terms);
 }
 
+/** DuckDB's names; IS [NOT] DISTINCT FROM is none of them, as NULL satisfies it. */
 const operators: Readonly<Record<string, CompareOperator>> = {
   COMPARE_EQUAL: "=",
   COMPARE_NOTEQUAL: "<>",
@@ -63,6 +76,7 @@ const operators: Readonly<Record<string, CompareOperator>> = {
   COMPARE_GREATERTHAN: ">",
   COMPARE_GREATERTHANOREQUALTO: ">=",
 };
+/** Under NOT. NULL satisfies neither a comparison nor its opposite. */
 const opposites: Readonly<Record<CompareOperator, CompareOperator>> = {
   "=": "<>",
   "<>": "=",
@@ -71,6 +85,7 @@ const opposites: Readonly<Record<CompareOperator, CompareOperator>> = {
   ">": "<=",
   ">=": "<",
 };
+/** `5 < a` is `a > 5`. */
 const mirrored: Readonly<Record<CompareOperator, CompareOperator>> = {
   "=": "=",
   "<>": "<>",
@@ -94,6 +109,7 @@ function compare(left: unknown, operator: CompareOperator, right: unknown, scope
   return mirror === null ? any : comparison(mirror, mirrored[operator], readOperand(left, scope), scope);
 }
 
+/** Says nothing where the other side depends on a row, or is not understood. */
 function comparison(
   column: PredicateColumn,
   operator: CompareOperator,
@@ -103,6 +119,7 @@ function comparison(
   return operand === null ? any : spend(scope, { kind: "compare", column, operator, operand });
 }
 
+/** NOT, IN, IS NULL: the tree calls them operators. */
 function readOperator(node: TreeNode, scope: PredicateScope, isNegated: boolean, depth: number): Predicate {
   const [first, ...others] = childrenOf(node);
   switch (node["type"]) {
@@ -169,6 +186,7 @@ function readColumn(node: unknown, scope: PredicateScope): PredicateColumn | nul
   return null;
 }
 
+/** A statement of very many comparisons is not worth the memory of keeping them. */
 function spend(scope: PredicateScope, predicate: Predicate): Predicate {
   scope.budget.left--;
   return scope.budget.left < 0 ? any : predicate;
