@@ -43,6 +43,8 @@ export interface EngineParts {
 /** A request that waits for a stalled log is answered after this time; it may still become durable. */
 const stallReplyMs = 2_000;
 const tickMs = 250;
+/** Of ingest.bufferedBytesMax: above it the largest buffer is flushed early. */
+const relievedShare = 0.75;
 
 /** The control plane: what the parts of main are and how they are wired. No protocol is known here. */
 export class Engine {
@@ -260,11 +262,25 @@ export class Engine {
     // A doorbell message that was never sent (a thread died between publish and ring) is made good here.
     this.drain();
     for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
+    this.#relieve(nowMs);
     const { stall } = this.#parts.wal;
     if (stall !== null && nowMs - stall.sinceMs >= stallReplyMs) {
       const error = new MiniodbError("WAL_STALLED", `The write-ahead log cannot be written: ${stall.message}`);
       this.writes.failStalled(nowMs - stallReplyMs, error);
     }
+  }
+
+  /**
+   * Log and memory are bounded for all tables together: where they run short, a table goes to the store before it is due.
+   * Otherwise one with rare flushes would have the writes to every table refused until then.
+   */
+  #relieve(nowMs: number): void {
+    const holding = this.registry.byUuid(this.#parts.wal.holdingTable ?? "");
+    if (holding !== undefined) this.flushes.relieve(holding, nowMs);
+    const { bufferedBytesMax } = this.#parts.config.ingest;
+    if (this.registry.bufferedBytes() <= bufferedBytesMax * relievedShare) return;
+    const [largest] = this.registry.all().toSorted((left, right) => right.bufferedBytes - left.bufferedBytes);
+    if (largest !== undefined) this.flushes.relieve(largest, nowMs);
   }
 
   #openMetrics(): Metrics {

@@ -93,6 +93,12 @@ export class WalThread {
     });
   }
 
+  /** The uuid of the table whose unflushed rows hold the oldest segment of a log that is full; null when it is not. */
+  get holdingTable(): string | null {
+    if (this.load === null || this.load.bytes <= this.#options.walBytesMax) return null;
+    return this.load.oldestPinnedBy;
+  }
+
   /** Commits what waits, then ends the thread. */
   async stop(): Promise<void> {
     this.#isStopping = true;

@@ -72,6 +72,13 @@ export class FlushCoordinator {
     if (isDue && flush.running === null && nowMs >= flush.retryAtMs) this.#start(entry, flush);
   }
 
+  /** Flushes a table that is not due, as its rows hold the room (of log or memory) that all tables share. */
+  relieve(entry: TableEntry, nowMs: number): void {
+    if (this.#stopped || entry.isDropped) return;
+    const flush = this.#tableFlush(entry);
+    if (flush.running === null && nowMs >= flush.retryAtMs) this.#start(entry, flush);
+  }
+
   /**
    * Resolves when a commit in the object store covers `sequence` of the table. Rejects with the error of the flush that
    * should have brought it there (the log still holds the rows, and flushing goes on), or TABLE_NOT_FOUND.
