@@ -34,7 +34,7 @@ export async function raceQueries(
     const referenceTimes: number[] = [];
     for (let run = 0; run < hotRuns && !(run === 2 && (referenceTimes[0] ?? 0) > longMs); run++) {
       referenceTimes.push(...(await reference.ask("time", { sql, runs: 1 })));
-      const { elapsedMs } = await sendQuery({ url: server.process.url, sql, isBodyKept: false });
+      const { elapsedMs } = await sendQuery({ url: server.process.url, sql, format: "json", isBodyKept: false });
       serverTimes.push(elapsedMs);
     }
     laps.push({ name, serverMs: Math.min(...serverTimes), referenceMs: Math.min(...referenceTimes) });
