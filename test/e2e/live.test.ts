@@ -1,5 +1,7 @@
 /** WebSocket /v1/subscribe as a client meets it: filters, tokens, credits, changes of the table, errors. */
 import assert from "node:assert/strict";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { loadUws } from "../../src/main/sockets/uws-server.js";
@@ -250,6 +252,45 @@ for (const implementation of implementations()) {
     });
   });
 }
+
+test("what is kept on disk is bounded in bytes and in time", { timeout: 60_000 }, async (t) => {
+  const bounds = ["--live-retain-bytes", "1048576", "--live-retain-ms", "1500", "--live-slow-ms", "60000"];
+  const server = await ServerProcess.start({ flags: bounds });
+  t.after(() => server.dispose());
+  const client = new HttpClient(() => server.url);
+  const { sequence } = await client.write("bounded", [{ v: -1 }]);
+  const live = await LiveClient.open(server.url);
+  await live.subscribe({ table: "bounded", credits: 1 });
+  await client.write("bounded", numbers(1));
+  await live.rows(1);
+  const wide = "x".repeat(1000);
+  for (let batch = 0; batch < 8; batch++) {
+    await client.write(
+      "bounded",
+      numbers(500, 1 + batch * 500).map((row) => ({ ...row, wide })),
+    );
+  }
+  // It is behind by more than is kept, and told so.
+  const told = await live.next();
+  assert.deepEqual([told.type, told.id], ["error", "bounded"]);
+  assert.ok(told.code === "TOO_MANY_REQUESTS" || told.code === "SEQUENCE_EXPIRED", told.code);
+  const folder = join(server.folder, "live");
+  const kept = (): string[] =>
+    readdirSync(folder, { recursive: true })
+      .map(String)
+      .filter((name) => /\.(parquet|tail)$/.test(name));
+  const bytes = (): number =>
+    kept().reduce((sum, name) => sum + (statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0), 0);
+  while (bytes() > 1_048_576) await delay(100);
+  // Not flushed yet: the owner has it all, whatever is on disk.
+  assert.equal((await live.subscribe({ table: "bounded", from: sequence })).type, "subscribed");
+  await live.cut();
+  while (kept().length > 0) await delay(100);
+  await client.send("/v1/tables/bounded/flush", { method: "POST" });
+  const late = await LiveClient.open(server.url);
+  assert.equal((await late.subscribe({ table: "bounded", from: sequence })).code, "SEQUENCE_EXPIRED");
+  await late.cut();
+});
 
 async function untilNobodySubscribes(client: HttpClient): Promise<void> {
   for (;;) {

@@ -102,9 +102,10 @@ export class LiveService {
     for (const subscription of this.#subscriptions) {
       const { tail, position } = subscription;
       subscription.tell(nowMs);
-      if (subscription.blockedMs(nowMs) > slowMs) {
+      const blockedMs = subscription.blockedMs(nowMs);
+      if (blockedMs > slowMs) {
         subscription.end(tooSlow(`has taken nothing for ${slowMs} ms`));
-      } else if (tail.bytes > retainBytes / 2 && tail.bytesAfter(position) > retainBytes / 2) {
+      } else if (blockedMs > 0 && tail.bytes > retainBytes / 2 && tail.bytesAfter(position) > retainBytes / 2) {
         // Half is left for it to resume: that is time to become faster, not to lose rows.
         subscription.end(tooSlow("lags behind by half of live.retainBytes or more"));
       }
