@@ -58,7 +58,8 @@ export async function takeDataFolder(folder: DataFolder): Promise<FolderLock> {
     );
   }
   for (const scratch of [folder.hot, folder.temp]) rmSync(scratch, { recursive: true, force: true });
-  for (const path of [folder.wal, folder.hot, folder.live, folder.warehouse, folder.temp])
+  for (const path of [folder.wal, folder.hot, folder.live, folder.warehouse, folder.temp]) {
     mkdirSync(path, { recursive: true });
+  }
   return { release: () => instance.closeSync() };
 }
