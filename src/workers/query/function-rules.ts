@@ -36,6 +36,20 @@ const refusedFunctions: ReadonlyMap<string, string> = new Map([
     "query",
     "query_table",
   ]),
+  // They go down the nesting of a JSON text by recursion without a bound, and end the process at some ten thousand levels.
+  ...named("a deeply nested value overruns its stack", [
+    "from_json",
+    "from_json_strict",
+    "json_contains",
+    "json_group_structure",
+    "json_merge_patch",
+    "json_structure",
+    "json_transform",
+    "json_transform_strict",
+    // They cast JSON to VARIANT.
+    "variant_extract",
+    "variant_typeof",
+  ]),
   // They take bytes in DuckDB's internal layouts without checking them.
   ...named("it reads internal layouts", [
     "combine",

@@ -143,6 +143,8 @@ function visit(walk: Walk, { value, scope }: Step): void {
 }
 
 function visitOther(walk: Walk, node: TreeNode, scope: Scope): void {
+  // The type of a cast: JSON becomes a VARIANT by recursion without a bound, which overruns the stack.
+  if (node["id"] === "VARIANT") throw new RefusedStatement("the type VARIANT is not allowed");
   // An aggregate's own ORDER BY is always there, mostly empty.
   if (node["type"] === "DISTINCT_MODIFIER" || isFilled(node["orders"])) walk.isBlocking = true;
   pushChildren(walk, node, scope);

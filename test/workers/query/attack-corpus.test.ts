@@ -256,6 +256,30 @@ describe("attacks", () => {
     }
   });
 
+  test("functions that overrun their stack on nested values are refused", async () => {
+    const deep = "(repeat('[', 1000000) || repeat(']', 1000000))";
+    await refusedWithoutEffect([
+      `SELECT json_structure(${deep})`,
+      `SELECT json_group_structure(${deep})`,
+      `SELECT json_contains(${deep}, '1')`,
+      `SELECT json_merge_patch(${deep}, ${deep})`,
+      `SELECT json_transform('1', ${deep})`,
+      `SELECT json_transform_strict('1', ${deep})`,
+      `SELECT from_json('1', ${deep})`,
+      `SELECT from_json_strict('1', ${deep})`,
+      `SELECT ${deep}::JSON::VARIANT`,
+      `SELECT TRY_CAST(${deep}::JSON AS "variant"[])`,
+      `SELECT ${deep}::JSON::STRUCT(a VARIANT)`,
+      `SELECT CAST(${deep}::JSON AS MAP(VARCHAR, VARIANT))`,
+      `SELECT ${deep}.json_structure()`,
+      `SELECT variant_typeof(${deep}::JSON)`,
+      `SELECT variant_extract(${deep}::JSON, 1)`,
+    ]);
+    for (const call of ["json_type", "json_array_length", "json_valid", "json_quote"]) {
+      assert.equal(await attack(`SELECT length(${call}(${deep})::VARCHAR)`), "rows", call);
+    }
+  });
+
   test("behind the parser, DuckDB itself is shut in", async () => {
     const plain = (await fixture.parse("SELECT 1")) as SelectStatement;
     const before = filesNow();
