@@ -2,14 +2,24 @@ import type { DuckDBDataChunk } from "@duckdb/node-api";
 import { tooLarge } from "./json-rows.js";
 import { type ColumnBytes, columnBytes, gatherTexts, isValid, textLengths } from "./result-vectors.js";
 
-/** How DuckDB has the values, and how many bytes each takes there. */
+/**
+ * How DuckDB has the values, and how many bytes each takes there.
+ *
+ * ```
+ *   fixed     the same bytes in Arrow
+ *   boolean   a byte each; in Arrow a bit, from the lowest on
+ *   decimal   an integer of 2, 4, 8 or 16 bytes by its digits; in Arrow always of 16
+ *   text      16 bytes each, see result-vectors.ts; in Arrow 32-bit offsets into the texts, one behind the other
+ * ```
+ */
 export interface ArrowColumnKind {
   readonly values: "fixed" | "boolean" | "decimal" | "text";
   readonly width: number;
 }
 
-/** Offsets of texts are 32 bits. */
+/** Offsets of texts are 32 bits, with a sign. */
 const textBytesMax = 2 ** 31 - 1;
+/** What a column has room for at first: a chunk of DuckDB. It grows with the batch, and keeps its room for the next. */
 const firstRows = 2_048;
 const decimalBytes = 16;
 
@@ -64,6 +74,7 @@ export class ArrowColumn {
     }
   }
 
+  /** Empties it for the next batch; what was there is overwritten. */
   clear(): void {
     this.#rows = 0;
     this.#textBytes = 0;
@@ -87,6 +98,7 @@ export class ArrowColumn {
     this.#nulls += nulls;
   }
 
+  /** Copies all, then puts zeros where there is NULL: DuckDB leaves old memory there. */
   #appendFixed({ data, validity }: ColumnBytes, rows: number): void {
     const { width, values } = this.#kind;
     const outWidth = this.#outWidth;
@@ -101,6 +113,7 @@ export class ArrowColumn {
     }
   }
 
+  /** Offsets go on from the last chunk's end; the first one, 0, is there from the start. */
   #appendTexts(column: ColumnBytes, rows: number): void {
     const first = this.#rows;
     if (this.#lengths.length < rows) this.#lengths = new Uint32Array(rows);

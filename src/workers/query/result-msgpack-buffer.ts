@@ -1,6 +1,15 @@
 const textEncoder = new TextEncoder();
 
-/** Growing MessagePack. Numbers are big endian. `#take` may replace the view: it comes before the view is used. */
+/**
+ * Growing MessagePack; numbers are big endian. The heads that it writes, by what they are for:
+ *
+ * ```
+ *   c0 nil   c2 false   c3 true   ca float 32   cb float 64
+ *   00-7f 0 to 127   e0-ff -32 to -1   cc cd ce cf uint 8 to 64   d0 d1 d2 d3 int 8 to 64
+ *   a0-bf d9 da db str   c4 c5 c6 bin   80-8f de map   dd array 32   d7 fixext 8   c7 ext 8
+ * ```
+ * `#take` may replace the view when the buffer grows: it is always called before the view is used.
+ */
 export class MsgpackBuffer {
   #bytes: Uint8Array;
   #view: DataView;
@@ -45,6 +54,7 @@ export class MsgpackBuffer {
     }
   }
 
+  /** For numbers that `integer` does not take. */
   int64(value: bigint): void {
     const at = this.#take(0xd3, 8);
     this.#view.setBigInt64(at, value);
@@ -92,6 +102,7 @@ export class MsgpackBuffer {
     this.#length(length, [0xc4, 0xc5, 0xc6]);
   }
 
+  /** At most 65,535 entries: a result has fewer columns. */
   map(entries: number): void {
     if (entries < 16) this.#byte(0x80 | entries);
     else {
@@ -100,6 +111,7 @@ export class MsgpackBuffer {
     }
   }
 
+  /** Always in its longest form, as results are long. */
   array(items: number): void {
     const at = this.#take(0xdd, 4);
     this.#view.setUint32(at, items);
@@ -111,6 +123,7 @@ export class MsgpackBuffer {
     this.raw(bytes);
   }
 
+  /** Bytes that are MessagePack already, or what follows a head. */
   raw(bytes: Uint8Array): void {
     this.#reserve(bytes.length);
     this.#bytes.set(bytes, this.#at);

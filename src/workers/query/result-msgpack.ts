@@ -1,4 +1,5 @@
-import { type DuckDBDataChunk, DuckDBDecimalType, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import { type DuckDBDataChunk, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import { assert } from "../../shared/assert.js";
 import { tooLarge } from "./json-rows.js";
 import { MsgpackBuffer } from "./result-msgpack-buffer.js";
 import { type ColumnBytes, columnBytes, gatherTexts, isValid, textLengths, textWidth } from "./result-vectors.js";
@@ -26,7 +27,7 @@ export class MsgpackResult {
   readonly #columns: readonly MsgpackColumn[];
   readonly #bytesMax: number;
 
-  /** Types for which `hasMsgpackForm` is true; `typeText` is what the statement's own column was. */
+  /** Columns as msgpackSelectList leaves them; `typeText` is what the statement's own column was. */
   constructor(
     columns: readonly { readonly name: string; readonly type: DuckDBType; readonly typeText: string }[],
     bytesMax: number,
@@ -65,10 +66,6 @@ export class MsgpackResult {
   }
 }
 
-export function hasMsgpackForm(type: DuckDBType): boolean {
-  return !(type instanceof DuckDBDecimalType) && type.typeId in forms;
-}
-
 type Put = (out: MsgpackBuffer, view: DataView, at: number) => void;
 
 interface MsgpackForm {
@@ -78,6 +75,7 @@ interface MsgpackForm {
   readonly put?: Put;
 }
 
+/** DuckDB's infinity of timestamps, in any unit; minus infinity is its negative. */
 const infinite = 2n ** 63n - 1n;
 
 /** Seconds since 1970 and nanoseconds of `count` units of a second's `perSecond`-th part. */
@@ -99,6 +97,7 @@ function putMicros(out: MsgpackBuffer, view: DataView, at: number): void {
   out.timestamp64(seconds, nanos);
 }
 
+/** Both words as one double tell whether 32 bits do; what is beyond goes through BigInt, which keeps every digit. */
 function putInt64(out: MsgpackBuffer, view: DataView, at: number): void {
   const number = view.getInt32(at + 4, true) * 4_294_967_296 + view.getUint32(at, true);
   if (number >= -0x80000000 && number <= 0xffffffff) out.integer(number);
@@ -132,6 +131,7 @@ const forms: Readonly<Partial<Record<DuckDBTypeId, MsgpackForm>>> = {
   [DuckDBTypeId.BLOB]: { width: textWidth },
 };
 
+/** The values of one column as they will stand in its array, whose length is known in the end only. */
 class MsgpackColumn {
   readonly name: string;
   readonly typeText: string;
@@ -143,7 +143,8 @@ class MsgpackColumn {
   #rows = 0;
 
   constructor(name: string, type: DuckDBType, typeText: string) {
-    const form = forms[type.typeId] ?? { width: textWidth };
+    const form = forms[type.typeId];
+    assert(form !== undefined, "a column that MessagePack has no form for is selected as text");
     this.name = name;
     this.typeText = typeText;
     this.width = form.width;
