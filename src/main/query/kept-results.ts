@@ -85,7 +85,7 @@ export class KeptResults {
     this.#entries.set(id, { ...kept, id, usedMs: performance.now(), isPaged: false });
     if (kept.key !== "") this.#idOfKey.set(kept.key, id);
     this.#bytes += bytesOf(kept.source);
-    this.#makeRoom();
+    this.#makeRoom(id);
     return id;
   }
 
@@ -124,18 +124,15 @@ export class KeptResults {
     }
   }
 
-  #makeRoom(): void {
+  /** The newest stays: its cursor is about to be sent. */
+  #makeRoom(newest: string): void {
     const { countMax, bytesMax } = this.#options;
-    if (this.#bytes > bytesMax) this.#dropUntil(() => this.#bytes <= bytesMax, true);
-    if (this.#entries.size > countMax) this.#dropUntil(() => this.#entries.size <= countMax, false);
-  }
-
-  #dropUntil(isDone: () => boolean, filesOnly: boolean): void {
-    for (const paged of [false, true]) {
-      for (const entry of this.#entries.values()) {
-        if (isDone()) return;
-        if (entry.isPaged === paged && (!filesOnly || entry.source.kind === "file")) this.#drop(entry);
-      }
+    const all = [...this.#entries.values()].filter((entry) => entry.id !== newest);
+    const inOrder = [...all.filter((entry) => !entry.isPaged), ...all.filter((entry) => entry.isPaged)];
+    const files = inOrder.filter((entry) => entry.source.kind === "file");
+    for (const entry of files) if (this.#bytes > bytesMax) this.#drop(entry);
+    for (const entry of inOrder) {
+      if (this.#entries.size > countMax && this.#entries.has(entry.id)) this.#drop(entry);
     }
   }
 
