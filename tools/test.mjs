@@ -8,6 +8,7 @@
 // With CI=true a skipped check or test is a failure.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
 import { root, runNpm, runQuietly, seconds, toolScript } from "./run-command.mjs";
 
@@ -86,6 +87,8 @@ function skippedTests(lines) {
 function runTests(node, version, files) {
   say(`---- ${files.length} test files on Node ${version}`);
   const options = ["--enable-source-maps", "--test", `--test-timeout=${testTimeoutMs}`, "--test-reporter=spec"];
+  // Many tests wait for servers more than they compute; the default of one file less than cores leaves half of two idle.
+  options.push(`--test-concurrency=${Math.max(2, availableParallelism() - 1)}`);
   const child = spawn(node, [...options, ...files], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
   const skipped = [];
   let tail = "";

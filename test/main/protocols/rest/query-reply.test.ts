@@ -8,6 +8,7 @@ import { fetch } from "undici";
 import { sendQueryReply } from "../../../../src/main/protocols/rest/query-reply.js";
 import type { QueryReply } from "../../../../src/main/query/query-request.js";
 import type { ResultFormat } from "../../../../src/shared/result-format.js";
+import { whyUnavailable } from "../../sockets/run-conformance.js";
 import { gather, type Implementation, openTestServer } from "../../sockets/test-server.js";
 
 const folder = mkdtempSync(join(tmpdir(), "miniodb-reply-"));
@@ -29,7 +30,7 @@ function fileOf(name: string, bytes: number): { readonly path: string; readonly 
 }
 
 for (const implementation of ["uws", "node"] as const satisfies readonly Implementation[]) {
-  describe(`query replies on ${implementation}`, () => {
+  describe(`query replies on ${implementation}`, { skip: whyUnavailable(implementation) }, () => {
     test("bytes, in their envelope or with headers", async (context) => {
       const rows = { kind: "bytes", bytes: Buffer.from("[[1]]") } as const;
       let format: ResultFormat = "json";
