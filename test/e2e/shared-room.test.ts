@@ -21,8 +21,8 @@ describe("shared room", () => {
     rmSync(root, { recursive: true, force: true });
   });
 
-  const start = async (flags: readonly string[]): Promise<HttpClient> => {
-    server = await ServerProcess.start({ folder: root, flags });
+  const start = async (flags: readonly string[], env: Record<string, string> = {}): Promise<HttpClient> => {
+    server = await ServerProcess.start({ folder: root, flags, env });
     const { url } = server;
     return new HttpClient(url);
   };
@@ -59,5 +59,22 @@ describe("shared room", () => {
   test("full buffers have the largest one flushed", async () => {
     const client = await start(["--ingest-buffered-bytes-max", "2MiB"]);
     await writeAll(client, ["rare_a", "rare_b"], 12);
+  });
+
+  test("what a crash left in the log of rows that the store has is trimmed at the next start", async () => {
+    const flags = ["--wal-segment-bytes", "1MiB"];
+    let client = await start(flags, { MINIODB_FAILPOINT: "wal.trim.removed:1:kill" });
+    for (let batch = 0; batch < 18; batch++) await write(client, "t", batch);
+    await assert.rejects(
+      client.sendJson("/v1/tables/t/flush", {}).then(() => delay(5000).then(() => client.count("t"))),
+    );
+    await server?.dispose();
+    client = await start(flags);
+    for (const deadline = Date.now() + 10_000; ; await delay(50)) {
+      const { body } = await client.send("/metrics");
+      if (/^miniodb_wal_segments 1$/m.test(String(body))) break;
+      assert.ok(Date.now() < deadline, "the log is trimmed without a further flush");
+    }
+    assert.equal(await client.count("t"), 18 * rowsPerBatch);
   });
 });

@@ -141,6 +141,12 @@ export class Engine {
     for (const link of ingest.links) this.writes.connect(link);
     for (const message of ready) this.#onReady(message);
     this.live.start();
+    // The log knows what it holds, not what the store has: without this a segment of rows that were committed just before
+    // a crash would wait for the next flush of each of its tables, and a full log for ever, as it takes no rows to flush.
+    const positions = this.registry.all().map(({ identity, flushedSequence }) => {
+      return { uuid: identity.uuid, sequence: flushedSequence };
+    });
+    wal.post({ kind: "flushed", positions });
     wal.post({ kind: "replayed" });
     this.#timer = setInterval(() => this.#tick(), tickMs);
     this.#upkeep.start();
