@@ -192,10 +192,11 @@ describe("LocalStore", () => {
     withStore(async (_store, _disk, root) => {
       const names = 50;
       const workers = 8;
+      const started = new SharedArrayBuffer(4);
       const wins = await Promise.all(
         Array.from({ length: workers }, async (_value, worker) => {
           const thread = new Worker(new URL("./claim-process.js", import.meta.url), {
-            workerData: { root, names, worker },
+            workerData: { root, names, worker, workers, started },
           });
           const [won] = await new Promise<[string[]]>((resolve, reject) => {
             thread.once("message", (message: string[]) => resolve([message]));
