@@ -26,6 +26,13 @@ const expressions: Readonly<Partial<Record<DuckDBTypeId, (column: string) => str
   [DuckDBTypeId.TIMESTAMP_TZ]: timestampExpression,
   [DuckDBTypeId.TIMESTAMP_S]: (column) => timestampExpression(`${column}::TIMESTAMP`),
   [DuckDBTypeId.TIMESTAMP_MS]: (column) => timestampExpression(`${column}::TIMESTAMP`),
-  [DuckDBTypeId.TIMESTAMP_NS]: (column) => `strftime(${column}, '%Y-%m-%dT%H:%M:%S.%nZ')`,
+  [DuckDBTypeId.TIMESTAMP_NS]: nanosecondExpression,
   [DuckDBTypeId.BLOB]: (column) => `to_base64(${column})`,
 };
+
+/** DuckDB's own `%n` (1.5) writes the last three digits behind what follows, and then bytes that nobody set. */
+function nanosecondExpression(column: string): string {
+  const rest = `((epoch_ns(${column}) % 1000 + 1000) % 1000)`;
+  const micros = `make_timestamp((epoch_ns(${column}) - ${rest}) // 1000)`;
+  return `strftime(${micros}, '%Y-%m-%dT%H:%M:%S.%f') || lpad(${rest}::VARCHAR, 3, '0') || 'Z'`;
+}

@@ -359,6 +359,18 @@ describe("small and odd results", () => {
     }
   });
 
+  test("CSV has all nine digits of a nanosecond, before 1970 and at both ends of the type too", async () => {
+    const texts = [
+      "2024-01-02 03:04:05.123456789",
+      "1969-12-31 23:59:59.999999999",
+      "1677-09-22 00:00:00.000000001",
+      "2262-04-11 23:47:16.854775806",
+    ];
+    const sql = `SELECT t::TIMESTAMP_NS AS t FROM (VALUES ${texts.map((text) => `('${text}')`).join(", ")}) v(t)`;
+    const csv = bytesOf(await fixture.execute(sql, { format: "csv" })).toString();
+    assert.equal(csv, ["t", ...texts.map((text) => `${text.replace(" ", "T")}Z`), ""].join("\r\n"));
+  });
+
   test("names that are there twice, EXPLAIN and DESCRIBE, in every format", async () => {
     for (const format of all) {
       const twice = rowsResult(await fixture.execute('SELECT 1 AS a, 2 AS a, 3 AS "A", 4 AS "q""x"', { format }));
