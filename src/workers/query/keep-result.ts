@@ -6,28 +6,8 @@ import { type ExecuteTask, type ExecutionPlace, executeStatement, type ResultRow
 import { inParentheses } from "./parse-statement.js";
 import { boundValues } from "./bound-values.js";
 import { columnsOf } from "./result-columns.js";
+import { faithfulTypes } from "./result-portable.js";
 import { quoteName, quoteText } from "./table-view.js";
-
-/** Types whose values Parquet gives back as they were; any other is kept as its text and cast back when it is read. */
-const faithfulTypes: ReadonlySet<DuckDBTypeId> = new Set([
-  DuckDBTypeId.BOOLEAN,
-  DuckDBTypeId.TINYINT,
-  DuckDBTypeId.SMALLINT,
-  DuckDBTypeId.INTEGER,
-  DuckDBTypeId.BIGINT,
-  DuckDBTypeId.UTINYINT,
-  DuckDBTypeId.USMALLINT,
-  DuckDBTypeId.UINTEGER,
-  DuckDBTypeId.UBIGINT,
-  DuckDBTypeId.FLOAT,
-  DuckDBTypeId.DOUBLE,
-  DuckDBTypeId.DECIMAL,
-  DuckDBTypeId.VARCHAR,
-  DuckDBTypeId.BLOB,
-  DuckDBTypeId.DATE,
-  DuckDBTypeId.TIMESTAMP,
-  DuckDBTypeId.TIMESTAMP_TZ,
-]);
 
 export interface KeptRows extends ResultRows {
   readonly kept: KeptFile;
@@ -90,6 +70,7 @@ function keptStatement(sql: string): SelectStatement {
   };
 }
 
+/** Any other type is kept as its text and cast back when it is read. */
 function isFaithful(type: DuckDBType): boolean {
   return faithfulTypes.has(type.typeId) && type.alias === undefined;
 }

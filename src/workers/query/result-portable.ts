@@ -60,8 +60,8 @@ export function jsonTextExpression(type: DuckDBType, column: string): string {
   return `to_json(${jsonExpression(type, column) ?? column})::VARCHAR`;
 }
 
-/** Scalars that stay what they are. */
-const portableScalars: ReadonlySet<DuckDBTypeId> = new Set([
+/** Scalars that Parquet gives back exactly as they were. */
+export const faithfulTypes: ReadonlySet<DuckDBTypeId> = new Set([
   DuckDBTypeId.BOOLEAN,
   DuckDBTypeId.TINYINT,
   DuckDBTypeId.SMALLINT,
@@ -77,9 +77,14 @@ const portableScalars: ReadonlySet<DuckDBTypeId> = new Set([
   DuckDBTypeId.VARCHAR,
   DuckDBTypeId.BLOB,
   DuckDBTypeId.DATE,
-  DuckDBTypeId.TIME,
   DuckDBTypeId.TIMESTAMP,
   DuckDBTypeId.TIMESTAMP_TZ,
+]);
+
+/** Scalars that clients get as they are. */
+const portableScalars: ReadonlySet<DuckDBTypeId> = new Set([
+  ...faithfulTypes,
+  DuckDBTypeId.TIME,
   DuckDBTypeId.TIMESTAMP_NS,
 ]);
 
