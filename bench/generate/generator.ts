@@ -15,8 +15,8 @@ const macros = [
   "CREATE MACRO evenly(i, salt, below) AS (hash(i * 64 + salt) % below)::BIGINT",
   // Whole numbers from 0; the higher the power, the more of them are small.
   "CREATE MACRO skewed(i, salt, below, power) AS floor(below * pow(chance(i, salt), power))::BIGINT",
-  // Large and one to one, below 2^52: exact in a JSON number. `spread` of spread.ts is the same.
-  "CREATE MACRO spread(rank) AS (rank * 2862933555777 + 3037000493) % 4503599627370496",
+  // Large and one to one, below 2^52: exact in a JSON number; the product needs more than 64 bits. `spread` of spread.ts is the same.
+  "CREATE MACRO spread(rank) AS ((rank::HUGEINT * 2862933555777 + 3037000493) % 4503599627370496)::BIGINT",
 ];
 
 export class Generator {
