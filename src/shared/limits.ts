@@ -54,12 +54,8 @@ export const limits = {
   /** Statements whose parse main keeps, and the length up to which it keeps them. */
   parsedStatementsMax: 1_000,
   parsedStatementBytesMax: 16 * 1024,
-  /**
-   * Rows that a query worker formats value by value. A statement with more runs again, with DuckDB writing the JSON;
-   * where the first run may have cost as much as the second, more rows are worth formatting.
-   */
+  /** Rows of a result that is materialised in DuckDB, outside of its memory limit; larger ones are streamed. */
   directRowsMax: 4_096,
-  directBlockingRowsMax: 32_768,
   /** A result built from columns goes on in a file from here; one that DuckDB wrote to a file is read back up to here. */
   resultBytesInMemoryMax: 16 * 1024 * 1024,
   resultBytesReadBackMax: 1024 * 1024,
