@@ -16,7 +16,6 @@ import { checkStop, putFile, temporaryPath, type PersistContext } from "./persis
 import { replaceFields, type Replacement } from "./replace-fields.js";
 import { rowsInRange } from "./row-source.js";
 import { sortRows, type DayRows, type SortedRows } from "./sort-rows.js";
-import { giveBackMemory } from "./spare-memory.js";
 import { typeRows, type TypedRows } from "./typed-rows.js";
 
 /**
@@ -81,13 +80,9 @@ async function writeDays(context: PersistContext, work: DaysToWrite): Promise<vo
   const format = flushFormat(sorted.rows);
   const isSorted = isInSortOrder(sorted, sortOrder);
   const { partitionsPerRound } = context;
-  try {
-    for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
-      const days = sorted.days.slice(start, start + partitionsPerRound);
-      await writeRound(context, { ...work, days, sorted, format, isSorted });
-    }
-  } finally {
-    if (sorted.memory !== null) giveBackMemory(sorted.memory);
+  for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
+    const days = sorted.days.slice(start, start + partitionsPerRound);
+    await writeRound(context, { ...work, days, sorted, format, isSorted });
   }
 }
 
