@@ -414,40 +414,40 @@ class TextCells implements JsonCells {
     if (!isValid(this.#column.validity, row)) return writeNull(out, at);
     const from = this.#offsets[row] as number;
     const to = from + (this.#lengths[row] as number);
-    if (this.#isJson) {
-      out.set(this.#texts.subarray(from, to), at);
-      return at + to - from;
-    }
+    if (this.#isJson) return this.#copy(from, to, out, at);
     out[at] = quote;
-    const end = writeEscaped(this.#texts, from, to, out, at + 1);
+    const isPlain = to - from >= longText && this.#isPlain(from, to);
+    const end = isPlain ? this.#copy(from, to, out, at + 1) : this.#escape(from, to, out, at + 1);
     out[end] = quote;
     return end + 1;
   }
-}
 
-function writeEscaped(texts: Uint8Array, from: number, to: number, out: Uint8Array, start: number): number {
-  if (to - from >= longText && isPlain(texts, from, to)) {
-    out.set(texts.subarray(from, to), start);
-    return start + to - from;
+  #copy(from: number, to: number, out: Uint8Array, at: number): number {
+    out.set(this.#texts.subarray(from, to), at);
+    return at + to - from;
   }
-  let at = start;
-  for (let index = from; index < to; index++) {
-    const byte = texts[index] as number;
-    const escape = escapes[byte] as number;
-    if (escape === 0) out[at++] = byte;
-    else if (escape === 1) {
-      at = writeAscii(`\\u00${hexDigits[byte >> 4]}${hexDigits[byte & 15]}`, out, at);
-    } else {
-      out[at++] = backslash;
-      out[at++] = escape;
+
+  #escape(from: number, to: number, out: Uint8Array, start: number): number {
+    const texts = this.#texts;
+    let at = start;
+    for (let index = from; index < to; index++) {
+      const byte = texts[index] as number;
+      const escape = escapes[byte] as number;
+      if (escape === 0) out[at++] = byte;
+      else if (escape === 1) {
+        at = writeAscii(`\\u00${hexDigits[byte >> 4]}${hexDigits[byte & 15]}`, out, at);
+      } else {
+        out[at++] = backslash;
+        out[at++] = escape;
+      }
     }
+    return at;
   }
-  return at;
-}
 
-function isPlain(texts: Uint8Array, from: number, to: number): boolean {
-  for (let index = from; index < to; index++) if (escapes[texts[index] as number] !== 0) return false;
-  return true;
+  #isPlain(from: number, to: number): boolean {
+    for (let index = from; index < to; index++) if (escapes[this.#texts[index] as number] !== 0) return false;
+    return true;
+  }
 }
 
 const textEncoder = new TextEncoder();

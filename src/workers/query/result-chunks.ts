@@ -177,19 +177,44 @@ async function openStream(
   }
 }
 
-/** Hands the rows on up to the task's limit. Throws what made the stream end before its last row. */
+/**
+ * Hands the rows on up to the task's limit. Throws what made the stream end before its last row. While one chunk is
+ * taken the next one comes, on a thread of libuv: nearly half of the time for a large result.
+ */
 async function takeChunks(
+  stream: OpenedStream,
+  place: { readonly task: ExecuteTask; readonly place: ExecutionPlace },
+  take: TakeChunk,
+): Promise<{ readonly rows: number; readonly hasMore: boolean }> {
+  const coming = { chunk: stream.result.fetchChunk() };
+  try {
+    return await takeComing(stream, { ...place, coming }, take);
+  } finally {
+    // The connection is another query's when this one ends, so that nothing of it may run on.
+    await coming.chunk.catch(() => {});
+  }
+}
+
+type TakeChunk = (chunk: DuckDBDataChunk, rows: number) => Promise<void> | void;
+
+interface ComingChunk {
+  /** The fetch that was begun last. */
+  chunk: Promise<DuckDBDataChunk | null>;
+}
+
+async function takeComing(
   { result, sql, given }: OpenedStream,
-  { task, place }: { readonly task: ExecuteTask; readonly place: ExecutionPlace },
-  take: (chunk: DuckDBDataChunk, rows: number) => Promise<void> | void,
+  { task, place, coming }: { task: ExecuteTask; place: ExecutionPlace; coming: ComingChunk },
+  take: TakeChunk,
 ): Promise<{ readonly rows: number; readonly hasMore: boolean }> {
   const { running, connection } = place;
   const limitRows = task.limitRows ?? Number.POSITIVE_INFINITY;
   for (let rows = 0; ;) {
     running.checkpoint();
-    const chunk = await result.fetchChunk();
+    const chunk = await coming.chunk;
     if (chunk === null || chunk.rowCount === 0) break;
     const isLast = columnBytes(chunk, given.length, 1).data[chunk.rowCount - 1] === 1;
+    if (!isLast) coming.chunk = result.fetchChunk();
     const found = isLast ? chunk.rowCount - 1 : chunk.rowCount;
     const taken = Math.min(found, limitRows - rows);
     if (taken > 0) await take(chunk, taken);
