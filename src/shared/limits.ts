@@ -49,6 +49,22 @@ export const limits = {
   pivotDepthMax: 3,
   /** Columns that one SELECT lists, stars apart: 2,000 take 0.2 s to plan, 10,000 more than 15 s. */
   selectListMax: 4_000,
+  /** A text that `repeat`, `lpad` and the like make: 2,048 of them are a vector, 256 MiB that no memory limit counts. */
+  grownTextBytesMax: 128 * 1024,
+  /** A list that `range`, `generate_series` or `list_resize` make in one row: a vector of them is 1 GiB of integers. */
+  grownListMax: 65_536,
+  /** What `replace` puts in the place of so much text, as a ratio: with it a megabyte can become a gigabyte, no more. */
+  replacementRatioMax: 1_024,
+  /** Product of the lengths of two texts whose edit distance is asked for: 4 ms a row, 8 s a vector. */
+  comparedCharactersMax: 1024 * 1024,
+  /** The format of `printf` and `format`: it may name a value as often as it likes. */
+  formatBytesMax: 4 * 1024,
+  /** Size of a value that is made for each element of a list, or of a format of `strftime`: a literal. */
+  nestedGrowthMax: 1_000,
+  /** Places where a pattern of LIKE with `_` can begin anew: time goes with this power of the text's length. */
+  likeWildcardsMax: 3,
+  /** Bits of one group's `bitstring_agg`: no memory limit counts them. */
+  aggregateBitsMax: 65_536,
   /** Parameters of one statement: each costs a bound value per run. */
   parametersMax: 1_000,
   /** Statements whose parse main keeps, and the length up to which it keeps them. */
