@@ -14,8 +14,6 @@ import { quoteText } from "./table-view.js";
  *
  * What it costs an honest query: nothing measurable with literal sizes, about 20 ns a row with others.
  */
-const { grownTextBytesMax, grownListMax, comparedCharactersMax, formatBytesMax, replacementRatioMax } = limits;
-
 /** `printf` takes any number of values, macros do not. */
 const formatValuesMax = 32;
 
@@ -100,17 +98,25 @@ function macro(name: string, ...forms: readonly string[]): string {
 }
 
 function textGuards(): string[] {
-  const tooLong = (name: string): string => `${name} makes a value of at most ${grownTextBytesMax} bytes`;
+  const tooLong = (name: string): string => `${name} makes a value of at most ${limits.grownTextBytesMax} bytes`;
   // A list as text has at least a character for each element, a blob for each byte.
-  const times = checked("n", `strlen(s::VARCHAR)::DOUBLE * n > ${grownTextBytesMax}`, tooLong("repeat"));
+  const times = checked("n", `strlen(s::VARCHAR)::DOUBLE * n > ${limits.grownTextBytesMax}`, tooLong("repeat"));
   const padded = (name: string): string => {
-    const size = checked("n", `n > ${grownTextBytesMax}`, tooLong(name));
+    const size = checked("n", `n > ${limits.grownTextBytesMax}`, tooLong(name));
     return macro(name, `(s, n, c) AS system.main.${name}(s, (${size})::INTEGER, c)`);
   };
-  const bits = checked("n", `n > ${grownTextBytesMax}`, `bitstring makes at most ${grownTextBytesMax} bits`);
-  const ratio = `a text is replaced by one of at most ${replacementRatioMax} times its length`;
-  const replacement = checked("t", `strlen(t) > ${replacementRatioMax} * greatest(strlen(f), 1)`, ratio);
-  const ofPattern = checked("t", `strlen(t) > ${replacementRatioMax}`, ratio.replace("its length", "a character"));
+  const bits = checked(
+    "n",
+    `n > ${limits.grownTextBytesMax}`,
+    `bitstring makes at most ${limits.grownTextBytesMax} bits`,
+  );
+  const ratio = `a text is replaced by one of at most ${limits.replacementRatioMax} times its length`;
+  const replacement = checked("t", `strlen(t) > ${limits.replacementRatioMax} * greatest(strlen(f), 1)`, ratio);
+  const ofPattern = checked(
+    "t",
+    `strlen(t) > ${limits.replacementRatioMax}`,
+    ratio.replace("its length", "a character"),
+  );
   return [
     macro("repeat", `(s, n) AS system.main.repeat(s, (${times})::BIGINT)`),
     padded("lpad"),
@@ -126,16 +132,16 @@ function textGuards(): string[] {
 }
 
 function listGuards(): string[] {
-  const tooLong = `a list is made of at most ${grownListMax} elements; FROM range(...) and FROM generate_series(...) have no such limit`;
+  const tooLong = `a list is made of at most ${limits.grownListMax} elements; FROM range(...) and FROM generate_series(...) have no such limit`;
   // Numbers, or instants and an interval: the types are not known here, their texts tell.
   const steps = `abs(coalesce(
     (try_cast(b::VARCHAR AS DOUBLE) - try_cast(a::VARCHAR AS DOUBLE)) / nullif(try_cast(c::VARCHAR AS DOUBLE), 0),
     (epoch(try_cast(b::VARCHAR AS TIMESTAMPTZ)) - epoch(try_cast(a::VARCHAR AS TIMESTAMPTZ)))
       / nullif(epoch(try_cast(c::VARCHAR AS INTERVAL)), 0)))`;
   const series = ["range", "generate_series"].map((name) => {
-    const one = checked("a", `a > ${grownListMax}`, tooLong);
-    const two = checked("b", `b::DOUBLE - a::DOUBLE > ${grownListMax}`, tooLong);
-    const three = checked("b", `${steps} > ${grownListMax}`, tooLong);
+    const one = checked("a", `a > ${limits.grownListMax}`, tooLong);
+    const two = checked("b", `b::DOUBLE - a::DOUBLE > ${limits.grownListMax}`, tooLong);
+    const three = checked("b", `${steps} > ${limits.grownListMax}`, tooLong);
     const call = `system.main.${name}`;
     return macro(
       name,
@@ -145,7 +151,11 @@ function listGuards(): string[] {
     );
   });
   const resized = ["list_resize", "array_resize"].map((name) => {
-    const size = checked("n", `n > ${grownListMax}`, `${name} makes a list of at most ${grownListMax} elements`);
+    const size = checked(
+      "n",
+      `n > ${limits.grownListMax}`,
+      `${name} makes a list of at most ${limits.grownListMax} elements`,
+    );
     const call = `system.main.${name}(l, (${size})::BIGINT`;
     return macro(name, `(l, n) AS ${call})`, `(l, n, v) AS ${call}, v)`);
   });
@@ -155,7 +165,7 @@ function listGuards(): string[] {
 /** Time goes with the product of the lengths; `damerau_levenshtein` takes six times as long, and memory too. */
 function compareGuards(): string[] {
   const guard = (name: string, more = ""): string => {
-    const productMax = comparedCharactersMax / (name === "damerau_levenshtein" ? 8 : 1);
+    const productMax = limits.comparedCharactersMax / (name === "damerau_levenshtein" ? 8 : 1);
     const product = `strlen(a)::DOUBLE * strlen(b) > ${productMax}`;
     const side = Math.floor(Math.sqrt(productMax));
     const second = checked(
@@ -179,8 +189,8 @@ function formatGuards(): string[] {
     format: `regexp_matches(system.main.replace(f, '{{', ''), '[{][^{}]*:[^{}]*([0-9]{4,}|[{])')`,
   };
   return Object.entries(widths).map(([name, isWide]) => {
-    const message = `the format of ${name} has at most ${formatBytesMax} bytes, and widths up to 999 that stand in it`;
-    const format = checked("f", `strlen(f) > ${formatBytesMax} OR ${isWide}`, message);
+    const message = `the format of ${name} has at most ${limits.formatBytesMax} bytes, and widths up to 999 that stand in it`;
+    const format = checked("f", `strlen(f) > ${limits.formatBytesMax} OR ${isWide}`, message);
     const forms = Array.from({ length: formatValuesMax + 1 }, (_, count) => {
       const values = Array.from({ length: count }, (_unused, index) => `, v${index}`).join("");
       return `(f${values}) AS system.main.${name}(${format}${values})`;
