@@ -21,7 +21,7 @@ import type { TableSettings } from "../../shared/schema/table-settings.js";
 import { chooseStore } from "../../shared/store/open-store.js";
 import { FileCache } from "../query/file-cache.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
-import type { DataFolder } from "./data-folder.js";
+import { type DataFolder, type FolderLock, takeCacheFolder } from "./data-folder.js";
 import { workerUrls } from "./worker-urls.js";
 
 type Done<Kind extends PersistResult["kind"]> = Extract<PersistResult, { kind: Kind }>;
@@ -42,7 +42,8 @@ export interface PersistPools {
   close(): Promise<void>;
 }
 
-export function openPersistPools(config: Config, folder: DataFolder, log: Logger): PersistPools {
+/** Rejects with SERVER_BUSY where another server has the folder of the file cache. */
+export async function openPersistPools(config: Config, folder: DataFolder, log: Logger): Promise<PersistPools> {
   const stopWord = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   const options: PersistWorkerOptions = {
     store: chooseStore(folder.warehouse),
@@ -58,13 +59,15 @@ export function openPersistPools(config: Config, folder: DataFolder, log: Logger
     stopWord,
     lowPriority: true,
   };
+  // Before any thread is there that would have to be ended again.
+  const files = await openLocalFiles(config, folder, { options, log });
   const quick = new PersistPool({ ...options, lowPriority: false }, { min: 1, max: 1 });
   const flush = new PersistPool(
     { ...options, lowPriority: false },
     { min: config.flush.workers, max: config.flush.workers },
   );
   const background = new PersistPool(options, { min: 0, max: 1 });
-  const { localFiles, fetching } = openLocalFiles(config, folder, { options, log });
+  const { localFiles, fetching, cacheLock } = files;
   return {
     quick,
     flush,
@@ -73,6 +76,7 @@ export function openPersistPools(config: Config, folder: DataFolder, log: Logger
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
       await Promise.all([quick.close(), flush.close(), background.close(), fetching?.close()]);
+      cacheLock?.release();
     },
   };
 }
@@ -82,26 +86,32 @@ interface FetchParts {
   readonly log: Logger;
 }
 
+interface OpenedFiles {
+  readonly localFiles: LocalFiles;
+  /** Null, and so the lock, where the files are read where they lie. */
+  readonly fetching: PersistPool | null;
+  readonly cacheLock: FolderLock | null;
+}
+
 /** A store elsewhere has a file cache, and a thread for its fetches, which mostly wait for the network. */
-function openLocalFiles(
-  config: Config,
-  folder: DataFolder,
-  { options, log }: FetchParts,
-): { readonly localFiles: LocalFiles; readonly fetching: PersistPool | null } {
+async function openLocalFiles(config: Config, folder: DataFolder, { options, log }: FetchParts): Promise<OpenedFiles> {
   const { store } = options;
   if (store.kind === "local") {
-    return { localFiles: new FilesInPlace(store.folder, (key) => join(store.folder, key)), fetching: null };
+    const localFiles = new FilesInPlace(store.folder, (key) => join(store.folder, key));
+    return { localFiles, fetching: null, cacheLock: null };
   }
   const { bytesMax, fetchesMax } = config.cache;
+  const cacheFolder = config.cache.folder === "" ? folder.cache : resolve(config.cache.folder);
+  const cacheLock = await takeCacheFolder(cacheFolder);
   const fetching = new PersistPool({ ...options, lowPriority: false }, { min: 0, max: 1, tasksPerThread: fetchesMax });
   const localFiles = new FileCache({
-    folder: config.cache.folder === "" ? folder.cache : resolve(config.cache.folder),
+    folder: cacheFolder,
     bytesMax,
     fetchesMax,
     fetch: (task) => fetching.fetchObject(task),
     onError: (doing, error) => log.error({ err: error }, `failed: ${doing}`),
   });
-  return { localFiles, fetching };
+  return { localFiles, fetching, cacheLock };
 }
 
 interface PersistThreads {
