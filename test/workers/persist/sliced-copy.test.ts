@@ -11,7 +11,7 @@ import { flushRows } from "../../../src/workers/persist/flush.js";
 import { ParquetJoin } from "../../../src/workers/persist/join-parquet.js";
 import { copySorted, readFooters, sliceRowsFor } from "../../../src/workers/persist/sliced-copy.js";
 import { seededRandom } from "../../harness/seeded-random.js";
-import { plainRow, readBack, runSql, sortPlain } from "./read-back.js";
+import { plainRow, readBack, runSql, sortPlain, type PlainRow } from "./read-back.js";
 import { TableModel } from "./table-model.js";
 import { openTestWarehouse } from "./test-warehouse.js";
 
@@ -78,22 +78,14 @@ describe(`merge in slices (MINIODB_TEST_SEED=${seed})`, () => {
       const whole = copyOf(filled, sortOrder);
       await copyFiles(context, [whole]);
       const footers = readFooters(filled.sources);
-      const names = schema.columns.map(({ name }) => name);
-      const expected = sortPlain(await readBack([whole.path], schema), schema, names);
-      assert.deepEqual(
-        expected,
-        sortPlain(
-          model.rows.map((row) => plainRow(row, schema)),
-          schema,
-          names,
-        ),
-      );
+      const expected = inAnyOrder(await readBack([whole.path], schema));
+      assert.deepEqual(expected, inAnyOrder(model.rows.map((row) => plainRow(row, schema))));
       for (const sliceRows of [40, 200]) {
         const copy = { ...whole, path: join(warehouse.folder, `${++files}.parquet`) };
         assert.equal(await copySorted(context, copy, footers, sliceRows), model.rows.length);
         const seen = await readBack([copy.path], schema);
         assert.deepEqual(sortPlain(seen, schema, sortOrder), seen, "in order");
-        assert.deepEqual(sortPlain(seen, schema, names), expected);
+        assert.deepEqual(inAnyOrder(seen), expected);
         const [footer] = readFooters([copy.path]);
         assert.equal(footer?.rows, seen.length);
         assert.deepEqual(
@@ -179,6 +171,11 @@ describe(`merge in slices (MINIODB_TEST_SEED=${seed})`, () => {
     assert.ok(Number.isFinite(sliceRowsFor(64 * mebibyte, 5, [])));
   });
 });
+
+/** As texts, which tell -0 from 0 as no order of values does. */
+function inAnyOrder(rows: readonly PlainRow[]): string[] {
+  return rows.map((row) => row.map((value) => (Object.is(value, -0) ? "-0" : String(value))).join("|")).toSorted();
+}
 
 /** Statistics, dictionaries and Bloom filters of all row groups must be found where the footer says. */
 async function assertSameAnswers(whole: FileCopy, sliced: string): Promise<void> {
