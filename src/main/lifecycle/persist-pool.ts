@@ -61,13 +61,14 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   };
   // Before any thread is there that would have to be ended again.
   const files = await openLocalFiles(config, folder, { options, log });
+  const { localFiles, fetching, cacheLock } = files;
   const quick = new PersistPool({ ...options, lowPriority: false }, { min: 1, max: 1 });
   const flush = new PersistPool(
     { ...options, lowPriority: false },
     { min: config.flush.workers, max: config.flush.workers },
+    localFiles instanceof FileCache ? localFiles : null,
   );
   const background = new PersistPool(options, { min: 0, max: 1 });
-  const { localFiles, fetching, cacheLock } = files;
   return {
     quick,
     flush,
@@ -127,8 +128,11 @@ interface PersistThreads {
  */
 export class PersistPool {
   readonly #pool: Piscina<PersistTask, PersistResult>;
+  readonly #cache: FileCache | null;
 
-  constructor(workerData: PersistWorkerOptions, threads: PersistThreads) {
+  /** Flushed files stay in `cache`, too. */
+  constructor(workerData: PersistWorkerOptions, threads: PersistThreads, cache: FileCache | null = null) {
+    this.#cache = cache;
     this.#pool = new Piscina({
       filename: workerUrls.persist,
       name: "runPersistTask",
@@ -153,7 +157,10 @@ export class PersistPool {
 
   /** When it resolves, rows and position are durable in the store, in one commit. */
   async flush(task: WithoutKind<FlushTask>): Promise<CommitResult> {
-    return (await this.#run({ kind: "flush", ...task }, "committed")).commit;
+    const place = this.#cache === null ? {} : { copies: this.#cache.copyPlace };
+    const { commit, copies = [] } = await this.#run({ kind: "flush", ...task, ...place }, "committed");
+    this.#cache?.adopt(copies);
+    return commit;
   }
 
   /** The file is in the folder of the cache when it resolves. */

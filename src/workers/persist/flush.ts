@@ -7,6 +7,7 @@ import type { FlushTask, TableIdentity } from "../../shared/messages.js";
 import { nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
+import { CacheCopies } from "./cache-copies.js";
 import { chooseEncoding } from "./column-encodings.js";
 import { commitOnce, removeFiles } from "./commit-once.js";
 import { boundsOfFooter } from "./file-bounds.js";
@@ -26,7 +27,7 @@ export const rowGroupRows = 131_072;
 
 /**
  * Sorts the rows, writes a data file per UTC day into the store, and commits them with the stream's position in one
- * commit. See FlushTask for what is durable, and for errors.
+ * commit. See FlushTask for what is durable, and for errors. `copies` gets the files before they go to the store.
  *
  * ```
  * records ─▶ typed rows ─▶ order ─▶ day 1 ─▶ Parquet in the temporary folder ─▶ store ─┐
@@ -34,7 +35,11 @@ export const rowGroupRows = 131_072;
  *            files with a column that became double ─▶ rewritten ───────────────▶ store ┘
  * ```
  */
-export async function flushRows(context: PersistContext, task: FlushTask): Promise<CommitResult> {
+export async function flushRows(
+  context: PersistContext,
+  task: FlushTask,
+  copies: CacheCopies = new CacheCopies(undefined),
+): Promise<CommitResult> {
   const { identity, schema, settings, slice, stream, afterSequence, lastSequence } = task;
   const range = { stream, afterSequence, lastSequence };
   const written: NewDataFile[] = [];
@@ -42,7 +47,8 @@ export async function flushRows(context: PersistContext, task: FlushTask): Promi
   try {
     replacement = await replaceFields(context, { identity, schema, onFile: (file) => written.push(file) });
     const rows = typeRows(rowsInRange(slice, range), schema);
-    if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, onFile: (file) => written.push(file) });
+    const onFile = (file: NewDataFile): void => void written.push(file);
+    if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, copies, onFile });
   } catch (error) {
     await removeFiles(context, written);
     throw error;
@@ -69,6 +75,7 @@ interface DaysToWrite {
   readonly identity: TableIdentity;
   readonly settings: TableSettings;
   readonly rows: TypedRows;
+  readonly copies: CacheCopies;
   /** Called when a file is in the store. */
   readonly onFile: (file: NewDataFile) => void;
 }
@@ -106,6 +113,7 @@ async function writeRound(context: PersistContext, round: Round): Promise<void> 
       checkStop(context);
       const createdMs = context.nowMs();
       const key = dataFileKey(identity.location, { day: file.day, createdMs, uuid: randomUUID() });
+      round.copies.keep(path, key, file.bytes);
       await putFile(context, key, path);
       round.onFile({ ...file, key, isSorted });
       failpoint("flush.file.stored");
