@@ -67,6 +67,8 @@ export const limits = {
   aggregateBitsMax: 65_536,
   /** Parameters of one statement: each costs a bound value per run. */
   parametersMax: 1_000,
+  /** Items of a list that is one parameter: each is made a value of DuckDB's, some 5 µs. */
+  parameterItemsMax: 10_000,
   /** Statements whose parse main keeps, and the length up to which it keeps them. */
   parsedStatementsMax: 1_000,
   parsedStatementBytesMax: 16 * 1024,
