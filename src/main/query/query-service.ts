@@ -150,6 +150,7 @@ export class QueryService {
     await this.#options.pool.close();
   }
 
+  /** Counts all that were not answered yet: a query in the queue holds its connection, and text up to 256 KiB. */
   #admit(): void {
     if (this.#isClosing) throw shuttingDown();
     const { queueMax, pool } = this.#options;
@@ -175,6 +176,10 @@ export class QueryService {
     return this.#replies.cached(askedQuery(request, statement, rowsMax), versions, queryId);
   }
 
+  /**
+   * From text to reply. The cache is looked at again once the snapshot is there: the look before it, without any waiting,
+   * only finds queries over tables whose rows are all in files.
+   */
   async #answer(request: QueryRequest, run: QueryRun): Promise<QueryReply> {
     const parsed = await this.#parse(request.sql, run);
     const { snapshots, rowsMax, files } = this.#options;
@@ -220,6 +225,7 @@ export class QueryService {
     }
   }
 
+  /** By a worker, as only DuckDB's own parser is trusted; no slot is taken, as a parse is over within milliseconds. */
   async #parse(sql: string, run: QueryRun): Promise<ParsedStatement> {
     const known = this.#parsed.get(sql);
     if (known !== undefined) return known;
@@ -230,6 +236,7 @@ export class QueryService {
     return result.statement;
   }
 
+  /** Before the snapshot, which waits for writes: a misspelt table is told at once, with a name that is near. */
   #checkTables(statement: SelectStatement): void {
     const { snapshots } = this.#options;
     for (const { name, position } of statement.tables) {
@@ -269,6 +276,7 @@ export class QueryService {
   }
 }
 
+/** Throws INVALID_REQUEST for a page or for values that do not fit the statement. */
 function askedQuery(request: QueryRequest, statement: SelectStatement, rowsMax: number): AskedQuery {
   const page = pageOf(request, rowsMax);
   const values = valuesOf(statement.parameters, request.params);

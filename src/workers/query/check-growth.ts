@@ -13,9 +13,12 @@ export interface CallSurroundings {
 
 type Node = Readonly<Record<string, unknown>>;
 
+/** They repeat what the format says for each row, and take a format of any length. */
 const formatReaders = new Set(["strftime", "strptime", "try_strptime"]);
+/** The operators as functions, as the parser has them: LIKE, NOT LIKE, ILIKE, NOT ILIKE. */
 const likes = new Set(["~~", "!~~", "~~*", "!~~*"]);
 const likesWithEscape = new Set(["like_escape", "not_like_escape", "ilike_escape", "not_ilike_escape"]);
+/** They hand each result to the next call of their lambda. */
 const reducers = new Set(["array_reduce", "list_reduce", "reduce"]);
 
 /** True where the sizes of what is made within are to be small literals. */
@@ -35,11 +38,13 @@ export function growthRefusal(node: Node, { isInner }: CallSurroundings): string
   }
   if (formatReaders.has(name)) return formatRefusal(name, argumentsOf(node));
   if (isLike(name)) return patternRefusal(name, argumentsOf(node)[1]);
+  // Aggregates cannot be macros: FILTER and OVER would have no place to stand.
   if (name === "bitstring_agg") return bitsRefusal(argumentsOf(node));
   if (reducers.has(name)) return reducerRefusal(name, argumentsOf(node)[1]);
   return null;
 }
 
+/** Only a literal is known here; what a column says is checked when the call runs, but not multiplied with the elements. */
 function innerRefusal(name: string, values: readonly Node[]): string | null {
   const places = sizeArgumentsOf(name);
   if (places === undefined) return null;
@@ -53,6 +58,7 @@ function innerRefusal(name: string, values: readonly Node[]): string | null {
   return `in a lambda or a format of a date, the size for ${name} is a literal up to ${limits.nestedGrowthMax}`;
 }
 
+/** Either argument may be the format. A column as format is another matter: DuckDB refuses it itself. */
 function formatRefusal(name: string, values: readonly Node[]): string | null {
   const isLong = values.some((value) => {
     const text = constantOf(value);
@@ -93,8 +99,10 @@ function reducerRefusal(name: string, lambda: Node | undefined): string | null {
   return null;
 }
 
+/** Their result is no longer than the longest of what they are given, or a number. */
 const adders = new Set(["+", "-", "*", "/", "//", "%", "**", "^", "greatest", "least", "coalesce"]);
 
+/** How often the name stands as a column below the node; in another lambda it may be another thing, which counts too. */
 function mentions(root: Node, name: string): number {
   const paths = [...nodesIn(root)].map((node) => node["column_names"]);
   return paths.filter((path) => Array.isArray(path) && String(path[0]).toLowerCase() === name).length;
