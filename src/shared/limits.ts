@@ -55,14 +55,16 @@ export const limits = {
   grownListMax: 65_536,
   /** What `replace` puts in the place of so much text, as a ratio: with it a megabyte can become a gigabyte, no more. */
   replacementRatioMax: 1_024,
-  /** Product of the lengths of two texts whose edit distance is asked for: 4 ms a row, 8 s a vector. */
-  comparedCharactersMax: 1024 * 1024,
+  /** Product of the lengths of two texts whose edit distance is asked for: 1 ms a row, 2 s a vector. */
+  comparedCharactersMax: 256 * 1024,
   /** The format of `printf` and `format`: it may name a value as often as it likes. */
   formatBytesMax: 4 * 1024,
   /** Size of a value that is made for each element of a list, or of a format of `strftime`: a literal. */
   nestedGrowthMax: 1_000,
   /** Places where a pattern of LIKE with `_` can begin anew: time goes with this power of the text's length. */
   likeWildcardsMax: 3,
+  /** Values that `approx_top_k` counts: it sorts them anew as rows come, 100,000 hold a thread for seconds. */
+  topValuesMax: 1_000,
   /** Bits of one group's `bitstring_agg`: no memory limit counts them. */
   aggregateBitsMax: 65_536,
   /** Parameters of one statement: each costs a bound value per run. */

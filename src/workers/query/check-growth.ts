@@ -39,6 +39,7 @@ export function growthRefusal(node: Node, { isInner }: CallSurroundings): string
   if (formatReaders.has(name)) return formatRefusal(name, argumentsOf(node));
   if (isLike(name)) return patternRefusal(name, argumentsOf(node)[1]);
   // Aggregates cannot be macros: FILTER and OVER would have no place to stand.
+  if (name === "approx_top_k") return topRefusal(argumentsOf(node)[1]);
   if (name === "bitstring_agg") return bitsRefusal(argumentsOf(node));
   if (reducers.has(name)) return reducerRefusal(name, argumentsOf(node)[1]);
   return null;
@@ -76,6 +77,12 @@ function patternRefusal(name: string, pattern: Node | undefined): string | null 
   const wildcards = (text.match(/%+(?=[^%])/g) ?? []).length;
   if (wildcards <= limits.likeWildcardsMax) return null;
   return `a pattern with _ or ESCAPE has at most ${limits.likeWildcardsMax} % before its last one`;
+}
+
+function topRefusal(value: Node | undefined): string | null {
+  const count = value === undefined ? null : constantOf(value);
+  if (typeof count === "number" && count <= limits.topValuesMax) return null;
+  return `approx_top_k takes the number of values as a literal up to ${limits.topValuesMax}`;
 }
 
 /** Each group has all bits between the bounds, set or not. */

@@ -72,6 +72,7 @@ const attacks: Readonly<Record<string, readonly string[]>> = {
     "SELECT len(array_reduce([[1], [2]], (a, b) -> list_concat(CASE WHEN true THEN a END, a)))",
     "SELECT bit_count(bitstring_agg(i, 0, 1000000)) FROM range(100000) t(i) GROUP BY i",
     "SELECT bit_count(bitstring_agg(i)) FROM range(100000) t(i) GROUP BY i",
+    "SELECT approx_top_k(i, 100000) FROM range(100000000) t(i)",
   ],
   comparisons: [
     "SELECT levenshtein(repeat('ab', 50000), repeat('ba', 50000))",
@@ -141,6 +142,7 @@ const harmless = [
   "SELECT 'ABC' GLOB 'A*', 'ABC' GLOB 'A?C', 'abc' GLOB '[a-b]bc', 'a/b/c' GLOB '*/b/*', 'abc' GLOB 'ABC'",
   "SELECT 'a_b' LIKE '%\\_%' ESCAPE '\\', repeat('a', 10000) LIKE '%a%a%a%a%a%a%a%b', 'foo_bar' LIKE '%o_b%'",
   "SELECT bitstring('0101', 8)::VARCHAR, bitstring_agg(i, 0, 7)::VARCHAR FROM range(3) t(i)",
+  "SELECT approx_top_k(i, 10) FROM range(3) t(i)",
   "SELECT strftime(TIMESTAMP '2000-01-02', '%Y-%m'), strptime('2000', '%Y')::VARCHAR",
   "WITH RECURSIVE r AS (SELECT 1 AS n, 'x' AS s UNION ALL SELECT n + 1, repeat('x', n + 1) FROM r WHERE n < 4) FROM r ORDER BY n",
 ];
