@@ -11,7 +11,7 @@ import { ObjectNotFound, type ObjectStore } from "../../../src/shared/store/obje
 import { RetryingStore } from "../../../src/shared/store/retrying-store.js";
 import { RemoteFolder, RemoteStore } from "../../harness/remote-store.js";
 import { seededRandom } from "../../harness/seeded-random.js";
-import { bytesOf, list, testConformance } from "./conformance.js";
+import { bytesOf, list, testConformance } from "./store-conformance.js";
 
 function openLocal(): { readonly open: () => LocalStore; readonly close: () => void } {
   const root = mkdtempSync(join(tmpdir(), "miniodb-store-"));
