@@ -73,6 +73,21 @@ export async function startS3Server(): Promise<S3TestServer> {
   }
 }
 
+/** The environment of a MinIODB server whose tables are in this bucket; `endpoint` is a proxy's, or the server's own. */
+export function storeEnvironment(
+  server: Access,
+  bucket: string,
+  endpoint: string = server.endpoint,
+): Readonly<Record<string, string>> {
+  return {
+    MINIODB_STORE_BUCKET: bucket,
+    MINIODB_STORE_ENDPOINT: endpoint,
+    MINIODB_STORE_REGION: server.region,
+    MINIODB_STORE_ACCESS_KEY_ID: server.accessKeyId,
+    MINIODB_STORE_SECRET_ACCESS_KEY: server.secretAccessKey,
+  };
+}
+
 function externalServer(): S3TestServer | undefined {
   const endpoint = process.env["S3_TEST_ENDPOINT"] ?? "";
   if (endpoint === "") return undefined;
