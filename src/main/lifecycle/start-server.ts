@@ -88,7 +88,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
 
   const url = `http://${server.host}:${server.port}`;
   const startMs = Math.round(performance.now() - startedMs);
-  const facts = { url, startMs, tables: states.length, sockets: server.implementation, dataFolder: folder.root };
+  const facts = { url, startMs, tables: states.length, sockets: server.implementation, ...pools.places };
   log.info(facts, "listening");
   const parts = { server, queries, live, engine, ingest, wal, pools, mainBell, lock };
   return { url, stop: () => shutDown(parts, { drainMs: config.shutdown.drainMs, log }) };

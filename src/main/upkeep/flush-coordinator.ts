@@ -93,6 +93,14 @@ export class FlushCoordinator {
     });
   }
 
+  /** The store is back: tables that failed are tried again at once, and with short pauses. */
+  retryNow(): void {
+    for (const flush of this.#tables.values()) {
+      flush.retryAtMs = 0;
+      flush.failures = Math.min(flush.failures, 1);
+    }
+  }
+
   /** The table is gone: whoever waits for it hears so. */
   forget(entry: TableEntry): void {
     const flush = this.#tables.get(entry);

@@ -13,7 +13,7 @@ import { assert } from "../assert.js";
 import { crc32cBase64 } from "../bytes/crc32c.js";
 import { assertKey } from "./key-rules.js";
 import { ObjectNotFound, type ByteRange, type ObjectEntry, type ObjectPart, type ObjectStore } from "./object-store.js";
-import { type S3Options, warehouseUri } from "./s3-client.js";
+import { type S3Options, warehouseUri } from "./s3-options.js";
 import { codeOfS3Error, statusOfS3Error, storeErrorOf } from "./s3-errors.js";
 import { uploadParts } from "./s3-upload.js";
 import { StoreError } from "./store-failure.js";

@@ -3,6 +3,7 @@ import {
   CompleteMultipartUploadCommand,
   type CompletedPart,
   CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
   type S3Client,
   UploadPartCommand,
 } from "@aws-sdk/client-s3";
@@ -113,4 +114,28 @@ function readPart(fd: number, start: number, length: number): Uint8Array {
     done += read;
   }
   return part;
+}
+
+/** Long past any upload that still runs. */
+const staleMs = 24 * 60 * 60 * 1000;
+
+/**
+ * Removes the parts of uploads below the prefix that nobody finished: they cost room, and show in no list of objects. Best
+ * effort; some servers do not list uploads, and remove them by themselves.
+ */
+export async function removeStaleUploads(
+  client: S3Client,
+  place: { readonly bucket: string; readonly prefix: string },
+  nowMs: number,
+): Promise<void> {
+  const Bucket = place.bucket;
+  try {
+    const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket, Prefix: place.prefix }));
+    for (const { Key, UploadId, Initiated } of Uploads) {
+      if (Initiated === undefined || nowMs - Initiated.getTime() < staleMs) continue;
+      await client.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId }));
+    }
+  } catch {
+    // Tried again at the next start.
+  }
 }

@@ -33,7 +33,8 @@ export function isStoreFailure(error: unknown): boolean {
   return !(error instanceof Error && error.name === "AssertionFailure");
 }
 
-/** True for store failures after which the store may be well: what it refuses, it refuses again a moment later. */
+/** True for store failures after which the same call, a moment later, may go well. */
 export function isPassingFailure(error: unknown): boolean {
-  return isStoreFailure(error) && !(error instanceof StoreError && error.kind === "refused");
+  const isLasting = error instanceof StoreError && (error.kind === "refused" || error.kind === "broken");
+  return isStoreFailure(error) && !isLasting;
 }

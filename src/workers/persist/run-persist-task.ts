@@ -8,7 +8,7 @@ import { lowerThreadPriority } from "../../shared/thread-priority.js";
 import { compactFiles } from "./compact.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
-import { openPersistContext, sweepTemporary, type PersistContext } from "./persist-context.js";
+import { checkStore, openPersistContext, prepare, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
 import { warmUp } from "./warm-up.js";
 
@@ -59,8 +59,11 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };
     case "load-warehouse":
-      if (task.isFirst) await sweepTemporary(workerData as PersistWorkerOptions);
+      if (task.isFirst) await prepare(workerData as PersistWorkerOptions);
       return { kind: "tables", states: await loadWarehouse(await context()) };
+    case "check-store":
+      await checkStore(await context());
+      return { kind: "done" };
     case "load-table":
       return { kind: "table", state: await (await context()).catalog.loadTable(task.identity) };
     case "list-snapshots":

@@ -26,10 +26,10 @@ export interface ConformanceOptions {
   readonly skip?: string | false;
   /** Of the largest object, which is written and read in pieces; MINIODB_TEST_LARGE_BYTES says otherwise. */
   readonly largeBytes?: number;
+  /** Of a list that should take more than one page. */
+  readonly listedKeys?: number;
 }
 
-/** One more than two pages of S3. */
-const listedKeys = 2_001;
 const pieceBytes = 8 * 1024 * 1024;
 
 const oddKeys = [
@@ -51,6 +51,7 @@ export function testConformance(
     let subject: StoreUnderTest;
     let store: ObjectStore;
     let folder: string;
+    const { listedKeys = 130 } = options;
     const largeBytes = Number(process.env["MINIODB_TEST_LARGE_BYTES"] ?? options.largeBytes ?? 3_000_001);
     before(async () => {
       subject = await open();
