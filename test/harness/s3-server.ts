@@ -10,7 +10,7 @@
  * S3_TEST_SERVER=minio or versitygw insists on one of the two, and has it built where it is not there: MinIO takes several
  * times as long, and so is not built unasked.
  */
-import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
+import { CreateBucketCommand, paginateListObjectsV2, S3Client } from "@aws-sdk/client-s3";
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -32,6 +32,8 @@ export interface S3TestServer {
   /** A new bucket's name. */
   createBucket(): Promise<string>;
 }
+
+type S3Access = Omit<S3TestServer, "stop" | "createBucket">;
 
 const region = "us-east-1";
 const accessKeyId = "miniodb-test";
@@ -75,7 +77,7 @@ export async function startS3Server(): Promise<S3TestServer> {
 
 /** The environment of a MinIODB server whose tables are in this bucket; `endpoint` is a proxy's, or the server's own. */
 export function storeEnvironment(
-  server: Access,
+  server: S3Access,
   bucket: string,
   endpoint: string = server.endpoint,
 ): Readonly<Record<string, string>> {
@@ -158,10 +160,8 @@ function environmentOf(program: S3Program): Readonly<Record<string, string>> {
   }
 }
 
-type Access = Omit<S3TestServer, "stop" | "createBucket">;
-
 /** It is ready when it makes a bucket: both answer some requests earlier than others. */
-async function waitUntilReady(child: ChildProcess, access: Access): Promise<void> {
+async function waitUntilReady(child: ChildProcess, access: S3Access): Promise<void> {
   const deadline = performance.now() + readyTimeoutMs;
   for (;;) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error("it ended");
@@ -175,15 +175,26 @@ async function waitUntilReady(child: ChildProcess, access: Access): Promise<void
   }
 }
 
-async function createBucket(access: Access): Promise<string> {
+/** The AWS SDK's own client, which repeats nothing; the caller destroys it. */
+export function openTestClient({ endpoint, region, accessKeyId, secretAccessKey }: S3Access): S3Client {
+  const credentials = { accessKeyId, secretAccessKey };
+  return new S3Client({ endpoint, region, credentials, forcePathStyle: true, maxAttempts: 1 });
+}
+
+/** All keys of a bucket that begin with the prefix, in order. */
+export async function listKeys(access: S3Access, bucket: string, prefix = ""): Promise<string[]> {
+  const client = openTestClient(access);
+  const keys: string[] = [];
+  for await (const page of paginateListObjectsV2({ client }, { Bucket: bucket, Prefix: prefix })) {
+    keys.push(...(page.Contents ?? []).flatMap(({ Key }) => (Key === undefined ? [] : [Key])));
+  }
+  client.destroy();
+  return keys;
+}
+
+async function createBucket(access: S3Access): Promise<string> {
   const name = `miniodb-test-${randomUUID()}`;
-  const client = new S3Client({
-    endpoint: access.endpoint,
-    region: access.region,
-    credentials: { accessKeyId: access.accessKeyId, secretAccessKey: access.secretAccessKey },
-    forcePathStyle: true,
-    maxAttempts: 1,
-  });
+  const client = openTestClient(access);
   try {
     await client.send(new CreateBucketCommand({ Bucket: name }));
     return name;
