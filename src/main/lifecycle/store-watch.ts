@@ -14,7 +14,7 @@ export interface StoreWatchOptions {
 const checkMs = 1_000;
 
 /**
- * While the store is broken somebody has to ask it: flushes pause for up to half a minute after a failure, and without
+ * While the store is broken somebody has to ask it: flushes pause for seconds after a failure, and without
  * writes there are none. Says in the log when it went and when it came back.
  */
 export class StoreWatch {

@@ -22,7 +22,7 @@ export interface FlushOptions {
 
 /** Pause after a failed flush of a table, doubling up to the maximum. */
 const retryMs = 500;
-const retryMsMax = 30_000;
+const retryMsMax = 10_000;
 /** Pause before a flush looks again whether the log holds what it waits for. */
 const durableWaitMs = 5;
 
