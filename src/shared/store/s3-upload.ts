@@ -17,8 +17,9 @@ import { isPassingFailure, StoreError } from "./store-failure.js";
 const partsMax = 10_000;
 const partBytesMin = 5 * 1024 * 1024;
 /** Tries of one part, so that a lost connection costs a part and not the file. */
-const partAttemptsMax = 4;
+const partAttemptsMax = 8;
 const partWaitMs = 100;
+const partWaitMsMax = 2_000;
 
 export interface Upload {
   readonly target: { readonly Bucket: string; readonly Key: string };
@@ -100,7 +101,7 @@ async function sendPart(client: S3Client, sending: Sending, index: number): Prom
       return { PartNumber, ETag, ChecksumCRC32C };
     } catch (error) {
       if (attempt === partAttemptsMax || !isPassingFailure(storeErrorOf(error, "put part of", target.Key))) throw error;
-      await delay(Math.random() * partWaitMs * 2 ** attempt);
+      await delay(Math.random() * Math.min(partWaitMsMax, partWaitMs * 2 ** attempt));
     }
   }
 }
