@@ -133,6 +133,8 @@ describe("a server on S3", { skip }, () => {
     await node.server.kill();
 
     const other = await start("fourth");
+    assert.match(other.server.output, /this node's log is new to tables that have rows of another log/);
+    assert.match(other.server.output, /"tables":\[[^\]]*"partly"/);
     assert.deepEqual(await total(other.client, "partly"), [1, 1]);
     await other.client.write("partly", [{ id: "new", v: 4 }]);
     await flush(other.client, "partly");
