@@ -2,21 +2,43 @@ import {
   BrokenCircuitError,
   circuitBreaker,
   CircuitState,
-  ConsecutiveBreaker,
   ExponentialBackoff,
   handleAll,
+  type IBreaker,
 } from "cockatiel";
 import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
 import { isPassingFailure, isStoreFailure, StoreError } from "./store-failure.js";
 import type { StoreHealth } from "./store-health.js";
 
 export interface BreakingOptions {
-  /** Failures in a row after which calls are held back. */
+  /** Failures in a row, over at least this time, after which calls are held back: many at once may be one mishap. */
   readonly failuresMax: number;
+  readonly failingMs: number;
   /** Until one call is let through to see: the first pause, and the longest; they are drawn around that. */
   readonly pauseMs: number;
   readonly pauseMsMax: number;
   readonly health: StoreHealth;
+}
+
+/** Decides when the circuit opens; see IBreaker of cockatiel. */
+class LastingFailure implements IBreaker {
+  readonly #options: Pick<BreakingOptions, "failuresMax" | "failingMs">;
+  state: { failures: number; sinceMs: number } = { failures: 0, sinceMs: 0 };
+
+  constructor(options: Pick<BreakingOptions, "failuresMax" | "failingMs">) {
+    this.#options = options;
+  }
+
+  success(): void {
+    this.state.failures = 0;
+  }
+
+  failure(): boolean {
+    if (this.state.failures === 0) this.state.sinceMs = performance.now();
+    this.state.failures++;
+    const { failuresMax, failingMs } = this.#options;
+    return this.state.failures >= failuresMax && performance.now() - this.state.sinceMs >= failingMs;
+  }
 }
 
 /**
@@ -34,7 +56,7 @@ export class BreakingStore implements ObjectStore {
     this.#store = store;
     this.#health = options.health;
     this.#breaker = circuitBreaker(handleAll, {
-      breaker: new ConsecutiveBreaker(options.failuresMax),
+      breaker: new LastingFailure(options),
       halfOpenAfter: new ExponentialBackoff({ initialDelay: options.pauseMs, maxDelay: options.pauseMsMax }),
     });
     this.#breaker.onBreak(() => {

@@ -17,6 +17,8 @@ export function openS3Client(options: S3Options): S3Client {
     region,
     forcePathStyle: isPathStyle,
     maxAttempts: 1,
+    // It would cost a round trip, and seconds where a proxy on the way does not know it.
+    expectContinueHeader: false,
     // Uploads carry a checksum that the store makes its own; see s3-store.ts. Of whole objects it is checked on the way back.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",

@@ -28,8 +28,8 @@ export interface PersistContext {
 
 /** One call; a commit that is not clear, and a flush, are repeated by those who made them. */
 const retryOptions = { attemptsMax: 4, waitMs: 50, waitMsMax: 1_000, deadlineMs: 60_000 };
-/** Failures of one thread in a row before it holds calls back, and the pauses until it looks again. */
-const breakingOptions = { failuresMax: 8, pauseMs: 500, pauseMsMax: 5_000 };
+/** When a thread begins to hold calls back, and the pauses until it looks again. */
+const breakingOptions = { failuresMax: 8, failingMs: 1_000, pauseMs: 500, pauseMsMax: 5_000 };
 /** Of an object that need not be there: any answer will do. */
 const checkedKey = ".miniodb-probe/check";
 

@@ -18,14 +18,14 @@ after(() => rmSync(root, { recursive: true }));
 
 const isBroken = (error: unknown): boolean => error instanceof StoreError && error.kind === "broken";
 
-function open(pauseMs = 20) {
+function open(pauseMs = 20, failingMs = 0) {
   const calls: string[] = [];
   const faulty = new FaultyStore(new LocalStore({ root, disk: new RealDisk(), sweepTemporary: false }), (operation) => {
     calls.push(operation);
     return undefined;
   });
   const health = new StoreHealth();
-  const client = () => new BreakingStore(faulty, { failuresMax: 3, pauseMs, pauseMsMax: pauseMs, health });
+  const client = () => new BreakingStore(faulty, { failuresMax: 3, failingMs, pauseMs, pauseMsMax: pauseMs, health });
   return { faulty, calls, health, client, store: client() };
 }
 
@@ -40,9 +40,15 @@ describe("BreakingStore", () => {
     faulty.isAvailable = false;
     for (let call = 0; call < 3; call++) await assert.rejects(store.put("a", bytesOf("x")), StoreFault);
     assert.notEqual(health.stats.brokenSinceMs, null);
-    await assert.rejects(store.put("a", bytesOf("x")), isBroken);
-    await assert.rejects(store.get("a"), isBroken);
-    assert.deepEqual([health.stats.failed, health.stats.heldBack], [3, 2]);
+    // Pauses are drawn, from next to nothing on, and grow while the store fails.
+    let asked = 3;
+    for (let call = 0; health.stats.heldBack < 3; call++) {
+      assert.ok(call < 10_000, "calls are held back");
+      const error = await store.get("a").catch((caught: unknown) => caught);
+      if (!isBroken(error)) asked++;
+    }
+    assert.equal(health.stats.failed, asked);
+    assert.ok(asked < 100, `${asked} calls came through`);
     faulty.isAvailable = true;
     let isBack = false;
     while (!isBack) {
@@ -57,11 +63,21 @@ describe("BreakingStore", () => {
     assert.equal((await store.get("a")).length, 1);
   });
 
+  test("many failures at once are not yet an outage", async () => {
+    const { faulty, health, store } = open(20, 3_000);
+    faulty.isAvailable = false;
+    await Promise.allSettled(Array.from({ length: 100 }, () => store.get("a")));
+    assert.deepEqual([health.stats.failed, health.stats.brokenSinceMs], [100, null]);
+    while (health.stats.brokenSinceMs === null) {
+      await assert.rejects(store.get("a"), StoreFault);
+      await delay(50);
+    }
+  });
+
   test("an answer that another thread got lets calls through at once", async () => {
     const { faulty, health, store, client } = open(60_000);
     faulty.isAvailable = false;
     for (let call = 0; call < 3; call++) await assert.rejects(store.listFolders(""), StoreFault);
-    await assert.rejects(store.listFolders(""), isBroken);
     faulty.isAvailable = true;
     await delay(2);
     await assert.rejects(client().get("none"), ObjectNotFound);
