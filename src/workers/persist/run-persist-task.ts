@@ -1,7 +1,14 @@
 import { workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import type { GarbageReport } from "../../shared/iceberg/collect-garbage.js";
-import type { PersistResult, PersistTask, PersistWorkerOptions, RecordSlice } from "../../shared/messages.js";
+import type {
+  PersistResult,
+  PersistTask,
+  PersistWorkerOptions,
+  RecordSlice,
+  TableIdentity,
+  TableState,
+} from "../../shared/messages.js";
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
@@ -96,17 +103,28 @@ async function perform(task: PersistTask): Promise<PersistResult> {
   }
 }
 
+/** Tables that are loaded at once: each takes a few requests, one after the other. */
+const loadsAtOnce = 16;
+
 /** Tables that another node drops meanwhile are left out. */
-async function loadWarehouse({ catalog }: PersistContext) {
-  const states = [];
-  for (const identity of await catalog.listTables()) {
-    try {
-      states.push(await catalog.loadTable(identity));
-    } catch (error) {
-      if (!(error instanceof MiniodbError) || error.code !== "TABLE_NOT_FOUND") throw error;
+async function loadWarehouse({ catalog }: PersistContext): Promise<TableState[]> {
+  const identities = await catalog.listTables();
+  const states: (TableState | undefined)[] = identities.map(() => undefined);
+  let next = 0;
+  const loadSome = async (): Promise<void> => {
+    while (next < identities.length) {
+      const index = next++;
+      try {
+        states[index] = await catalog.loadTable(identities[index] as TableIdentity);
+      } catch (error) {
+        if (error instanceof MiniodbError && error.code === "TABLE_NOT_FOUND") continue;
+        next = identities.length;
+        throw error;
+      }
     }
-  }
-  return states;
+  };
+  await Promise.all(Array.from({ length: Math.min(loadsAtOnce, identities.length) }, loadSome));
+  return states.filter((state) => state !== undefined);
 }
 
 function collected(report: GarbageReport): PersistResult {
