@@ -6,13 +6,13 @@ import { fileURLToPath } from "node:url";
 import { TableCatalog } from "../../src/shared/iceberg/table-catalog.js";
 import { initialSchema } from "../../src/shared/schema/table-schema.js";
 import { openS3Client } from "../../src/shared/store/s3-client.js";
-import type { S3Options } from "../../src/shared/store/s3-options.js";
 import { S3Store } from "../../src/shared/store/s3-store.js";
 import { HttpClient } from "../harness/http-client.js";
 import { noFault, randomS3Faults, S3FaultProxy, type S3FaultOdds } from "../harness/s3-fault-proxy.js";
 import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { s3OptionsOf } from "../shared/store/s3-fixture.js";
 import type { CommitterJob, CommitterResult } from "./committer-process.js";
 
 const skip = await whyNoS3Server();
@@ -45,7 +45,7 @@ describe("16 committers over two processes on one table", { skip }, () => {
   for (const [name, odds] of Object.entries(cases)) {
     test(`${name}: every row is there once (seed ${seed})`, async (t) => {
       const table = name.replaceAll(" ", "_");
-      const options = optionsOf(s3, bucket, proxy.endpoint);
+      const options = s3OptionsOf(s3, bucket, { endpoint: proxy.endpoint, prefix: "" });
       const client = openS3Client(options);
       const catalog = new TableCatalog(new S3Store(client, options));
       const { identity } = await catalog.createTable({ name: table, schema: initialSchema, settings: {} });
@@ -74,28 +74,6 @@ describe("16 committers over two processes on one table", { skip }, () => {
     });
   }
 });
-
-function optionsOf(s3: S3TestServer, bucket: string, endpoint: string): S3Options {
-  const mib = 1024 * 1024;
-  const { region, accessKeyId, secretAccessKey } = s3;
-  return {
-    bucket,
-    prefix: "",
-    endpoint,
-    region,
-    accessKeyId,
-    secretAccessKey,
-    sessionToken: "",
-    caFile: "",
-    isPathStyle: true,
-    connectionsMax: 32,
-    connectTimeoutMs: 5_000,
-    idleTimeoutMs: 5_000,
-    multipartBytes: 32 * mib,
-    partBytes: 16 * mib,
-    partsAtOnce: 4,
-  };
-}
 
 function runProcess(job: CommitterJob): Promise<CommitterResult> {
   const child = fork(fileURLToPath(new URL("committer-process.js", import.meta.url)));
