@@ -23,7 +23,7 @@ const flags = [
   ["--compaction-interval-ms", "500", "--compaction-small-files-min", "4"],
 ].flat();
 /** So long a life writes until its request comes. */
-const lifeMsMax = 15_000;
+const lifeMsMax = 120_000;
 
 const places: Readonly<Record<string, (request: S3Request) => boolean>> = {
   "the put of a data file": ({ operation, key }) => operation === "put" && key.endsWith(".parquet"),

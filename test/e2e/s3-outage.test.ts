@@ -18,7 +18,7 @@ import { ServerProcess } from "../harness/server-process.js";
 const skip = await whyNoS3Server();
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261123);
 const outageMs = Number(process.env["MINIODB_TEST_OUTAGE_MS"] ?? 4_000);
-const recoveryMsMax = 120_000;
+const recoveryMsMax = 300_000;
 const tables = ["alpha", "beta"];
 
 const flags = [
