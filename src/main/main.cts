@@ -8,10 +8,14 @@
  * DuckDB starts inherit. Linux has priorities per thread; elsewhere they stay as they are.
  */
 const { readdirSync, stat } = process.getBuiltinModule("node:fs");
-const { availableParallelism, setPriority } = process.getBuiltinModule("node:os");
+const { setPriority } = process.getBuiltinModule("node:os");
 
-/** Each running query and each merge keeps one busy; file work needs some beside them. */
-process.env["UV_THREADPOOL_SIZE"] ??= String(Math.max(32, availableParallelism() * 4));
+/**
+ * Each running query and each merge keeps one busy (cli.ts looks whether there are enough); file work needs some beside
+ * them. The fewer, the warmer: work goes to the thread that waits longest, and with 32 threads small queries ran a
+ * quarter slower.
+ */
+process.env["UV_THREADPOOL_SIZE"] ??= "12";
 /** As in shared/thread-priority.ts, which is not loaded yet. */
 const backgroundNice = 10;
 const tasks = "/proc/self/task";

@@ -286,7 +286,7 @@ export const options = {
   }),
   "cache.folder": string({
     default: "",
-    help: "Folder of these files, of this server alone; empty: cache in the data folder.",
+    help: "Folder of these files, which two servers cannot share; empty: cache in the data folder.",
   }),
   "cache.fetchesMax": integer({
     default: 16,
@@ -411,7 +411,7 @@ export const options = {
     default: hour,
     min: 0,
     max: 365 * day,
-    help: "Age before a file that no snapshot names is removed; longer than any query or commit.",
+    help: "Age before a file that no snapshot names is removed; longer than any query or commit, and than query.cursorAgeMs.",
   }),
   "garbage.intervalMs": integer({
     default: 10 * minute,

@@ -87,9 +87,21 @@ export function loadConfig(source: ConfigSource = {}): Config {
     const value = valueOf(key, settings.get(key), problems);
     place(config, key, resolveAutomatic(options[key], value, machine));
   }
+  if (problems.length === 0) problems.push(...contradictions(config as unknown as Config));
   if (problems.length > 0) throw new ConfigError(problems);
   for (const section of Object.values(config)) Object.freeze(section);
   return Object.freeze(config) as Config;
+}
+
+/** Options that are fine each, and not together. */
+function contradictions({ garbage, query }: Config): string[] {
+  // A cursor of this node holds its files, one of another node or of before a restart only has their age.
+  if (garbage.graceMs > query.cursorAgeMs) return [];
+  const grace = formatInteger("garbage.graceMs", garbage.graceMs);
+  const age = formatInteger("query.cursorAgeMs", query.cursorAgeMs);
+  return [
+    `garbage.graceMs (${grace}) must be greater than query.cursorAgeMs (${age}): the pages of a result read files that are garbage meanwhile`,
+  ];
 }
 
 export interface OptionDescription {

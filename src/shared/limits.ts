@@ -49,17 +49,33 @@ export const limits = {
   pivotDepthMax: 3,
   /** Columns that one SELECT lists, stars apart: 2,000 take 0.2 s to plan, 10,000 more than 15 s. */
   selectListMax: 4_000,
+  /** A text that `repeat`, `lpad` and the like make: 2,048 of them are a vector, 256 MiB that no memory limit counts. */
+  grownTextBytesMax: 128 * 1024,
+  /** A list that `range`, `generate_series` or `list_resize` make in one row: a vector of them is 1 GiB of integers. */
+  grownListMax: 65_536,
+  /** What `replace` puts in the place of so much text, as a ratio: with it a megabyte can become a gigabyte, no more. */
+  replacementRatioMax: 1_024,
+  /** Product of the lengths of two texts whose edit distance is asked for: 1 ms a row, 2 s a vector. */
+  comparedCharactersMax: 256 * 1024,
+  /** The format of `printf` and `format`: it may name a value as often as it likes. */
+  formatBytesMax: 4 * 1024,
+  /** Size of a value that is made for each element of a list, or of a format of `strftime`: a literal. */
+  nestedGrowthMax: 1_000,
+  /** Places where a pattern of LIKE with `_` can begin anew: time goes with this power of the text's length. */
+  likeWildcardsMax: 3,
+  /** Values that `approx_top_k` counts: it sorts them anew as rows come, 100,000 hold a thread for seconds. */
+  topValuesMax: 1_000,
+  /** Bits of one group's `bitstring_agg`: no memory limit counts them. */
+  aggregateBitsMax: 65_536,
   /** Parameters of one statement: each costs a bound value per run. */
   parametersMax: 1_000,
+  /** Items of a list that is one parameter: each is made a value of DuckDB's, some 5 µs. */
+  parameterItemsMax: 10_000,
   /** Statements whose parse main keeps, and the length up to which it keeps them. */
   parsedStatementsMax: 1_000,
   parsedStatementBytesMax: 16 * 1024,
-  /**
-   * Rows that a query worker formats value by value. A statement with more runs again, with DuckDB writing the JSON;
-   * where the first run may have cost as much as the second, more rows are worth formatting.
-   */
+  /** Rows of a result that is materialised in DuckDB, outside of its memory limit; larger ones are streamed. */
   directRowsMax: 4_096,
-  directBlockingRowsMax: 32_768,
   /** A result built from columns goes on in a file from here; one that DuckDB wrote to a file is read back up to here. */
   resultBytesInMemoryMax: 16 * 1024 * 1024,
   resultBytesReadBackMax: 1024 * 1024,

@@ -340,7 +340,7 @@ export type PersistTask =
 export type PersistResult =
   | SealResult
   /** applyCommit (iceberg/commit-result.ts) makes the new TableState of it; where that answers null, load the table. */
-  | { readonly kind: "committed"; readonly commit: CommitResult }
+  | { readonly kind: "committed"; readonly commit: CommitResult; readonly copies?: readonly CachedCopy[] }
   | { readonly kind: "table"; readonly state: TableState }
   | { readonly kind: "tables"; readonly states: readonly TableState[] }
   /** Newest first. */
@@ -417,6 +417,21 @@ export interface FlushTask {
   readonly schema: TableSchema;
   readonly settings: TableSettings;
   readonly slice: RecordSlice;
+  /** Where the new files stay on this machine, too; the answer names them. */
+  readonly copies?: CopyPlace;
+}
+
+/** The folder of the file cache, and how many bytes one task may put into it. */
+export interface CopyPlace {
+  readonly folder: string;
+  readonly bytesMax: number;
+}
+
+/** An object of the store that is whole in the folder of the file cache, which does not count it yet. */
+export interface CachedCopy {
+  readonly key: string;
+  readonly bytes: number;
+  readonly path: string;
 }
 
 /** Merges files of one day into one, sorted; answered by `committed`. Fails with COMMIT_CONFLICT when one is gone. */

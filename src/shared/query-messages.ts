@@ -87,7 +87,10 @@ export interface KeptFile {
 }
 
 /** What a request gives for a parameter. A whole number is one that JavaScript holds exactly. */
-export type ParameterValue = string | number | boolean | null;
+export type ParameterValue = ParameterItem | readonly ParameterItem[];
+
+/** The items of a list that are not null are all numbers, all texts or all booleans. */
+export type ParameterItem = string | number | boolean | null;
 
 /** A statement that clients may run, as DuckDB's parser sees it. */
 export interface SelectStatement {

@@ -48,6 +48,7 @@ const flags = [
   ["--compaction-small-files-min", "4"],
   ["--garbage-interval-ms", "1000"],
   ["--garbage-grace-ms", "20000"],
+  ["--query-cursor-age-ms", "10000"],
 ].flat();
 
 /** Registers the suite. */

@@ -162,7 +162,7 @@ describe("a server on S3", { skip }, () => {
     const flags = [
       ["--compaction-interval-ms", "100", "--compaction-small-files-min", "2"],
       ["--snapshots-keep", "1", "--snapshots-max-age-ms", "0"],
-      ["--garbage-interval-ms", "1000", "--garbage-grace-ms", "500"],
+      ["--garbage-interval-ms", "1000", "--garbage-grace-ms", "1500", "--query-cursor-age-ms", "1000"],
     ].flat();
     await node.server.restart(flags);
     const deadline = Date.now() + 240_000;

@@ -249,7 +249,7 @@ describe("garbage collection", () => {
   before(async () => {
     const upkeep = ["--compaction-interval-ms", "200", "--compaction-small-files-min", "3"];
     const snapshots = ["--snapshots-keep", "1", "--snapshots-max-age-ms", "0"];
-    const garbage = ["--garbage-interval-ms", "1000", "--garbage-grace-ms", "1500"];
+    const garbage = ["--garbage-interval-ms", "1000", "--garbage-grace-ms", "4000", "--query-cursor-age-ms", "3000"];
     busy = await ServerProcess.start({ flags: [...upkeep, ...snapshots, ...garbage] });
     door = new HttpClient(() => busy.url);
   });
@@ -277,8 +277,14 @@ describe("garbage collection", () => {
     const heldFiles = dataFiles("held");
     assert.equal(heldFiles.length, 2);
     for (const table of ["free", "held"]) await writeAndFlush(table, "c");
-    const deadlineMs = Date.now() + 20_000;
-    while (dataFiles("free").length > 1 && Date.now() < deadlineMs) await sleep(100);
+    // Each page renews the cursor, so that it lives longer than any garbage.
+    const { next_cursor: cursor } = first.body as { readonly next_cursor: string };
+    const readPage = async (): Promise<void> => assert.equal((await door.query(sql, { limit: 1, cursor })).length, 1);
+    const deadlineMs = Date.now() + 30_000;
+    while (dataFiles("free").length > 1 && Date.now() < deadlineMs) {
+      await readPage();
+      await sleep(100);
+    }
     assert.equal(dataFiles("free").length, 1, "merged, expired and collected");
     // One more round for the other table, which the same collection went through.
     await sleep(1_500);
@@ -287,7 +293,6 @@ describe("garbage collection", () => {
       heldFiles.every((name) => left.includes(name)),
       JSON.stringify({ heldFiles, left }),
     );
-    const { next_cursor: cursor } = first.body as { readonly next_cursor: string };
-    assert.equal((await door.query(sql, { limit: 1, cursor })).length, 1);
+    await readPage();
   });
 });

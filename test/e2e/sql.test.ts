@@ -97,13 +97,21 @@ describe("SQL over HTTP", () => {
     }
   });
 
+  test("a list for one parameter", async () => {
+    const sql = "SELECT count(*)::INTEGER AS n FROM cpu WHERE host = ANY($hosts)";
+    const all = await client.query<{ n: number }>("SELECT count(*)::INTEGER AS n FROM cpu WHERE host IN ('h0', 'h1')");
+    const reply = await client.sendJson("/v1/query", { sql, params: { hosts: ["h0", "h1"] } });
+    assert.equal(reply.status, 200, JSON.stringify(reply.body));
+    assert.equal((reply.body as { readonly result_json: string }).result_json, JSON.stringify(all));
+  });
+
   test("values that are missing, too many or of no type", async () => {
     const sql = "SELECT count(*) FROM cpu WHERE host = $1";
     const cases: readonly (readonly [string, unknown, Record<string, unknown>])[] = [
       [sql, undefined, { expected: 1, given: 0 }],
       [sql, ["a", "b"], { expected: 1, given: 2 }],
       [sql, { host: "a" }, { parameters: ["1"] }],
-      [sql, [["a"]], { parameter: "1" }],
+      [sql, [["a", 1]], { parameter: "1" }],
       [sql, [{ a: 1 }], { parameter: "1" }],
       [sql, [2 ** 60], { parameter: "1" }],
       ["SELECT $host", {}, { parameter: "host", parameters: ["host"] }],

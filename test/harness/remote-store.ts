@@ -8,7 +8,7 @@
  * requests.log    one line per request: operation, key
  * ```
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RealDisk } from "../../src/shared/disk/real-disk.js";
 import { type Fault, FaultyStore } from "../../src/shared/store/faulty-store.js";
@@ -33,6 +33,18 @@ export class RemoteStore extends FaultyStore {
 
   override get isLocal(): boolean {
     return false;
+  }
+
+  /** A network copies the bytes: the object is no link to a file of this machine. */
+  override async putFile(key: string, path: string): Promise<void> {
+    const sent = `${path}-sent`;
+    copyFileSync(path, sent);
+    try {
+      await super.putFile(key, sent);
+      rmSync(path);
+    } finally {
+      rmSync(sent, { force: true });
+    }
   }
 
   override readableUrl(key: string): string {

@@ -65,6 +65,14 @@ describe("loadConfig", () => {
     assert.equal(load({ env: { MINIODB_CONFIG: configFile } }).http.port, 1001);
   });
 
+  test("garbage outlives cursors", () => {
+    assert.deepEqual(problemsOf({ argv: ["--garbage-grace-ms", "5 min"] }), [
+      "garbage.graceMs (5 min) must be greater than query.cursorAgeMs (5 min): the pages of a result read files that are garbage meanwhile",
+    ]);
+    assert.equal(problemsOf({ argv: ["--query-cursor-age-ms", "2h"] }).length, 1);
+    assert.equal(load({ argv: ["--garbage-grace-ms", "1001", "--query-cursor-age-ms", "1000"] }).garbage.graceMs, 1001);
+  });
+
   test("names of the original are accepted, and are weaker than our own", () => {
     assert.equal(load({ env: { REST_PORT: "9" } }).http.port, 9);
     assert.equal(load({ env: { REST_PORT: "9", MINIODB_HTTP_PORT: "10" } }).http.port, 10);

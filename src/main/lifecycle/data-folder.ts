@@ -31,7 +31,7 @@ export function dataFolderAt(path: string): DataFolder {
     warehouse: join(root, "warehouse"),
     cache: join(root, "cache"),
     temp: join(root, "temp"),
-    lockFile: join(root, "lock.duckdb"),
+    lockFile: join(root, lockName),
   };
 }
 
@@ -39,27 +39,41 @@ export interface FolderLock {
   release(): void;
 }
 
-/**
- * Makes the folder ready and takes it for this process; throws SERVER_BUSY when another one holds it. Node has no file
- * locks, DuckDB has: an open database file is locked by the operating system (fcntl) until its process ends, however it
- * ends. Nothing is ever stored in that file.
- */
+/** Makes the folder ready and takes it for this process; throws SERVER_BUSY when another one holds it. */
 export async function takeDataFolder(folder: DataFolder): Promise<FolderLock> {
-  mkdirSync(folder.root, { recursive: true });
-  let instance: DuckDBInstance;
-  try {
-    instance = await DuckDBInstance.create(folder.lockFile);
-  } catch (error) {
-    throw new MiniodbError(
-      "SERVER_BUSY",
-      `The data folder ${folder.root} is in use by another process, or cannot be written: ${String(error)}`,
-      { folder: folder.root },
-      error,
-    );
-  }
+  const lock = await takeLock(folder.root, folder.lockFile, "data folder");
   for (const scratch of [folder.hot, folder.temp]) rmSync(scratch, { recursive: true, force: true });
   for (const path of [folder.wal, folder.hot, folder.live, folder.warehouse, folder.temp]) {
     mkdirSync(path, { recursive: true });
   }
-  return { release: () => instance.closeSync() };
+  return lock;
+}
+
+/**
+ * Takes the folder of fetched files, which may lie outside of the data folder: two servers in one would each keep its
+ * own account of the bytes, and remove files that the other one reads. Throws SERVER_BUSY as `takeDataFolder` does.
+ */
+export function takeCacheFolder(path: string): Promise<FolderLock> {
+  return takeLock(path, join(path, lockName), "folder of the file cache (cache.folder)");
+}
+
+const lockName = "lock.duckdb";
+
+/**
+ * Node has no file locks, DuckDB has: an open database file is locked by the operating system (fcntl) until its process
+ * ends, however it ends. Nothing is ever stored in that file.
+ */
+async function takeLock(path: string, lockFile: string, what: string): Promise<FolderLock> {
+  mkdirSync(path, { recursive: true });
+  try {
+    const instance = await DuckDBInstance.create(lockFile);
+    return { release: () => instance.closeSync() };
+  } catch (error) {
+    throw new MiniodbError(
+      "SERVER_BUSY",
+      `The ${what} ${path} is in use by another process, or cannot be written: ${String(error)}`,
+      { folder: path },
+      error,
+    );
+  }
 }

@@ -24,7 +24,7 @@ import { warehouseUri } from "../../shared/store/s3-options.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { FileCache } from "../query/file-cache.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
-import type { DataFolder } from "./data-folder.js";
+import { type DataFolder, type FolderLock, takeCacheFolder } from "./data-folder.js";
 import { workerUrls } from "./worker-urls.js";
 
 type Done<Kind extends PersistResult["kind"]> = Extract<PersistResult, { kind: Kind }>;
@@ -50,7 +50,8 @@ export interface PersistPools {
   close(): Promise<void>;
 }
 
-export function openPersistPools(config: Config, folder: DataFolder, log: Logger): PersistPools {
+/** Rejects with SERVER_BUSY where another server has the folder of the file cache. */
+export async function openPersistPools(config: Config, folder: DataFolder, log: Logger): Promise<PersistPools> {
   const stopWord = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   const storeHealth = new StoreHealth();
   const options: PersistWorkerOptions = {
@@ -69,15 +70,18 @@ export function openPersistPools(config: Config, folder: DataFolder, log: Logger
     lowPriority: true,
   };
   const isRemote = options.store.kind !== "local";
+  // Before any thread is there that would have to be ended again.
+  const files = await openLocalFiles(config, folder, { options, log });
+  const { localFiles, fetching, cacheLock } = files;
   // Seals go on while other tasks of the thread wait for a network.
   const tasksPerThread = isRemote ? quickTasksPerThread : 1;
   const quick = new PersistPool({ ...options, lowPriority: false }, { min: 1, max: 1, isRemote, tasksPerThread });
   const flush = new PersistPool(
     { ...options, lowPriority: false },
     { min: config.flush.workers, max: config.flush.workers, isRemote },
+    localFiles instanceof FileCache ? localFiles : null,
   );
   const background = new PersistPool(options, { min: 0, max: 1, isRemote });
-  const { localFiles, fetching } = openLocalFiles(config, folder, { options, log });
   return {
     quick,
     flush,
@@ -88,6 +92,7 @@ export function openPersistPools(config: Config, folder: DataFolder, log: Logger
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
       await Promise.all([quick.close(), flush.close(), background.close(), fetching?.close()]);
+      cacheLock?.release();
     },
   };
 }
@@ -102,27 +107,33 @@ interface FetchParts {
   readonly log: Logger;
 }
 
+interface OpenedFiles {
+  readonly localFiles: LocalFiles;
+  /** Null, and so the lock, where the files are read where they lie. */
+  readonly fetching: PersistPool | null;
+  readonly cacheLock: FolderLock | null;
+}
+
 /** A store elsewhere has a file cache, and a thread for its fetches, which mostly wait for the network. */
-function openLocalFiles(
-  config: Config,
-  folder: DataFolder,
-  { options, log }: FetchParts,
-): { readonly localFiles: LocalFiles; readonly fetching: PersistPool | null } {
+async function openLocalFiles(config: Config, folder: DataFolder, { options, log }: FetchParts): Promise<OpenedFiles> {
   const { store } = options;
   if (store.kind === "local") {
-    return { localFiles: new FilesInPlace(store.folder, (key) => join(store.folder, key)), fetching: null };
+    const localFiles = new FilesInPlace(store.folder, (key) => join(store.folder, key));
+    return { localFiles, fetching: null, cacheLock: null };
   }
   const { bytesMax, fetchesMax } = config.cache;
+  const cacheFolder = config.cache.folder === "" ? folder.cache : resolve(config.cache.folder);
+  const cacheLock = await takeCacheFolder(cacheFolder);
   const threads = { min: 0, max: 1, isRemote: true, tasksPerThread: fetchesMax };
   const fetching = new PersistPool({ ...options, lowPriority: false }, threads);
   const localFiles = new FileCache({
-    folder: config.cache.folder === "" ? folder.cache : resolve(config.cache.folder),
+    folder: cacheFolder,
     bytesMax,
     fetchesMax,
     fetch: (task) => fetching.fetchObject(task),
     onError: (doing, error) => log.error({ err: error }, `failed: ${doing}`),
   });
-  return { localFiles, fetching };
+  return { localFiles, fetching, cacheLock };
 }
 
 interface PersistThreads {
@@ -140,8 +151,11 @@ interface PersistThreads {
  */
 export class PersistPool {
   readonly #pool: Piscina<PersistTask, PersistResult>;
+  readonly #cache: FileCache | null;
 
-  constructor(workerData: PersistWorkerOptions, threads: PersistThreads) {
+  /** Flushed files stay in `cache`, too. */
+  constructor(workerData: PersistWorkerOptions, threads: PersistThreads, cache: FileCache | null = null) {
+    this.#cache = cache;
     this.#pool = new Piscina({
       filename: workerUrls.persist,
       name: "runPersistTask",
@@ -166,7 +180,10 @@ export class PersistPool {
 
   /** When it resolves, rows and position are durable in the store, in one commit. */
   async flush(task: WithoutKind<FlushTask>): Promise<CommitResult> {
-    return (await this.#run({ kind: "flush", ...task }, "committed")).commit;
+    const place = this.#cache === null ? {} : { copies: this.#cache.copyPlace };
+    const { commit, copies = [] } = await this.#run({ kind: "flush", ...task, ...place }, "committed");
+    this.#cache?.adopt(copies);
+    return commit;
   }
 
   /** The file is in the folder of the cache when it resolves. */

@@ -38,7 +38,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const folder = dataFolderAt(config.dataFolder);
   const lock = await takeDataFolder(folder);
 
-  const pools = openPersistPools(config, folder, log);
+  const pools = await openPersistPools(config, folder, log);
   const loading = pools.flush.loadWarehouse();
 
   const slab = new SlabAllocator(powerOfTwoAtMost(config.ingest.slabBytes));

@@ -27,7 +27,14 @@ export interface SubscribeRequest {
 /** Time between two looks for clients that do not read. */
 const watchIntervalMs = 250;
 
-/** Live queries, from request to end. */
+/**
+ * Live queries, from request to end. It holds what is common to all of them: their number, and the watch over those whose
+ * clients are slow. What one of them has sent is its subscription's, what rows there are is the tail's.
+ *
+ * ```
+ * subscribe ─▶ schema known ─▶ filter checked ─▶ place on a tail ─▶ subscription ─▶ deltas as the tail grows ─▶ end
+ * ```
+ */
 export class LiveService {
   readonly #options: LiveServiceOptions;
   readonly #subscriptions = new Set<LiveSubscription>();
@@ -76,6 +83,7 @@ export class LiveService {
     await this.#options.reader.idle();
   }
 
+  /** The filter is checked before a tail is opened: a tail costs its table work from then on. */
   async #open(entry: TableEntry, request: SubscribeRequest): Promise<LiveSubscription> {
     const { tails, reader } = this.#options;
     const { filter, from, credits, sink } = request;
@@ -89,14 +97,20 @@ export class LiveService {
     };
     const subscription = new LiveSubscription({ tail, reader, filter, position, credits, sink, onOver });
     this.#subscriptions.add(subscription);
+    // Rows may have come since the place was found; nobody else tells of them.
     tail.wake();
     return subscription;
   }
 
+  /** As when a table is dropped: a tail does not know who reads it. */
   #onEnded(tail: LiveTail, error: MiniodbError): void {
     for (const subscription of this.#subscriptions) if (subscription.tail === tail) subscription.end(error);
   }
 
+  /**
+   * A client that takes nothing costs room on disk, not memory: the tail keeps rows until `retainBytes`, and then all
+   * subscriptions of the node lose their oldest. So the slow one goes before it takes them from the others.
+   */
   #watch(nowMs: number): void {
     const { slowMs, retainBytes } = this.#options;
     for (const subscription of this.#subscriptions) {

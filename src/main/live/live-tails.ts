@@ -38,7 +38,16 @@ export interface TailPlace {
 const attemptsMax = 5;
 const trimIntervalMs = 1_000;
 
-/** The tails of this node: a table has one from its first live query on, until a while after its last. */
+/**
+ * The tails of this node: a table has one from its first live query on, until a while after its last. Tables without
+ * live queries cost nothing: their rows are sealed and flushed as if there were none.
+ *
+ * ```
+ * acknowledged rows ─▶ wake ─▶ tail takes them from the owner ─▶ delta (a file each) ─▶ subscriptions read it
+ *                               before a flush commits them: the owner forgets them    └▶ trimmed by age and bytes
+ * ```
+ * One timer for all, as the bound on bytes is that of all tails together.
+ */
 export class LiveTails {
   readonly #options: LiveTailsOptions;
   readonly #folder: LiveFolder;
@@ -64,6 +73,7 @@ export class LiveTails {
     this.#onEnded = onEnded;
   }
 
+  /** On disk, of all deltas. */
   get bytes(): number {
     let bytes = 0;
     for (const tail of this.#tails.values()) bytes += tail.bytes;
@@ -104,6 +114,7 @@ export class LiveTails {
     await this.#tails.get(entry)?.reach(sequence);
   }
 
+  /** Who follows it is told, rather than left to wait for rows that cannot come. */
   onDropped(entry: TableEntry): void {
     const tail = this.#tails.get(entry);
     if (tail !== undefined) this.#end(tail, new MiniodbError("TABLE_NOT_FOUND", `Table ${entry.name} was dropped`));
@@ -163,6 +174,7 @@ export class LiveTails {
     return known.isClosed ? this.#placeNow(entry) : { tail: known, position: known.position };
   }
 
+  /** After each pause: the table, or the server, may be gone meanwhile. */
   #check(entry: TableEntry): void {
     if (this.#isStopped) throw new MiniodbError("SHUTTING_DOWN", "The server is shutting down");
     if (entry.isDropped) throw new MiniodbError("TABLE_NOT_FOUND", `Table ${entry.name} was dropped`);
@@ -182,6 +194,7 @@ export class LiveTails {
     throw this.#expired(entry, this.#tails.get(entry)?.oldest);
   }
 
+  /** The oldest token that works goes along, so that the client can choose between a gap and a query of its own. */
   #expired(entry: TableEntry, oldest: number | undefined): MiniodbError {
     const first = Math.min(oldest ?? entry.flushedSequence, entry.flushedSequence);
     return new MiniodbError("SEQUENCE_EXPIRED", "The rows after this token are not kept one by one any more", {
@@ -197,6 +210,7 @@ export class LiveTails {
     return tail;
   }
 
+  /** Marked on disk before it has a delta: a restart opens it again, for clients that come back with a token. */
   #open(entry: TableEntry, position: number): LiveTail {
     const { records, pool, limits: live } = this.#options;
     const { uuid } = entry.identity;
@@ -217,6 +231,7 @@ export class LiveTails {
     return tail;
   }
 
+  /** Out of the map first: a subscription that begins again at once gets a new tail. */
   #end(tail: LiveTail, error: MiniodbError): void {
     if (this.#tails.get(tail.entry) === tail) this.#tails.delete(tail.entry);
     tail.close();
@@ -236,6 +251,7 @@ export class LiveTails {
       while ((tail.deltas[0]?.createdMs ?? nowMs) < nowMs - retainMs) tail.dropOldest();
       while (tail.deltas.length > limits.liveDeltasMax) tail.dropOldest();
     }
+    // Over all tables the oldest goes first: a token lasts about as long, whichever table it is of.
     for (let bytes = this.bytes; bytes > retainBytes;) {
       const oldest = this.#tailOfOldestDelta();
       if (oldest === undefined) return;
@@ -244,6 +260,7 @@ export class LiveTails {
     }
   }
 
+  /** The first delta of each tail is its oldest. Linear in the tails, of which there are as many as tables with readers. */
   #tailOfOldestDelta(): LiveTail | undefined {
     let oldest: LiveTail | undefined;
     for (const tail of this.#tails.values()) {

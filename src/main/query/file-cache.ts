@@ -3,7 +3,7 @@ import { rm, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
-import type { FetchResult, FetchTask } from "../../shared/messages.js";
+import type { CachedCopy, CopyPlace, FetchResult, FetchTask } from "../../shared/messages.js";
 import { cacheId, parseCachedName, partsFolder } from "../../shared/store/cache-paths.js";
 import { type CacheEntry, FileCacheIndex } from "./file-cache-index.js";
 import type { FileStats, LocalFiles, OpenFiles, StoredFile } from "./local-files.js";
@@ -110,6 +110,30 @@ export class FileCache implements LocalFiles {
     } catch (error) {
       release();
       throw error;
+    }
+  }
+
+  /** Where a flush puts copies of its files: one takes a quarter of the room at most, as nobody has asked for them yet. */
+  get copyPlace(): CopyPlace {
+    return { folder: this.folder, bytesMax: Math.floor(this.#options.bytesMax / 4) };
+  }
+
+  /**
+   * Counts files that a flush put into the folder. They take the room of those that were not used for longest, but none
+   * that queries wait for: then they go.
+   */
+  adopt(copies: readonly CachedCopy[]): void {
+    for (const { key, bytes, path } of copies) {
+      const id = cacheId(key);
+      const known = this.#index.get(id);
+      const victims = known === undefined && this.#waiters.length === 0 ? this.#index.victims(bytes, new Set()) : null;
+      if (victims === null) {
+        // One fetch of it, which only another node could have told of, has the same name.
+        if (known === undefined) this.#remove(path);
+        continue;
+      }
+      this.#evict(victims);
+      Object.assign(this.#index.add(id, bytes), { path, isProven: true, notedMs: Date.now() });
     }
   }
 
@@ -220,7 +244,10 @@ export class FileCache implements LocalFiles {
   }
 
   #unlink({ path }: CacheEntry): void {
-    if (path === null) return;
+    if (path !== null) this.#remove(path);
+  }
+
+  #remove(path: string): void {
     const removal = rm(path, { force: true })
       .catch((error: unknown) => this.#options.onError(`removing ${path}`, error))
       .finally(() => this.#removals.delete(removal));

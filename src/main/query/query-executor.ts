@@ -69,6 +69,7 @@ export class QueryExecutor {
     });
     const { page, ...rest } = work;
     const { limitRows, format } = page;
+    // The wait for the slot was part of the query's time.
     const timeoutMs = run.remainingMs;
     const running = this.#pool.run({
       kind: "execute",
@@ -81,6 +82,7 @@ export class QueryExecutor {
     });
     const onAbort = (): void => this.#pool.cancel(slot);
     run.signal.addEventListener("abort", onAbort, { once: true });
+    // Between the slot and the listener it may have been aborted: then no event comes any more.
     if (run.signal.aborted) onAbort();
     const result = await run.track(running, (ended) => {
       // Nobody takes a result that comes after the abort.
@@ -88,12 +90,14 @@ export class QueryExecutor {
       run.signal.removeEventListener("abort", onAbort);
       run.slot = null;
       if (ended?.kind === "rows" || ended?.kind === "failed") run.plan = ended.plan ?? null;
+      // The files first: who gets the slot next may need their room.
       lease.release();
       this.#slots.give(slot);
     });
     return executedRows(result);
   }
 
+  /** Bounds what DuckDB has under way at once: beyond that, queries only take memory from each other. */
   async #takeSlot(run: QueryRun): Promise<number> {
     run.stage = "waiting";
     const startMs = performance.now();
@@ -105,6 +109,7 @@ export class QueryExecutor {
   }
 }
 
+/** A worker's answer. `stale-files` is no error yet: the caller looks at the catalog again, and only then gives up. */
 function executedRows(result: QueryResult): ExecutedRows | null {
   switch (result.kind) {
     case "rows": {
@@ -122,12 +127,14 @@ function executedRows(result: QueryResult): ExecutedRows | null {
   }
 }
 
+/** The worker wrote the file for pages that may never be asked for; it goes with the last who holds it. */
 function keptSource({ path, sql, bytes, isWhole }: KeptFile): { source: KeptSource; lease: Lease } {
   // A file that stays behind is removed at the next start, with its folder.
   const lease = new Lease(() => unlink(path, () => {}));
   return { source: { kind: "file", sql, bytes, isWhole }, lease };
 }
 
+/** Of a query that nobody waits for any more: its files are nobody's, too. */
 function discard({ body, kept }: Extract<QueryResult, { readonly kind: "rows" }>): void {
   void discardBody(body);
   if (kept !== undefined) unlink(kept.path, () => {});

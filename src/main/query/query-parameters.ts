@@ -1,4 +1,5 @@
 import { MiniodbError } from "../../shared/errors.js";
+import { limits } from "../../shared/limits.js";
 import type { ParameterValue } from "../../shared/query-messages.js";
 
 /**
@@ -12,8 +13,8 @@ import type { ParameterValue } from "../../shared/query-messages.js";
 export type QueryParameters = readonly ParameterValue[] | Readonly<Record<string, ParameterValue>>;
 
 /**
- * Reads the field `params` of a request out of its JSON. Values are null, booleans, numbers and texts; undefined where
- * there is none. Throws INVALID_REQUEST that names the parameter.
+ * Reads the field `params` of a request out of its JSON. Values are null, booleans, numbers, texts, and lists of one
+ * kind of these; undefined where there is none. Throws INVALID_REQUEST that names the parameter.
  */
 export function readParameters(value: unknown): QueryParameters | undefined {
   if (value === undefined || value === null) return undefined;
@@ -28,11 +29,23 @@ export function readParameters(value: unknown): QueryParameters | undefined {
   return value as QueryParameters;
 }
 
-/** Numbers arrive as doubles: a whole one beyond 2^53 may be another than the one that was sent. */
+/** A list is bound as a list of one type, so that its items are of one kind. */
 function checkValue(name: string, value: unknown): void {
+  if (!Array.isArray(value)) return checkItem(name, value);
+  const items: readonly unknown[] = value;
+  if (items.length > limits.parameterItemsMax) {
+    throw invalid(name, `parameter $${name} is a list of more than ${limits.parameterItemsMax} items`);
+  }
+  for (const item of items) checkItem(name, item);
+  const kinds = new Set(items.filter((item) => item !== null).map((item) => typeof item));
+  if (kinds.size > 1) throw invalid(name, `the list of parameter $${name} mixes ${[...kinds].join(" and ")}`);
+}
+
+/** Numbers arrive as doubles: a whole one beyond 2^53 may be another than the one that was sent. */
+function checkItem(name: string, value: unknown): void {
   if (value === null || typeof value === "boolean" || typeof value === "string") return;
   if (typeof value !== "number") {
-    throw invalid(name, `parameter $${name} must be null, true, false, a number or a text`);
+    throw invalid(name, `parameter $${name} must be null, true, false, a number, a text, or a list of these`);
   }
   if (Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value))) return;
   throw invalid(

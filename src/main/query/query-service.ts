@@ -1,25 +1,23 @@
 import { createHash } from "node:crypto";
 import { assert } from "../../shared/assert.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
-import type { ParsedStatement, QueryTable, SelectStatement } from "../../shared/query-messages.js";
-import type { KeptResult, KeptResults } from "./kept-results.js";
-import { Lease } from "./lease.js";
+import type { ParsedStatement, SelectStatement } from "../../shared/query-messages.js";
+import { type HeldTables, holdTables } from "./held-tables.js";
+import type { KeptResults } from "./kept-results.js";
 import type { LocalFiles } from "./local-files.js";
-import { explainNotes, pruneRequestOf } from "./explain-files.js";
-import { type OpenTables, openTables } from "./open-tables.js";
 import { ParseCache } from "./parse-cache.js";
-import { pruneFiles } from "./prune-files.js";
-import { encodeCursor } from "./query-cursor.js";
-import { type ExecutedRows, QueryExecutor } from "./query-executor.js";
+import { QueryExecutor } from "./query-executor.js";
+import { QueryPages } from "./query-pages.js";
 import { valuesOf } from "./query-parameters.js";
 import type { QueryPool } from "./query-pool.js";
 import { QueryRegistry } from "./query-registry.js";
+import { QueryReplies } from "./query-replies.js";
 import { type QueryReply, type QueryRequest, pageOf, timeoutOf } from "./query-request.js";
 import { QueryRun, type QueryStage } from "./query-run.js";
 import { resultKey, type ResultCache, type ResultCacheStats } from "./result-cache.js";
-import { type AskedQuery, hasFixedOrder, keepRequestOf, keptStatement, showTables } from "./asked-query.js";
+import { type AskedQuery, keepRequestOf, showTables } from "./asked-query.js";
 import { type SlowQuery, slowQuery } from "./slow-queries.js";
-import type { Snapshot, SnapshotProvider, SnapshotTable } from "./snapshot-provider.js";
+import type { Snapshot, SnapshotProvider } from "./snapshot-provider.js";
 import { suggestName } from "../../shared/suggest-name.js";
 
 export interface QueryServiceOptions {
@@ -51,18 +49,6 @@ export interface QueryDescription {
   readonly progress: number | null;
 }
 
-/** Tables as paths that DuckDB can open, which stay as long as somebody holds the lease. */
-interface HeldTables {
-  readonly tables: readonly QueryTable[];
-  /** What EXPLAIN says besides DuckDB's plan. */
-  readonly notes: readonly string[];
-  /** Of the files on this machine and of the snapshot. */
-  readonly lease: Lease;
-  /** What pruning left of the snapshot, and the snapshot's own lease: it keeps the files in the store. */
-  readonly needed: readonly SnapshotTable[];
-  readonly snapshotLease: Lease;
-}
-
 /** A file of a snapshot can go between two looks at the catalog; a second miss is another matter. */
 const attemptsMax = 2;
 const noTokens: readonly string[] = [];
@@ -72,7 +58,7 @@ const noTokens: readonly string[] = [];
  *
  * ```
  * cached? ─▶ admit ─▶ parse (cached by text) ─▶ snapshot of the tables ─▶ cached? ─▶ files ─▶ slot ─▶ execute ─▶ reply
- *    │                    └─ a cursor: what its first page kept ───────────────────────────────┘          │
+ *    │                    └─ a cursor: query-pages.ts ─────────────────────────────────────────┘          │
  *    └─ every row of its tables is in a file: the versions are known at once                    cache, keep for pages
  * ```
  *
@@ -84,11 +70,16 @@ export class QueryService {
   readonly #executor: QueryExecutor;
   readonly #parsed = new ParseCache();
   readonly #registry = new QueryRegistry();
+  readonly #replies: QueryReplies;
+  readonly #pages: QueryPages;
   #isClosing = false;
 
   constructor(options: QueryServiceOptions) {
     this.#options = options;
-    this.#executor = new QueryExecutor(options.pool, options.slowMs);
+    const { pool, slowMs, cache, kept, files } = options;
+    this.#executor = new QueryExecutor(pool, slowMs);
+    this.#replies = new QueryReplies(cache, kept);
+    this.#pages = new QueryPages({ executor: this.#executor, kept, files, replies: this.#replies });
   }
 
   /** Queries in a worker, and all that were admitted. */
@@ -159,6 +150,7 @@ export class QueryService {
     await this.#options.pool.close();
   }
 
+  /** Counts all that were not answered yet: a query in the queue holds its connection, and text up to 256 KiB. */
   #admit(): void {
     if (this.#isClosing) throw shuttingDown();
     const { queueMax, pool } = this.#options;
@@ -181,26 +173,30 @@ export class QueryService {
     if (statement.tables.length === 0) return null;
     const versions = snapshots.versions(statement.tables.map((table) => table.name));
     if (versions === null) return null;
-    return this.#cachedReply(askedQuery(request, statement, rowsMax), versions, queryId);
+    return this.#replies.cached(askedQuery(request, statement, rowsMax), versions, queryId);
   }
 
+  /**
+   * From text to reply. The cache is looked at again once the snapshot is there: the look before it, without any waiting,
+   * only finds queries over tables whose rows are all in files.
+   */
   async #answer(request: QueryRequest, run: QueryRun): Promise<QueryReply> {
     const parsed = await this.#parse(request.sql, run);
-    const { snapshots, rowsMax } = this.#options;
+    const { snapshots, rowsMax, files } = this.#options;
     const statement = parsed.kind === "show-tables" ? showTables(request.sql, snapshots.tableNames()) : parsed;
     const asked = askedQuery(request, statement, rowsMax);
-    if (asked.page.cursor !== null) return this.#nextPage(asked, run);
+    if (asked.page.cursor !== null) return this.#pages.next(asked, run);
     this.#checkTables(statement);
     for (let attempt = 1; ; attempt++) {
       run.stage = "preparing";
       const snapshot = await this.#acquire(asked, request, run);
       const versions = snapshot.tables.map((table) => table.version);
-      const cached = asked.isCacheable ? this.#cachedReply(asked, versions, run.id) : null;
+      const cached = asked.isCacheable ? this.#replies.cached(asked, versions, run.id) : null;
       if (cached !== null) {
         snapshot.release();
         return cached;
       }
-      const tables = await this.#open(asked, snapshot, run);
+      const tables = await holdTables(files, { asked, snapshot, run });
       const reply = await this.#firstPage(asked, { tables, versions }, run);
       if (reply !== null) return reply;
       if (attempt < attemptsMax) continue;
@@ -215,81 +211,21 @@ export class QueryService {
     run: QueryRun,
   ): Promise<QueryReply | null> {
     const { statement, values, page } = asked;
-    const { pool, kept, rowsMax } = this.#options;
+    const { pool, rowsMax } = this.#options;
     try {
       const keep = keepRequestOf(asked, { folder: pool.keptFolder, rowsMax });
       const work = { statement, values, tables: tables.tables, notes: tables.notes, page, offsetRows: 0, keep };
       const result = await this.#executor.execute(work, run, tables.lease);
       if (result === null) return null;
-      const key = resultKey(asked, versions);
-      let keptId = "";
-      if (result.kept !== null) {
-        const { source, lease } = result.kept;
-        keptId = kept.keep({ identity: asked.identity, key: "", source, lease });
-        lease.release();
-      } else if (result.hasMore && hasFixedOrder(statement)) {
-        const source = { kind: "snapshot", tables: tables.needed } as const;
-        const sharedKey = asked.isCacheable ? `${asked.identity} ${versions.join(" ")}` : "";
-        keptId = kept.keep({ identity: asked.identity, key: sharedKey, source, lease: tables.snapshotLease });
-      }
-      const nextCursor = result.hasMore && keptId !== "" ? encodeCursor({ keptId, offsetRows: result.rows }) : "";
-      return this.#finished(asked, { key, queryId: run.id }, { ...result, nextCursor });
+      const nextCursor = this.#pages.keep(asked, result, { tables, versions });
+      const place = { key: resultKey(asked, versions), queryId: run.id };
+      return this.#replies.finished(asked, place, { ...result, nextCursor });
     } finally {
       tables.lease.release();
     }
   }
 
-  /** A page after the first reads what the first one kept. */
-  async #nextPage(asked: AskedQuery, run: QueryRun): Promise<QueryReply> {
-    const { page, identity } = asked;
-    assert(page.cursor !== null, "a page after the first has a cursor");
-    const { keptId, offsetRows } = page.cursor;
-    const kept = this.#options.kept.get(keptId, identity);
-    const { source } = kept;
-    const { tables, lease } = await this.#reopen(kept, run);
-    const { statement, values } = asked;
-    const work = source.kind === "file" ? { statement: keptStatement(source), values: [] } : { statement, values };
-    let result: ExecutedRows | null;
-    try {
-      result = await this.#executor.execute({ ...work, tables, page, offsetRows, keep: null }, run, lease);
-    } finally {
-      lease.release();
-    }
-    if (result === null) throw new MiniodbError("CURSOR_EXPIRED", "a file of the cursor's snapshot is gone");
-    const isCutOff = source.kind === "file" && !source.isWhole && !result.hasMore;
-    const nextCursor = result.hasMore ? encodeCursor({ keptId, offsetRows: offsetRows + result.rows }) : "";
-    const finished = { ...result, hasMore: result.hasMore || isCutOff, nextCursor };
-    return this.#finished({ ...asked, isCacheable: false }, { key: "", queryId: run.id }, finished);
-  }
-
-  /** The reply, which is also put into the cache where it may be. */
-  #finished(
-    asked: AskedQuery,
-    { key, queryId }: { readonly key: string; readonly queryId: string },
-    result: ExecutedRows & { readonly nextCursor: string },
-  ): QueryReply {
-    const { body, columns, rows, hasMore, nextCursor } = result;
-    const { cache } = this.#options;
-    const isKept = cache.isOn && asked.isCacheable && body.kind === "bytes";
-    if (isKept) cache.set(key, { bytes: body.bytes, columns, rows, hasMore, nextCursor });
-    return { queryId, body, columns, rows, hasMore, nextCursor, cache: isKept ? "miss" : "bypass" };
-  }
-
-  /** A page whose next ones are not kept any more is of no use: it is made anew. */
-  #cachedReply(asked: AskedQuery, versions: readonly string[], queryId: string): QueryReply | null {
-    const { cache, kept } = this.#options;
-    if (!cache.isOn || asked.page.cursor !== null) return null;
-    const key = resultKey(asked, versions);
-    const found = cache.get(key);
-    if (found === undefined) return null;
-    const { bytes, columns, rows, hasMore, nextCursor } = found;
-    if (nextCursor !== "" && !kept.touch(nextCursor.slice(0, nextCursor.indexOf(".")))) {
-      cache.delete(key);
-      return null;
-    }
-    return { queryId, body: { kind: "bytes", bytes }, columns, rows, hasMore, nextCursor, cache: "hit" };
-  }
-
+  /** By a worker, as only DuckDB's own parser is trusted; no slot is taken, as a parse is over within milliseconds. */
   async #parse(sql: string, run: QueryRun): Promise<ParsedStatement> {
     const known = this.#parsed.get(sql);
     if (known !== undefined) return known;
@@ -300,6 +236,7 @@ export class QueryService {
     return result.statement;
   }
 
+  /** Before the snapshot, which waits for writes: a misspelt table is told at once, with a name that is near. */
   #checkTables(statement: SelectStatement): void {
     const { snapshots } = this.#options;
     for (const { name, position } of statement.tables) {
@@ -326,52 +263,6 @@ export class QueryService {
     });
   }
 
-  /** Makes the snapshot's files readable here. Takes it over: it is released with the lease, or when this fails. */
-  async #open(asked: AskedQuery, snapshot: Snapshot, run: QueryRun): Promise<HeldTables> {
-    try {
-      const request = pruneRequestOf(asked, snapshot, run, this.#options.files);
-      const { tables: needed, reports } = pruneFiles(request);
-      const opened = await this.#openFiles(needed, run);
-      const snapshotLease = new Lease(() => snapshot.release());
-      const lease = new Lease(() => {
-        opened.release();
-        snapshotLease.release();
-      });
-      const notes = explainNotes(asked.statement, reports, opened);
-      return { tables: opened.tables, notes, lease, needed, snapshotLease };
-    } catch (error) {
-      snapshot.release();
-      throw error;
-    }
-  }
-
-  #openFiles(needed: readonly SnapshotTable[], run: QueryRun): Promise<OpenTables> {
-    const opening = openTables(this.#options.files, needed, run.signal);
-    return run.track(opening, (files) => {
-      if (run.signal.aborted) files?.release();
-    });
-  }
-
-  /**
-   * The tables of a kept result, and a lease that the caller releases. Between two pages the files need not be on this
-   * machine: a client that never comes back would keep their room in the file cache from others.
-   */
-  async #reopen({ source, lease }: KeptResult, run: QueryRun): Promise<Pick<HeldTables, "tables" | "lease">> {
-    lease.retain();
-    if (source.kind === "file") return { tables: [], lease };
-    try {
-      const opened = await this.#openFiles(source.tables, run);
-      const both = new Lease(() => {
-        opened.release();
-        lease.release();
-      });
-      return { tables: opened.tables, lease: both };
-    } catch (error) {
-      lease.release();
-      throw error;
-    }
-  }
-
   #describe(run: QueryRun): QueryDescription {
     const { id, sql, stage, elapsedMs, timeoutMs, slot } = run;
     const progress = slot === null ? null : this.#options.pool.progress(slot);
@@ -385,6 +276,7 @@ export class QueryService {
   }
 }
 
+/** Throws INVALID_REQUEST for a page or for values that do not fit the statement. */
 function askedQuery(request: QueryRequest, statement: SelectStatement, rowsMax: number): AskedQuery {
   const page = pageOf(request, rowsMax);
   const values = valuesOf(statement.parameters, request.params);

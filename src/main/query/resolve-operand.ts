@@ -85,6 +85,8 @@ function ofParameter(value: ParameterValue | undefined): OperandValue | undefine
   if (value === null) return { type: "null" };
   if (typeof value === "string") return { type: "text", text: value };
   if (typeof value === "boolean") return { type: "boolean", value };
+  // A list stands for no single value: what compares with it prunes nothing.
+  if (typeof value !== "number") return undefined;
   return ofLiteral(Number.isInteger(value) ? "integer" : "double", value);
 }
 

@@ -7,6 +7,7 @@ import { assert } from "../../shared/assert.js";
 export class Slots {
   readonly #free: number[];
   readonly #count: number;
+  /** A Set keeps the order of coming, and lets one in the middle leave without a search. */
   readonly #waiting = new Set<(slot: number) => void>();
 
   constructor(count: number) {
@@ -42,6 +43,7 @@ export class Slots {
     });
   }
 
+  /** Straight to the first in line, so that nobody who comes now overtakes it. */
   give(slot: number): void {
     assert(slot >= 0 && slot < this.#count && !this.#free.includes(slot), "a slot is given back once");
     const [next] = this.#waiting;

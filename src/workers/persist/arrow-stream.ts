@@ -24,6 +24,7 @@ import {
   shorten,
   type Selection,
 } from "./gather.js";
+import { windowsOf, type RowsToWrite } from "./row-windows.js";
 import { isText, noWords, type TypedColumn, type TypedRows } from "./typed-rows.js";
 
 /**
@@ -49,8 +50,9 @@ export interface ArrowChunk {
  * ```
  */
 export class ArrowStreamWriter {
-  readonly #rows: TypedRows;
-  readonly #order: Uint32Array | null;
+  readonly #source: RowsToWrite;
+  /** Of the window in hand. */
+  #rows: TypedRows;
   readonly #chunkRows: number;
   readonly #schemaMessage: Uint8Array;
   readonly #bodyOffset: number;
@@ -58,10 +60,10 @@ export class ArrowStreamWriter {
   readonly #offsets: readonly (Int32Array | null)[];
   #scratch = new Uint8Array(0);
 
-  /** `order`: row numbers in output order, for rows that are one part; null: the rows' own order. */
-  constructor(rows: TypedRows, order: Uint32Array | null) {
+  constructor(source: RowsToWrite) {
+    const { rows } = source;
+    this.#source = source;
     this.#rows = rows;
-    this.#order = order;
     this.#chunkRows = Math.min(chunkRowsOf(rows.columns), rows.rowCount);
     this.#schemaMessage = schemaMessage(rows.columns.map(({ column }) => column));
     this.#offsets = rows.columns.map(({ column }) =>
@@ -73,17 +75,19 @@ export class ArrowStreamWriter {
     this.#bodyOffset = padTo8(this.#schemaMessage.length + 8 + metadata.length);
   }
 
-  /** Positions [from, to) of the order, in chunks of bounded size. */
-  *chunks(from: number, to: number): Generator<ArrowChunk, undefined> {
-    for (let position = from; position < to;) {
-      const chunk = this.#write(position, Math.min(to, position + this.#chunkRows));
-      position += chunk.rowCount;
-      yield chunk;
+  /** In chunks of bounded size. */
+  *chunks(): Generator<ArrowChunk, undefined> {
+    for (const { rows, order, from, to } of windowsOf(this.#source, this.#chunkRows)) {
+      this.#rows = rows;
+      for (let position = from; position < to;) {
+        const chunk = this.#write(select(rows, order, position, to));
+        position += chunk.rowCount;
+        yield chunk;
+      }
     }
   }
 
-  #write(from: number, to: number): ArrowChunk {
-    const wanted = select(this.#rows, this.#order, from, to);
+  #write(wanted: Selection): ArrowChunk {
     const rowCount = this.#gatherOffsets(wanted);
     const selection = rowCount === wanted.rowCount ? wanted : shorten(wanted, rowCount);
     const { regions, bodyBytes } = this.#layout(rowCount);

@@ -8,10 +8,10 @@ import type { ColumnBounds, CompactTask, DataFile } from "../../shared/messages.
 import { nameKey, timestampColumn, type TableColumn } from "../../shared/schema/table-schema.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { commitOnce } from "./commit-once.js";
-import { copyFiles } from "./duckdb-copy.js";
 import { withLocalFiles } from "./local-copies.js";
 import { mergeBounds } from "./merge-bounds.js";
 import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
+import { copySorted, readFooters, sliceRowsFor } from "./sliced-copy.js";
 
 /**
  * Merges files of one day into one, sorted, and swaps it for them in one commit; durable when it returns. The rows are
@@ -42,9 +42,11 @@ async function mergeFiles(context: PersistContext, task: CompactTask): Promise<N
     .map((name) => columns.find((column) => nameKey(column.name) === nameKey(name)))
     .filter((column) => column !== undefined);
   try {
-    const [rows] = await withLocalFiles(context, files, async (sources) =>
-      copyFiles(context, [{ columns, schema, sources, orderBy, path }]),
-    );
+    const rows = await withLocalFiles(context, files, async (sources) => {
+      const footers = readFooters(sources);
+      const sliceRows = sliceRowsFor(context.compactionMemoryBytes, columns.length, footers);
+      return copySorted(context, { columns, schema, sources, orderBy, path }, footers, sliceRows);
+    });
     const expected = files.reduce((sum, file) => sum + file.rows, 0);
     assert(rows === expected, `compaction keeps every row: ${rows} of ${expected}`);
     const { size: bytes } = statSync(path);

@@ -14,12 +14,17 @@ export interface FileCopy {
   readonly schema: TableSchema;
   /** Paths or URLs that DuckDB reads. */
   readonly sources: readonly string[];
+  /** SQL condition on the columns, for some of the rows. */
+  readonly where?: string;
   /** Ascending, nulls last; empty: the order of the sources. */
   readonly orderBy: readonly TableColumn[];
+  /** Other than the usual. */
+  readonly rowGroupRows?: number;
   readonly path: string;
 }
 
-const rowGroupRows = 122_880;
+/** A multiple of the 2,048 that DuckDB works on at once. */
+export const rowGroupRows = 122_880;
 
 /**
  * Runs the copies one after the other in a DuckDB instance of one thread that lives for this call: it sorts more rows
@@ -53,9 +58,10 @@ export async function copyFiles(context: PersistContext, copies: readonly FileCo
   }
 }
 
-function copySql({ columns, schema, sources, orderBy, path }: FileCopy): string {
+function copySql({ columns, schema, sources, orderBy, path, ...copy }: FileCopy): string {
   assert(columns.length > 0 && sources.length > 0, "a copy has columns and sources");
-  const select = viewSql({ name: "", schema: { ...schema, columns }, committedFiles: sources, hotFiles: [] });
+  const view = viewSql({ name: "", schema: { ...schema, columns }, committedFiles: sources, hotFiles: [] });
+  const select = copy.where === undefined ? view : `${view} WHERE ${copy.where}`;
   const order = orderBy.map((column) => `${quoteName(column.name)} ASC NULLS LAST`);
   const ordered = order.length === 0 ? select : `${select} ORDER BY ${order.join(", ")}`;
   const fieldIds = columns.map((column) => `${quoteName(column.name)}: ${column.fieldId}`);
@@ -63,7 +69,7 @@ function copySql({ columns, schema, sources, orderBy, path }: FileCopy): string 
     "FORMAT parquet",
     "COMPRESSION zstd",
     "COMPRESSION_LEVEL 1",
-    `ROW_GROUP_SIZE ${rowGroupRows}`,
+    `ROW_GROUP_SIZE ${copy.rowGroupRows ?? rowGroupRows}`,
     `FIELD_IDS {${fieldIds.join(", ")}}`,
   ];
   return `COPY (${ordered}) TO ${quoteText(path)} (${options.join(", ")})`;

@@ -12,7 +12,10 @@ const boundBytesMax = 16;
  * A file's bounds and nulls by field id, from the statistics of its row groups; `columns` are the file's, in its order.
  * JSON-safe, as DataFile holds them.
  */
-export function boundsOfFooter(footer: ParquetFooter, columns: readonly TableColumn[]): Record<number, ColumnBounds> {
+export function boundsOfFooter(
+  footer: Pick<ParquetFooter, "statistics">,
+  columns: readonly TableColumn[],
+): Record<number, ColumnBounds> {
   const bounds: Record<number, ColumnBounds> = {};
   for (const [index, { fieldId, type }] of columns.entries()) {
     const chunks = footer.statistics.map((group) => {

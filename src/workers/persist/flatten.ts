@@ -5,60 +5,26 @@ import {
   gatherText,
   gatherValidity,
   gatherWords,
-  select,
   textBytes,
-  type Selection,
+  type PieceSelection,
 } from "./gather.js";
-import { takeMemory } from "./spare-memory.js";
-import { isText, noBytes, noWords, type ColumnView, type TypedColumn, type TypedRows } from "./typed-rows.js";
+import { isText, noBytes, noWords, type ColumnView, type TypedColumn } from "./typed-rows.js";
 
 /** Offsets of a flat column are 32 bits. */
 const textBytesMax = 2 ** 31 - 1;
 
-export interface FlatRows {
-  readonly rows: TypedRows;
-  /** To be given back (spare-memory.ts) when the rows are done with; null where nothing was copied. */
-  readonly memory: ArrayBuffer | null;
-}
-
-/**
- * The same rows as one part: a copy, for rows that must be reordered. Picking rows one by one out of many parts costs
- * about as much as encoding them (a dependent load per part, column and row); out of one part, a tenth of it.
- */
-export function flatten(rows: TypedRows): FlatRows {
-  if (rows.froms.length === 1 && rows.froms[0] === 0 && rows.columns.every(isPlain)) return { rows, memory: null };
-  const all = select(rows, null, 0, rows.rowCount);
-  const sizes = rows.columns.map((column) => flatSizes(column, all));
-  const total = sizes.reduce((sum, { validity, offsets, values }) => sum + validity + offsets + values, 0);
-  const memory = takeMemory(total);
-  let at = 0;
-  const columns = rows.columns.map((column, index) => {
-    const size = sizes[index] as FlatSizes;
-    const views = [flatView(column, all, { memory, at, size })];
-    at += size.validity + size.offsets + size.values;
-    return { ...column, views };
-  });
-  const flat = { rowCount: rows.rowCount, starts: Uint32Array.of(0, rows.rowCount), froms: Uint32Array.of(0), columns };
-  return { rows: flat, memory };
-}
-
-function isPlain(column: TypedColumn): boolean {
-  const view = column.views[0] ?? null;
-  return view !== null && !view.isLongOfDouble;
-}
-
 /** Bytes of a flat column's buffers, each a multiple of 8. */
-interface FlatSizes {
+export interface FlatSizes {
   readonly validity: number;
   readonly offsets: number;
   readonly values: number;
 }
 
-function flatSizes(column: TypedColumn, all: Selection): FlatSizes {
-  const { rowCount } = all;
+export function flatSizes(column: TypedColumn, selection: PieceSelection): FlatSizes {
+  const { rowCount } = selection;
   const bitmapBytes = padTo8((rowCount + 7) >> 3);
   const { type } = column.column;
-  const values = isText(type) ? padTo8(textBytes(column, all)) : type === "boolean" ? bitmapBytes : rowCount * 8;
+  const values = isText(type) ? padTo8(textBytes(column, selection)) : type === "boolean" ? bitmapBytes : rowCount * 8;
   return {
     validity: column.hasNulls ? bitmapBytes : 0,
     offsets: isText(type) ? padTo8((rowCount + 1) * 4) : 0,
@@ -66,33 +32,39 @@ function flatSizes(column: TypedColumn, all: Selection): FlatSizes {
   };
 }
 
-interface FlatPlace {
+export function flatBytes({ validity, offsets, values }: FlatSizes): number {
+  return validity + offsets + values;
+}
+
+export interface FlatPlace {
   readonly memory: ArrayBuffer;
+  /** A multiple of 8. */
   readonly at: number;
   readonly size: FlatSizes;
 }
 
-function flatView(column: TypedColumn, all: Selection, { memory, at, size }: FlatPlace): ColumnView {
-  const { rowCount } = all;
+/** The selected rows of a column as one part: a copy, in the place that is given. */
+export function flatten(column: TypedColumn, selection: PieceSelection, { memory, at, size }: FlatPlace): ColumnView {
+  const { rowCount } = selection;
   const validity = column.hasNulls ? new Uint8Array(memory, at, size.validity) : null;
-  if (validity !== null) gatherValidity(column, all, validity);
+  if (validity !== null) gatherValidity(column, selection, validity);
   const common = { validity, words: noWords, bytes: noBytes, offsets: noWords, isLongOfDouble: false };
   const valuesAt = at + size.validity + size.offsets;
   if (isText(column.column.type)) {
     const offsets = new Int32Array(memory, at + size.validity, rowCount + 1);
-    const done = gatherOffsets(column, all, offsets, textBytesMax);
-    assert(done === rowCount, "the text of one flush is below 2 GiB per column");
+    const done = gatherOffsets(column, selection, offsets, textBytesMax);
+    assert(done === rowCount, "the text of these rows is below 2 GiB per column");
     const bytes = new Uint8Array(memory, valuesAt, offsets[rowCount]);
-    gatherText(column, all, bytes);
+    gatherText(column, selection, bytes);
     return { ...common, bytes, offsets };
   }
   if (column.column.type === "boolean") {
     const bytes = new Uint8Array(memory, valuesAt, size.values);
-    gatherBooleans(column, all, bytes);
+    gatherBooleans(column, selection, bytes);
     return { ...common, bytes };
   }
   const words = new Int32Array(memory, valuesAt, rowCount * 2);
-  gatherWords(column, all, words);
+  gatherWords(column, selection, words);
   return { ...common, words };
 }
 

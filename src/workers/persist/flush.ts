@@ -7,6 +7,7 @@ import type { FlushTask, TableIdentity } from "../../shared/messages.js";
 import { nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
+import { CacheCopies } from "./cache-copies.js";
 import { chooseEncoding } from "./column-encodings.js";
 import { commitOnce, removeFiles } from "./commit-once.js";
 import { boundsOfFooter } from "./file-bounds.js";
@@ -16,7 +17,6 @@ import { checkStop, putFile, temporaryPath, type PersistContext } from "./persis
 import { replaceFields, type Replacement } from "./replace-fields.js";
 import { rowsInRange } from "./row-source.js";
 import { sortRows, type DayRows, type SortedRows } from "./sort-rows.js";
-import { giveBackMemory } from "./spare-memory.js";
 import { typeRows, type TypedRows } from "./typed-rows.js";
 
 /**
@@ -30,7 +30,7 @@ const putsAtOnce = 4;
 
 /**
  * Sorts the rows, writes a data file per UTC day into the store, and commits them with the stream's position in one
- * commit. See FlushTask for what is durable, and for errors.
+ * commit. See FlushTask for what is durable, and for errors. `copies` gets the files before they go to the store.
  *
  * ```
  * records ─▶ typed rows ─▶ order ─▶ day 1 ─▶ Parquet in the temporary folder ─▶ store ─┐
@@ -38,7 +38,11 @@ const putsAtOnce = 4;
  *            files with a column that became double ─▶ rewritten ───────────────▶ store ┘
  * ```
  */
-export async function flushRows(context: PersistContext, task: FlushTask): Promise<CommitResult> {
+export async function flushRows(
+  context: PersistContext,
+  task: FlushTask,
+  copies: CacheCopies = new CacheCopies(undefined),
+): Promise<CommitResult> {
   const { identity, schema, settings, slice, stream, afterSequence, lastSequence } = task;
   const range = { stream, afterSequence, lastSequence };
   const written: NewDataFile[] = [];
@@ -46,7 +50,8 @@ export async function flushRows(context: PersistContext, task: FlushTask): Promi
   try {
     replacement = await replaceFields(context, { identity, schema, onFile: (file) => written.push(file) });
     const rows = typeRows(rowsInRange(slice, range), schema);
-    if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, onFile: (file) => written.push(file) });
+    const onFile = (file: NewDataFile): void => void written.push(file);
+    if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, copies, onFile });
   } catch (error) {
     await removeFiles(context, written);
     throw error;
@@ -73,6 +78,7 @@ interface DaysToWrite {
   readonly identity: TableIdentity;
   readonly settings: TableSettings;
   readonly rows: TypedRows;
+  readonly copies: CacheCopies;
   /** Called when a file is in the store. */
   readonly onFile: (file: NewDataFile) => void;
 }
@@ -84,13 +90,9 @@ async function writeDays(context: PersistContext, work: DaysToWrite): Promise<vo
   const format = flushFormat(sorted.rows);
   const isSorted = isInSortOrder(sorted, sortOrder);
   const { partitionsPerRound } = context;
-  try {
-    for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
-      const days = sorted.days.slice(start, start + partitionsPerRound);
-      await writeRound(context, { ...work, days, sorted, format, isSorted });
-    }
-  } finally {
-    if (sorted.memory !== null) giveBackMemory(sorted.memory);
+  for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
+    const days = sorted.days.slice(start, start + partitionsPerRound);
+    await writeRound(context, { ...work, days, sorted, format, isSorted });
   }
 }
 
@@ -126,6 +128,7 @@ async function putFiles(context: PersistContext, round: Round, files: readonly L
         checkStop(context);
         const day = { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() };
         const key = dataFileKey(round.identity.location, day);
+        round.copies.keep(path, key, file.bytes);
         await putFile(context, key, path);
         round.onFile({ ...file, key, isSorted: round.isSorted });
         failpoint("flush.file.stored");

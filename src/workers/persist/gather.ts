@@ -5,21 +5,22 @@ import { bitAt, partOfRow, type ColumnView, type TypedColumn, type TypedRows } f
  * buffers are reused memory: every byte that is read later is written here.
  *
  * A selection is either pieces, rows that lie side by side in their parts and are copied as blocks, or row numbers of
- * rows that are one part (flatten.ts).
+ * rows that are one part (row-windows.ts).
  */
 export type Selection = PieceSelection | RowSelection;
 
-interface PieceSelection {
+/**
+ * ```
+ * pieces   part, row, length | part, row, length | ...     row: the first one, counted in the part's views
+ * ```
+ */
+export interface PieceSelection {
   readonly rowCount: number;
-  readonly pieces: readonly Piece[];
+  readonly pieces: Uint32Array;
 }
 
-interface Piece {
-  readonly part: number;
-  /** First row, counted in the part's views. */
-  readonly row: number;
-  readonly length: number;
-}
+/** A piece that is no longer is copied row by row: a call of `set` costs as much as about this many rows. */
+const shortPieceRows = 8;
 
 interface RowSelection {
   readonly rowCount: number;
@@ -29,27 +30,31 @@ interface RowSelection {
 /** Positions [from, to) of the order; null: the rows' own order. */
 export function select(rows: TypedRows, order: Uint32Array | null, from: number, to: number): Selection {
   if (order !== null) return { rowCount: to - from, rows: order.subarray(from, to) };
-  const pieces: Piece[] = [];
+  return { rowCount: to - from, pieces: piecesOf(rows, from, to) };
+}
+
+/** Rows [from, to), in their own order. */
+export function piecesOf(rows: TypedRows, from: number, to: number): Uint32Array {
+  const pieces: number[] = [];
   let row = from;
   for (let part = partOfRow(rows.starts, from); row < to; part++) {
     const end = Math.min(rows.starts[part + 1] as number, to);
     const start = rows.starts[part] as number;
-    pieces.push({ part, row: row - start + (rows.froms[part] as number), length: end - row });
+    pieces.push(part, row - start + (rows.froms[part] as number), end - row);
     row = end;
   }
-  return { rowCount: to - from, pieces };
+  return Uint32Array.from(pieces);
 }
 
 /** The first rows of a selection. */
 export function shorten(selection: Selection, rowCount: number): Selection {
   if ("rows" in selection) return { rowCount, rows: selection.rows.subarray(0, rowCount) };
-  const pieces: Piece[] = [];
   let left = rowCount;
-  for (const piece of selection.pieces) {
-    if (left === 0) break;
-    pieces.push({ ...piece, length: Math.min(piece.length, left) });
-    left -= Math.min(piece.length, left);
-  }
+  let at = 0;
+  for (; left > 0; at += 3) left -= selection.pieces[at + 2] as number;
+  const pieces = selection.pieces.slice(0, at);
+  // What the last piece has too many.
+  if (left < 0) pieces[at - 1] = (pieces[at - 1] as number) + left;
   return { rowCount, pieces };
 }
 
@@ -61,13 +66,17 @@ export function gatherWords(column: TypedColumn, selection: Selection, out: Int3
     pickWords((column.views[0] as ColumnView).words, selection.rows, out);
     return;
   }
+  const { pieces } = selection;
   let at = 0;
-  for (const { part, row, length } of selection.pieces) {
-    const view = column.views[part] ?? null;
+  for (let piece = 0; piece < pieces.length; piece += 3) {
+    const view = column.views[pieces[piece] as number] ?? null;
+    const row = pieces[piece + 1] as number;
+    const length = pieces[piece + 2] as number;
     if (view === null) out.fill(0, at * 2, (at + length) * 2);
     else if (view.isLongOfDouble && doubles !== null) {
       longsToDoubles(view.words, row, doubles.subarray(at, at + length));
-    } else out.set(view.words.subarray(row * 2, (row + length) * 2), at * 2);
+    } else if (length > shortPieceRows) out.set(view.words.subarray(row * 2, (row + length) * 2), at * 2);
+    else for (let word = 0; word < length * 2; word++) out[at * 2 + word] = view.words[row * 2 + word] as number;
     at += length;
   }
 }
@@ -111,8 +120,11 @@ function gatherBits(
     else pickBits(writer, bits, selection.rows);
     return writer.ones;
   }
-  for (const { part, row, length } of selection.pieces) {
-    const view = column.views[part] ?? null;
+  const { pieces } = selection;
+  for (let piece = 0; piece < pieces.length; piece += 3) {
+    const view = column.views[pieces[piece] as number] ?? null;
+    const row = pieces[piece + 1] as number;
+    const length = pieces[piece + 2] as number;
     const bits = view === null ? null : bitsOf(view);
     if (bits === null) fillBits(writer, view === null ? 0 : 1, length);
     else copyBits(writer, bits, row, length);
@@ -160,10 +172,13 @@ function pushBit(writer: BitWriter, value: number): void {
 export function gatherOffsets(column: TypedColumn, selection: Selection, out: Int32Array, bytesMax: number): number {
   out[0] = 0;
   if ("rows" in selection) return pickOffsets((column.views[0] as ColumnView).offsets, selection.rows, out, bytesMax);
+  const { pieces } = selection;
   let at = 0;
   let bytes = 0;
-  for (const { part, row, length } of selection.pieces) {
-    const view = column.views[part] ?? null;
+  for (let piece = 0; piece < pieces.length; piece += 3) {
+    const view = column.views[pieces[piece] as number] ?? null;
+    const row = pieces[piece + 1] as number;
+    const length = pieces[piece + 2] as number;
     if (view === null) {
       out.fill(bytes, at + 1, at + length + 1);
       at += length;
@@ -200,9 +215,12 @@ export function textBytes(column: TypedColumn, selection: Selection): number {
     for (const row of selection.rows) bytes += (offsets[row + 1] as number) - (offsets[row] as number);
     return bytes;
   }
-  for (const { part, row, length } of selection.pieces) {
-    const view = column.views[part] ?? null;
-    if (view !== null) bytes += (view.offsets[row + length] as number) - (view.offsets[row] as number);
+  const { pieces } = selection;
+  for (let piece = 0; piece < pieces.length; piece += 3) {
+    const view = column.views[pieces[piece] as number] ?? null;
+    if (view === null) continue;
+    const row = pieces[piece + 1] as number;
+    bytes += (view.offsets[row + (pieces[piece + 2] as number)] as number) - (view.offsets[row] as number);
   }
   return bytes;
 }
@@ -216,13 +234,21 @@ export function gatherText(column: TypedColumn, selection: Selection, out: Uint8
     pickText(column.views[0] as ColumnView, selection.rows, out);
     return;
   }
+  const { pieces } = selection;
   let at = 0;
-  for (const { part, row, length } of selection.pieces) {
-    const view = column.views[part] ?? null;
+  for (let piece = 0; piece < pieces.length; piece += 3) {
+    const view = column.views[pieces[piece] as number] ?? null;
     if (view === null) continue;
-    const text = view.bytes.subarray(view.offsets[row], view.offsets[row + length]);
-    out.set(text, at);
-    at += text.length;
+    const row = pieces[piece + 1] as number;
+    const start = view.offsets[row] as number;
+    const end = view.offsets[row + (pieces[piece + 2] as number)] as number;
+    if (end - start > shortTextBytes) {
+      out.set(view.bytes.subarray(start, end), at);
+      at += end - start;
+    } else {
+      const { bytes } = view;
+      for (let from = start; from < end; from++) out[at++] = bytes[from] as number;
+    }
   }
 }
 

@@ -2,7 +2,8 @@ import { rmSync } from "node:fs";
 import { assert } from "../../shared/assert.js";
 import { gainsByCompression } from "./compression-gain.js";
 import { readParquetFooter, type ParquetFooter } from "./parquet-footer.js";
-import { writeRows, type ParquetFormat, type RowsToWrite } from "./parquet-writer.js";
+import { writeRows, type ParquetFormat } from "./parquet-writer.js";
+import type { RowsToWrite } from "./row-windows.js";
 import { canCompress } from "./zstd-frame.js";
 
 export interface ParquetFile {

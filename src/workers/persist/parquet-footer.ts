@@ -5,6 +5,10 @@ import { decodeThriftStruct, type ThriftStruct, type ThriftValue } from "./thrif
 /** What a Parquet file says of itself at its end. */
 export interface ParquetFooter {
   readonly rows: number;
+  /** By leaf column, in file order; -1 where the writer gave none. */
+  readonly fieldIds: readonly number[];
+  /** Of all column chunks, decompressed; texts of a dictionary count once per row group. */
+  readonly uncompressedBytes: number;
   /** Per row group and leaf column in file order; null where the writer left statistics out. */
   readonly statistics: readonly (readonly (ChunkStatistics | null)[])[];
 }
@@ -23,8 +27,9 @@ export interface ChunkStatistics {
  *
  * ```
  * file            "PAR1" | row groups | FileMetaData | u32 length of FileMetaData | "PAR1"
- * FileMetaData    3 num_rows, 4 list<RowGroup>
- * RowGroup        1 list<ColumnChunk>, 3 num_rows
+ * FileMetaData    2 list<SchemaElement>, 3 num_rows, 4 list<RowGroup>
+ * SchemaElement   5 num_children (inner nodes only: the first, in our files), 9 field_id
+ * RowGroup        1 list<ColumnChunk>, 2 total_byte_size, 3 num_rows
  * ColumnChunk     3 ColumnMetaData
  * ColumnMetaData  5 num_values (nulls included), 12 Statistics
  * Statistics      3 null_count, 5 max_value, 6 min_value
@@ -34,23 +39,43 @@ export interface ChunkStatistics {
 export function readParquetFooter(path: string): { readonly footer: ParquetFooter; readonly bytes: number } {
   const fd = openSync(path, "r");
   try {
-    const { size } = fstatSync(fd);
-    const tail = readAt(fd, Math.max(0, size - 8), Math.min(size, 8));
-    assert(tail.length === 8 && tail.toString("latin1", 4) === "PAR1", "a Parquet file ends with its magic bytes");
-    const footerBytes = tail.readUInt32LE(0);
-    assert(footerBytes + 12 <= size, "a Parquet footer lies within its file");
-    const footer = parseFooter(decodeThriftStruct(readAt(fd, size - 8 - footerBytes, footerBytes)));
-    return { footer, bytes: size };
+    const { footer, footerOffset } = readFooterBytes(fd);
+    return { footer: parseFooter(decodeThriftStruct(footer)), bytes: footerOffset + footer.length + tailBytes };
   } finally {
     closeSync(fd);
   }
 }
 
+/** Behind FileMetaData. */
+const tailBytes = 8;
+
+/** FileMetaData as it stands in the file, and where. */
+export function readFooterBytes(fd: number): { readonly footer: Buffer; readonly footerOffset: number } {
+  const { size } = fstatSync(fd);
+  const tail = readAt(fd, Math.max(0, size - tailBytes), Math.min(size, tailBytes));
+  assert(
+    tail.length === tailBytes && tail.toString("latin1", 4) === "PAR1",
+    "a Parquet file ends with its magic bytes",
+  );
+  const footerBytes = tail.readUInt32LE(0);
+  assert(footerBytes + 12 <= size, "a Parquet footer lies within its file");
+  const footerOffset = size - tailBytes - footerBytes;
+  return { footer: readAt(fd, footerOffset, footerBytes), footerOffset };
+}
+
 function parseFooter(metadata: ThriftStruct): ParquetFooter {
-  const rowGroups = listOf(metadata.get(4)).map((group) => {
-    return listOf(structOf(group).get(1)).map((chunk) => parseStatistics(structOf(structOf(chunk).get(3))));
-  });
-  return { rows: integerOf(metadata.get(3)), statistics: rowGroups };
+  const groups = listOf(metadata.get(4)).map(structOf);
+  const leaves = listOf(metadata.get(2))
+    .map(structOf)
+    .filter((element) => element.get(5) === undefined);
+  return {
+    rows: integerOf(metadata.get(3)),
+    fieldIds: leaves.map((leaf) => integerOf(leaf.get(9) ?? -1)),
+    uncompressedBytes: groups.reduce((sum, group) => sum + integerOf(group.get(2)), 0),
+    statistics: groups.map((group) =>
+      listOf(group.get(1)).map((chunk) => parseStatistics(structOf(structOf(chunk).get(3)))),
+    ),
+  };
 }
 
 function parseStatistics(column: ThriftStruct): ChunkStatistics | null {

@@ -3,8 +3,8 @@ import { ByteBuffer } from "./byte-buffer.js";
 import { writeColumnChunk } from "./column-chunk.js";
 import type { ColumnEncoding } from "./column-encodings.js";
 import { writeFileMetadata, type ParquetCodec, type RowGroup } from "./parquet-format.js";
+import { windowsOf, type RowsToWrite } from "./row-windows.js";
 import { ThriftWriter } from "./thrift-writer.js";
-import type { TypedRows } from "./typed-rows.js";
 
 export interface ParquetFormat {
   /** ZSTD, or no compression. */
@@ -14,15 +14,6 @@ export interface ParquetFormat {
   readonly rowGroupRows: number;
   /** Columns that are not named are plain; texts then have their lengths apart. */
   readonly encodings: ReadonlyMap<string, ColumnEncoding>;
-}
-
-export interface RowsToWrite {
-  readonly rows: TypedRows;
-  /** Row numbers in output order, for rows that are one part; null: the rows' own order. */
-  readonly order: Uint32Array | null;
-  /** Positions [from, to) of the order, at least one. */
-  readonly from: number;
-  readonly to: number;
 }
 
 const magic = Buffer.from("PAR1");
@@ -43,17 +34,16 @@ export function writeRows(path: string, source: RowsToWrite, format: ParquetForm
   try {
     file.write(magic);
     const rowGroups: RowGroup[] = [];
-    for (let from = source.from; from < source.to; from += format.rowGroupRows) {
-      const to = Math.min(source.to, from + format.rowGroupRows);
-      const chunks = source.rows.columns.map((column) => {
+    for (const window of windowsOf(source, format.rowGroupRows)) {
+      const chunks = window.rows.columns.map((column) => {
         const encoding = format.encodings.get(column.column.name) ?? "plain";
         const chunkFormat = { encoding, codec: format.compression, statistics: format.statistics };
-        return writeColumnChunk(column, { ...source, from, to }, chunkFormat, {
+        return writeColumnChunk(column, window, chunkFormat, {
           offset: file.bytes,
           write: (bytes) => file.write(bytes),
         });
       });
-      rowGroups.push({ rows: to - from, chunks });
+      rowGroups.push({ rows: window.to - window.from, chunks });
     }
     const footer = new ByteBuffer();
     writeFileMetadata(new ThriftWriter(footer), {

@@ -2,6 +2,7 @@ import { workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import type { GarbageReport } from "../../shared/iceberg/collect-garbage.js";
 import type {
+  FlushTask,
   PersistResult,
   PersistTask,
   PersistWorkerOptions,
@@ -12,6 +13,7 @@ import type {
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
+import { CacheCopies } from "./cache-copies.js";
 import { compactFiles } from "./compact.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
@@ -56,9 +58,9 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       return sealed;
     }
     case "flush": {
-      const flushed = await flushRows(await context(), task);
+      const flushed = await flushTable(await context(), task);
       noteDropped(bytesOf(task.slice));
-      return { kind: "committed", commit: flushed };
+      return flushed;
     }
     case "compact":
       return { kind: "committed", commit: await compactFiles(await context(), task) };
@@ -100,6 +102,17 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     }
     case "fetch-object":
       return fetchObject(await context(), task);
+  }
+}
+
+async function flushTable(persist: PersistContext, task: FlushTask): Promise<PersistResult> {
+  const copies = new CacheCopies(task.copies);
+  try {
+    const commit = await flushRows(persist, task, copies);
+    // A commit of an earlier task has other files.
+    return { kind: "committed", commit, copies: commit.delta === null ? [] : copies.publish() };
+  } finally {
+    copies.discard();
   }
 }
 

@@ -1,9 +1,10 @@
-import type { ColumnType } from "../../shared/schema/column-type.js";
+import { flatBytes, flatSizes, flatten } from "./flatten.js";
+import { gatherBooleans, gatherValidity, gatherWords, piecesOf, select, type Selection } from "./gather.js";
 import { rankTexts } from "./text-ranks.js";
-import { bitAt, isText, type ColumnView } from "./typed-rows.js";
+import { bitAt, isText, type ColumnView, type TypedColumn, type TypedRows } from "./typed-rows.js";
 
 /**
- * A flat column as unsigned 64-bit numbers that order as its values do, so that every type sorts by the same radix
+ * A column as unsigned 64-bit numbers that order as its values do, so that every type sorts by the same radix
  * sort. Nulls come last; `nulls` marks them with 1 (null: there are none).
  *
  * ```
@@ -19,44 +20,90 @@ export interface SortKeys {
   readonly nulls: Uint32Array | null;
 }
 
-export function sortKeysOf(view: ColumnView, type: ColumnType, rowCount: number): SortKeys {
+export function sortKeysOf(rows: TypedRows, column: TypedColumn): SortKeys {
+  const { rowCount } = rows;
   const high = new Uint32Array(rowCount);
   const low = new Uint32Array(rowCount);
-  const nulls = view.validity === null ? null : nullMarks(view.validity, rowCount);
-  if (isText(type)) rankTexts(view, low);
-  else if (type === "boolean") for (let row = 0; row < rowCount; row++) low[row] = bitAt(view.bytes, row);
-  else if (type === "double") doubleKeys(view.words, high, low);
-  else longKeys(view.words, high, low);
+  const nulls = column.hasNulls ? new Uint32Array(rowCount) : null;
+  const { type } = column.column;
+  if (isText(type)) {
+    const { validity } = rankAllTexts(rows, column, low);
+    if (nulls !== null && validity !== null) markNulls(validity, nulls);
+  } else {
+    for (let from = 0; from < rowCount; from += chunkRows) {
+      const to = Math.min(rowCount, from + chunkRows);
+      const chunk = { high: high.subarray(from, to), low: low.subarray(from, to) };
+      const all = select(rows, null, from, to);
+      if (type === "boolean") booleanKeys(column, all, chunk);
+      else {
+        gatherWords(column, all, chunkWords.subarray(0, (to - from) * 2));
+        if (type === "double") doubleKeys(chunkWords, chunk);
+        else longKeys(chunkWords, chunk);
+      }
+      if (nulls === null) continue;
+      gatherValidity(column, all, chunkBits);
+      markNulls(chunkBits, nulls.subarray(from, to));
+    }
+  }
   const keys = { high, low, nulls };
   subtractMinimum(keys);
   return keys;
 }
 
 /** The day of every row, for tables that are not sorted by timestamp first. */
-export function dayKeysOf({ words }: ColumnView, rowCount: number): SortKeys {
+export function dayKeysOf(rows: TypedRows, timestamps: TypedColumn): SortKeys {
+  const { rowCount } = rows;
   const low = new Uint32Array(rowCount);
-  for (let row = 0; row < rowCount; row++) {
-    low[row] = dayOfWords(words[row * 2] as number, words[row * 2 + 1] as number) ^ 0x8000_0000;
+  for (let from = 0; from < rowCount; from += chunkRows) {
+    const to = Math.min(rowCount, from + chunkRows);
+    gatherWords(timestamps, select(rows, null, from, to), chunkWords.subarray(0, (to - from) * 2));
+    for (let row = from; row < to; row++) {
+      const at = (row - from) * 2;
+      low[row] = dayOfWords(chunkWords[at] as number, chunkWords[at + 1] as number) ^ 0x8000_0000;
+    }
   }
   const keys = { high: new Uint32Array(rowCount), low, nulls: null };
   subtractMinimum(keys);
   return keys;
 }
 
-function nullMarks(validity: Uint8Array, rowCount: number): Uint32Array {
-  const marks = new Uint32Array(rowCount);
-  for (let row = 0; row < rowCount; row++) marks[row] = bitAt(validity, row) ^ 1;
-  return marks;
+/** Values are gathered so many at a time; a multiple of 8. */
+const chunkRows = 8192;
+const chunkWords = new Int32Array(chunkRows * 2);
+const chunkBits = new Uint8Array(chunkRows / 8);
+
+/** Of some of the rows. */
+interface ChunkKeys {
+  readonly high: Uint32Array;
+  readonly low: Uint32Array;
 }
 
-function longKeys(words: Int32Array, high: Uint32Array, low: Uint32Array): void {
+/** Texts are compared with each other: for a moment all of the column are in memory a second time. */
+function rankAllTexts(rows: TypedRows, column: TypedColumn, ranks: Uint32Array): ColumnView {
+  const all = { rowCount: rows.rowCount, pieces: piecesOf(rows, 0, rows.rowCount) };
+  const size = flatSizes(column, all);
+  const view = flatten(column, all, { memory: new ArrayBuffer(flatBytes(size)), at: 0, size });
+  rankTexts(view, ranks);
+  return view;
+}
+
+function markNulls(validity: Uint8Array, marks: Uint32Array): void {
+  for (let row = 0; row < marks.length; row++) marks[row] = bitAt(validity, row) ^ 1;
+}
+
+function booleanKeys(column: TypedColumn, selection: Selection, { low }: ChunkKeys): void {
+  gatherBooleans(column, selection, chunkBits);
+  for (let row = 0; row < low.length; row++) low[row] = bitAt(chunkBits, row);
+}
+
+function longKeys(words: Int32Array, { high, low }: ChunkKeys): void {
   for (let row = 0; row < low.length; row++) {
     low[row] = words[row * 2] as number;
     high[row] = (words[row * 2 + 1] as number) ^ 0x8000_0000;
   }
 }
 
-function doubleKeys(words: Int32Array, high: Uint32Array, low: Uint32Array): void {
+function doubleKeys(words: Int32Array, { high, low }: ChunkKeys): void {
   for (let row = 0; row < low.length; row++) {
     const lowWord = words[row * 2] as number;
     const highWord = words[row * 2 + 1] as number;

@@ -1,7 +1,8 @@
 import { assert } from "../../shared/assert.js";
 import { nameKey, timestampFieldId } from "../../shared/schema/table-schema.js";
-import { flatten } from "./flatten.js";
+import { sortRowsByWords, sortScratchBytes, sortScratchOf, type SortScratch } from "./radix-sort.js";
 import { dayKeysOf, dayOfWords, sortKeysOf, type SortKeys } from "./sort-keys.js";
+import { giveBackMemory, takeMemory } from "./spare-memory.js";
 import { partOfRow, type ColumnView, type TypedColumn, type TypedRows } from "./typed-rows.js";
 
 /** The rows of one UTC day: positions [from, to) of the order. */
@@ -12,14 +13,11 @@ export interface DayRows {
 }
 
 export interface SortedRows {
-  /** The rows that were given; made one part where they had to be reordered. */
   readonly rows: TypedRows;
   /** Row numbers in output order; null where the rows are in order already. */
   readonly order: Uint32Array | null;
   /** Ascending by day. */
   readonly days: readonly DayRows[];
-  /** What `rows` lie in where they were copied, to be given back when they are done with (spare-memory.ts). */
-  readonly memory: ArrayBuffer | null;
 }
 
 /**
@@ -31,21 +29,24 @@ export function sortRows(rows: TypedRows, sortOrder: readonly string[]): SortedR
   const wanted = sortOrder.length === 0 ? [timestamps.column.name] : sortOrder;
   const isTimestampFirst = nameKey(wanted[0] as string) === nameKey(timestamps.column.name);
   if (isTimestampFirst && wanted.length === 1 && isAscending(rows, timestamps)) {
-    return { rows, order: null, days: daysOf(rows, null), memory: null };
+    return { rows, order: null, days: daysOf(rows, null) };
   }
-  const { rows: flat, memory } = flatten(rows);
-  let order = new Uint32Array(rows.rowCount);
+  const order = new Uint32Array(rows.rowCount);
   for (let row = 0; row < order.length; row++) order[row] = row;
+  const memory = takeMemory(sortScratchBytes(rows.rowCount));
+  const scratch = sortScratchOf(memory, 0, rows.rowCount);
   // Least significant first: each pass is stable, so that earlier passes decide between equals.
   for (const name of wanted.toReversed()) {
-    const column = flat.columns.find((candidate) => nameKey(candidate.column.name) === nameKey(name));
-    if (column === undefined) continue;
-    order = sortByKeys(order, sortKeysOf(column.views[0] as ColumnView, column.column.type, rows.rowCount));
+    const column = rows.columns.find((candidate) => nameKey(candidate.column.name) === nameKey(name));
+    if (column !== undefined) sortByKeys(order, sortKeysOf(rows, column), scratch);
   }
-  if (!isTimestampFirst) {
-    order = sortByKeys(order, dayKeysOf(timestampsOf(flat).views[0] as ColumnView, rows.rowCount));
-  }
-  return { rows: flat, order, days: daysOf(flat, order), memory };
+  if (!isTimestampFirst) sortByKeys(order, dayKeysOf(rows, timestamps), scratch);
+  giveBackMemory(memory);
+  return { rows, order, days: daysOf(rows, order) };
+}
+
+function sortByKeys(order: Uint32Array, keys: SortKeys, scratch: SortScratch): void {
+  for (const words of [keys.low, keys.high, keys.nulls]) if (words !== null) sortRowsByWords(order, words, scratch);
 }
 
 function timestampsOf(rows: TypedRows): TypedColumn {
@@ -97,72 +98,4 @@ function daysOf(rows: TypedRows, order: Uint32Array | null): DayRows[] {
     from = low;
   }
   return days;
-}
-
-/** Wider digits need fewer passes, but more buckets than the first cache holds. */
-const digitBitsMax = 12;
-
-/** A stable radix sort of row numbers by their keys; bits that no key has set cost nothing. */
-function sortByKeys(order: Uint32Array<ArrayBuffer>, keys: SortKeys): Uint32Array<ArrayBuffer> {
-  let sorted = order;
-  for (const words of [keys.low, keys.high, keys.nulls]) if (words !== null) sorted = sortByWords(sorted, words);
-  return sorted;
-}
-
-function sortByWords(order: Uint32Array<ArrayBuffer>, words: Uint32Array): Uint32Array<ArrayBuffer> {
-  const bits = usedBits(words);
-  if (bits === 0) return order;
-  const passes = Math.ceil(bits / digitBitsMax);
-  const digitBits = Math.ceil(bits / passes);
-  // Keys travel with their rows, so that every pass but its writes runs through memory in order.
-  let rows = order;
-  let keys = new Uint32Array(order.length);
-  for (let at = 0; at < order.length; at++) keys[at] = words[order[at] as number] as number;
-  let nextRows = new Uint32Array(order.length);
-  let nextKeys = new Uint32Array(order.length);
-  for (let pass = 0; pass < passes; pass++) {
-    scatter({ rows, keys, nextRows, nextKeys, shift: pass * digitBits, buckets: 1 << digitBits });
-    [rows, nextRows] = [nextRows, rows];
-    [keys, nextKeys] = [nextKeys, keys];
-  }
-  return rows;
-}
-
-/** Position of the highest bit that is set in any word, from 1; 0 where none is. */
-function usedBits(words: Uint32Array): number {
-  let any = 0;
-  for (let row = 0; row < words.length; row++) any |= words[row] as number;
-  return 32 - Math.clz32(any);
-}
-
-interface Pass {
-  readonly rows: Uint32Array;
-  readonly keys: Uint32Array;
-  readonly nextRows: Uint32Array;
-  readonly nextKeys: Uint32Array;
-  readonly shift: number;
-  readonly buckets: number;
-}
-
-function scatter({ rows, keys, nextRows, nextKeys, shift, buckets }: Pass): void {
-  const mask = buckets - 1;
-  const next = new Uint32Array(buckets);
-  for (let at = 0; at < keys.length; at++) {
-    const digit = ((keys[at] as number) >>> shift) & mask;
-    next[digit] = (next[digit] as number) + 1;
-  }
-  let sum = 0;
-  for (let bucket = 0; bucket < buckets; bucket++) {
-    const count = next[bucket] as number;
-    next[bucket] = sum;
-    sum += count;
-  }
-  for (let at = 0; at < keys.length; at++) {
-    const key = keys[at] as number;
-    const digit = (key >>> shift) & mask;
-    const to = next[digit] as number;
-    next[digit] = to + 1;
-    nextKeys[to] = key;
-    nextRows[to] = rows[at] as number;
-  }
 }

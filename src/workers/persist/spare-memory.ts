@@ -1,8 +1,8 @@
 /**
- * Memory for the copy of a flush's rows, handed on from flush to flush: fresh memory of that size costs as much as the
- * copying itself, in page faults and zeroing. Flushes that run at once have memory of their own.
+ * Memory for what a flush sorts and copies, handed on within it and from flush to flush: fresh memory costs as much as
+ * the copying itself, in page faults and zeroing. Flushes that run at once have memory of their own.
  */
-const bytesKeptMax = 96 * 1024 * 1024;
+const bytesKeptMax = 32 * 1024 * 1024;
 
 let spare: ArrayBuffer | null = null;
 

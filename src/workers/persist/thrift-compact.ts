@@ -4,6 +4,19 @@ import { assert } from "../../shared/assert.js";
 export type ThriftStruct = ReadonlyMap<number, ThriftValue>;
 export type ThriftValue = number | boolean | Buffer | readonly ThriftValue[] | ThriftStruct;
 
+/** The same with the types of all values, so that it can be written again (thrift-tree.ts). */
+export type ThriftTree = ReadonlyMap<number, ThriftNode>;
+export interface ThriftNode {
+  /** 1 for a boolean, true or false. */
+  readonly type: number;
+  readonly value: ThriftLeaf | ThriftItems | ThriftTree;
+}
+export type ThriftLeaf = number | boolean | Buffer;
+export interface ThriftItems {
+  readonly itemType: number;
+  readonly items: readonly ThriftNode["value"][];
+}
+
 /**
  * Decodes one struct of Thrift's compact protocol, as Parquet footers are written in. Maps do not occur there.
  * https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
@@ -18,7 +31,25 @@ export type ThriftValue = number | boolean | Buffer | readonly ThriftValue[] | T
  * ```
  */
 export function decodeThriftStruct(bytes: Buffer): ThriftStruct {
+  return plainStruct(decodeThriftTree(bytes));
+}
+
+/** As decodeThriftStruct. */
+export function decodeThriftTree(bytes: Buffer): ThriftTree {
   return new CompactReader(bytes).struct();
+}
+
+function plainStruct(tree: ThriftTree): ThriftStruct {
+  return new Map([...tree].map(([field, { value }]) => [field, plainValue(value)]));
+}
+
+function plainValue(value: ThriftNode["value"]): ThriftValue {
+  if (value instanceof Map) return plainStruct(value);
+  return isItems(value) ? value.items.map(plainValue) : (value as ThriftLeaf);
+}
+
+export function isItems(value: ThriftNode["value"]): value is ThriftItems {
+  return typeof value === "object" && "itemType" in value;
 }
 
 class CompactReader {
@@ -29,8 +60,8 @@ class CompactReader {
     this.#bytes = bytes;
   }
 
-  struct(): ThriftStruct {
-    const fields = new Map<number, ThriftValue>();
+  struct(): ThriftTree {
+    const fields = new Map<number, ThriftNode>();
     let field = 0;
     for (;;) {
       const header = this.#byte();
@@ -38,11 +69,11 @@ class CompactReader {
       if (type === 0) return fields;
       const delta = header >> 4;
       field = delta === 0 ? this.#zigzag() : field + delta;
-      fields.set(field, type === 1 ? true : type === 2 ? false : this.#value(type));
+      fields.set(field, type <= 2 ? { type: 1, value: type === 1 } : { type, value: this.#value(type) });
     }
   }
 
-  #value(type: number): ThriftValue {
+  #value(type: number): ThriftNode["value"] {
     switch (type) {
       case 1:
       case 2:
@@ -54,7 +85,7 @@ class CompactReader {
       case 6:
         return this.#zigzag();
       case 7:
-        return this.#take(8).readDoubleLE(0);
+        return this.#take(8);
       case 8:
         return this.#take(this.#varint());
       case 9:
@@ -66,12 +97,13 @@ class CompactReader {
     }
   }
 
-  #list(): readonly ThriftValue[] {
+  #list(): ThriftItems {
     const header = this.#byte();
     const size = header >> 4 === 15 ? this.#varint() : header >> 4;
-    const items: ThriftValue[] = [];
-    for (let item = 0; item < size; item++) items.push(this.#value(header & 0x0f));
-    return items;
+    const itemType = header & 0x0f;
+    const items: ThriftNode["value"][] = [];
+    for (let item = 0; item < size; item++) items.push(this.#value(itemType));
+    return { itemType, items };
   }
 
   #take(bytes: number): Buffer {

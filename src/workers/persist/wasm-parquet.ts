@@ -5,7 +5,8 @@ import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { ArrowStreamWriter, type ArrowChunk } from "./arrow-stream.js";
 import { discardParquetEngine, isParquetTrap, parquetEngine } from "./parquet-engine.js";
-import type { ParquetFormat, RowsToWrite } from "./parquet-writer.js";
+import type { ParquetFormat } from "./parquet-writer.js";
+import type { RowsToWrite } from "./row-windows.js";
 
 /** A row group's encoded bytes are in memory until it is complete. */
 const rowGroupBytesMax = 32 * 1024 * 1024;
@@ -21,7 +22,7 @@ export async function writeRowsWithWasm(path: string, source: RowsToWrite, forma
     for (let done = 0; done < piece.length;) done += writeSync(fd, piece, done);
   };
   try {
-    const chunks = new ArrowStreamWriter(source.rows, source.order).chunks(source.from, source.to);
+    const chunks = new ArrowStreamWriter(source).chunks();
     await encode(chunks, writerProperties(format), write);
   } catch (error) {
     if (!isParquetTrap(error)) throw error;

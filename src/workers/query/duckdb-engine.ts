@@ -1,5 +1,6 @@
 import { type DuckDBConnection, DuckDBInstance, type DuckDBPreparedStatement } from "@duckdb/node-api";
 import { keepByteOrderMarks } from "./byte-order-mark.js";
+import { guardFunctions } from "./guarded-functions.js";
 import type { SqlParser } from "./parse-statement.js";
 import { quoteName, quoteText } from "./table-view.js";
 
@@ -64,6 +65,7 @@ export class DuckDBEngine {
     // Of each connection, so that they come after the lock; they change nothing but what `progress` says.
     await connection.run("SET allowed_configs = ['enable_progress_bar', 'enable_progress_bar_print']");
     await connection.run("SET lock_configuration = true");
+    await guardFunctions(connection);
     connection.closeSync();
     return new DuckDBEngine(instance);
   }

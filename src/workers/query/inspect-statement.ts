@@ -1,6 +1,8 @@
 import { limits } from "../../shared/limits.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
+import { growthRefusal, isInnerOf } from "./check-growth.js";
 import { isAllowedTableFunction, isVolatileFunction, isVolatileName, refusalOf } from "./function-rules.js";
+import { isBoundTwice } from "./guarded-functions.js";
 
 /**
  * Walks the syntax tree that DuckDB's `json_serialize_sql` gives for one SELECT. Everything that the walk does not know
@@ -47,7 +49,7 @@ export class RefusedStatement extends Error {
   }
 }
 
-/** A statement that DuckDB would plan for minutes or for ever, which nothing can interrupt. */
+/** A statement that DuckDB would plan or run for minutes or for ever, which nothing can interrupt. */
 export class TooDeepStatement extends RefusedStatement {
   override readonly name = "TooDeepStatement";
 }
@@ -62,6 +64,8 @@ interface Scope {
   readonly depth: number;
   readonly doublings: number;
   readonly pivots: number;
+  /** Of `growthRefusal`. */
+  readonly isInner: boolean;
 }
 
 interface Step {
@@ -114,7 +118,7 @@ const expressionClasses = new Set([
 /** Throws RefusedStatement. The walk keeps its own stack, as trees are as deep as clients like. */
 export function inspectStatement(root: TreeNode): InspectedStatement {
   const walk: Walk = {
-    steps: [{ value: root, scope: { names: new Set(), depth: 0, doublings: 0, pivots: 0 } }],
+    steps: [{ value: root, scope: { names: new Set(), depth: 0, doublings: 0, pivots: 0, isInner: false } }],
     tables: new Map(),
     parameters: [],
     hasCte: false,
@@ -189,7 +193,7 @@ function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
   // A subquery in an expression is a join; unnest may take apart a list that an aggregate made in any order.
   if (kind === "WINDOW" || kind === "SUBQUERY") walk.isBlocking = true;
   if ("function_name" in node) {
-    checkFunction(node);
+    checkFunction(node, scope);
     const name = String(node["function_name"]);
     if (isVolatileFunction(name)) walk.isVolatile = true;
     if (name === "unnest") walk.isBlocking = true;
@@ -203,15 +207,16 @@ function visitExpression(walk: Walk, node: TreeNode, scope: Scope): void {
  */
 function within(node: TreeNode, kind: string, scope: Scope): Scope {
   const depth = scope.depth + 1;
-  const doublings = scope.doublings + (kind === "SUBQUERY" || kind === "LAMBDA" ? 1 : 0);
+  const isDoubled = kind === "SUBQUERY" || kind === "LAMBDA" || isBoundTwice(String(node["function_name"]));
+  const doublings = scope.doublings + (isDoubled ? 1 : 0);
   if (depth > limits.expressionDepthMax) {
     throw new TooDeepStatement(`expressions are nested at most ${limits.expressionDepthMax} deep`, positionOf(node));
   }
   if (doublings > limits.subqueryDepthMax) {
-    const message = `subqueries, lambdas and -> are nested at most ${limits.subqueryDepthMax} deep in expressions`;
+    const message = `subqueries, lambdas, -> and the functions of lists and texts that grow are nested at most ${limits.subqueryDepthMax} deep in expressions`;
     throw new TooDeepStatement(message, positionOf(node));
   }
-  return { ...scope, depth, doublings };
+  return { ...scope, depth, doublings, isInner: scope.isInner || isInnerOf(node) };
 }
 
 function withName(scope: Scope, name: string): Scope {
@@ -263,10 +268,12 @@ function visitTableName(walk: Walk, node: TreeNode, scope: Scope): void {
   walk.tables.set(key, { name, positionBytes });
 }
 
-function checkFunction(node: TreeNode): void {
+function checkFunction(node: TreeNode, scope: Scope): void {
   const name = String(node["function_name"]);
   const reason = refusalOf(name);
   if (reason !== null) throw new RefusedStatement(`the function ${name} is not allowed: ${reason}`, positionOf(node));
+  const growth = growthRefusal(node, scope);
+  if (growth !== null) throw new TooDeepStatement(growth, positionOf(node));
 }
 
 /**

@@ -24,7 +24,7 @@ import {
 } from "@duckdb/node-api";
 
 /**
- * JSON text of DuckDB values: the rules of the original API's result_json, which json-copy.ts follows too.
+ * JSON text of DuckDB values: the rules of the original API's result_json, which json-expression.ts follows too.
  *
  * | DuckDB                             | JSON                                                                  |
  * |------------------------------------|-----------------------------------------------------------------------|

@@ -30,6 +30,7 @@ export async function keepResult(
     const bound = boundValues(task.statement, task.values);
     const columns = columnsOf(await duckdb.run(`${inParentheses(task.statement.sql)} LIMIT 0`, ...bound));
     if (columns.some(({ type }) => !canKeep(type))) return null;
+    // By number: the statement may give two columns one name, which a file cannot.
     const names = columns.map((_, index) => `c${index}`);
     const stored = columns.map(({ type }, index) =>
       isFaithful(type) ? `c${index}` : `c${index}::VARCHAR AS c${index}`,
@@ -37,8 +38,10 @@ export async function keepResult(
     const read = columns.map(({ name, type }, index) => {
       return `${isFaithful(type) ? `c${index}` : `c${index}::${String(type)}`} AS ${quoteName(name)}`;
     });
+    // One row more than is kept tells whether there are more.
     const select = `SELECT ${stored.join(", ")} FROM (\n${task.statement.sql}\n) AS q(${names.join(", ")}) LIMIT ${keep.rowsMax + 1}`;
     place.running.checkpoint();
+    // LZ4: the file is read back at once and does not live long, so that time counts more than bytes.
     const copied = await duckdb.run(
       `COPY (${select}) TO ${quoteText(path)} (FORMAT parquet, COMPRESSION lz4)`,
       ...bound,
@@ -56,6 +59,7 @@ export async function keepResult(
   }
 }
 
+/** Main makes the same one for the next pages (asked-query.ts): what is read of a kept file needs no parse. */
 function keptStatement(sql: string): SelectStatement {
   const none = { tables: [], parameters: [], limitRows: null, predicates: [] };
   return {

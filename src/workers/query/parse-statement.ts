@@ -27,6 +27,12 @@ export interface SqlParser {
 const space = String.raw`(?:\s|--[^\n]*(?:\n|$)|/\*(?:(?!\*/|/\*)[^])*\*/)`;
 const explainWords = new RegExp(`^${space}*explain(?:${space}+(analyze))?(?:${space}+|(?=\\())`, "i");
 const onlySelect = "only one SELECT, SHOW TABLES, DESCRIBE or EXPLAIN statement is allowed";
+const pivotWords = new RegExp(
+  `^${space}*\\(*(?:pivot|pivot_wider|(?:select|with|from)\\b[^]*\\bpivot(?:_wider)?)\\b`,
+  "i",
+);
+const pivotNeedsValues =
+  "PIVOT needs the values that become columns: write PIVOT t ON a IN ('x', 'y') USING sum(b), with the values of SELECT DISTINCT a FROM t";
 /** Places of a semicolon that are tried as the statement's end, from the last on. */
 const endingsMax = 32;
 
@@ -41,11 +47,11 @@ export async function parseStatement(parser: SqlParser, text: string): Promise<P
 
   // EXPLAIN has no tree of its own. What stands behind the word must be a SELECT by itself, and only that is kept.
   const explain = explainWords.exec(text);
-  if (explain === null) throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
+  if (explain === null) throw new MiniodbError("SQL_NOT_ALLOWED", refusalFor(text));
   const sql = text.slice(explain[0].length);
   const startBytes = Buffer.byteLength(explain[0]);
   const explained = await serialize(parser, sql, text, startBytes);
-  if (explained === null) throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
+  if (explained === null) throw new MiniodbError("SQL_NOT_ALLOWED", refusalFor(sql));
   const statement = await selectStatement(parser, { text, kind: "explain", startBytes, sql }, explained);
   if (statement.kind === "show-tables") throw new MiniodbError("SQL_NOT_ALLOWED", onlySelect);
   const isAnalyze = explain[1] !== undefined;
@@ -53,6 +59,14 @@ export async function parseStatement(parser: SqlParser, text: string): Promise<P
   const explaining = { ...statement, sql: verb + statement.sql, startBytes: startBytes - Buffer.byteLength(verb) };
   // Its result is times, of each run others.
   return isAnalyze ? { ...explaining, fingerprint: `analyze-${statement.fingerprint}`, isVolatile: true } : explaining;
+}
+
+/**
+ * DuckDB makes several statements of a PIVOT without its values, the first of which looks for them. The words only choose
+ * the sentence: the text is refused already.
+ */
+function refusalFor(text: string): string {
+  return pivotWords.test(text) ? pivotNeedsValues : onlySelect;
 }
 
 function checkText(text: string): void {

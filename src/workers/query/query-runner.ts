@@ -12,12 +12,13 @@ import {
   type ExecuteTask,
   executeStatement,
   type ExecutionPlace,
-  givenSql,
   type ResultRows,
+  shiftBytesOf,
 } from "./execute-statement.js";
 import { FileColumns } from "./file-columns.js";
 import { explainPlan } from "./explain-plan.js";
 import { keepResult } from "./keep-result.js";
+import { LargeResults } from "./large-results.js";
 import { runLive } from "./live-rows.js";
 import { parseStatement } from "./parse-statement.js";
 import { RunningQueries, type RunningQuery } from "./running-queries.js";
@@ -37,6 +38,7 @@ export class QueryRunner {
   readonly #keptFolder: string;
   readonly #queries: RunningQueries;
   readonly #columns = new FileColumns();
+  readonly #largeResults = new LargeResults();
   #engine: Promise<DuckDBEngine>;
   /** Tasks under way. */
   #active = 0;
@@ -134,6 +136,7 @@ export class QueryRunner {
       connection,
       running,
       resultFolder: this.#resultFolder,
+      largeResults: this.#largeResults,
       resultBytesMax: this.#options.resultBytesMax,
       resultFileBytesMax: this.#options.resultFileBytesMax,
     };
@@ -194,7 +197,7 @@ export class QueryRunner {
     if (isFatal(failure)) this.#replaceEngine();
     if (isMissingFile(failure)) return { kind: "stale-files", message: failure.message };
     const { temporaryFolder, readableFolders } = this.#options;
-    const { shiftBytes } = givenSql(task, 0);
+    const shiftBytes = shiftBytesOf(task);
     const hiddenFolders = [temporaryFolder, ...readableFolders];
     const { text: sql } = task.statement;
     const columnNames = task.tables.flatMap(({ schema }) => schema.columns.map(({ name }) => name));

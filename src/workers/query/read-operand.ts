@@ -35,6 +35,7 @@ const castTypes: ReadonlyMap<string, string> = new Map([
   ["TIMESTAMP WITH TIME ZONE", "timestamptz"],
 ]);
 
+/** What the walk around it knows (extract-predicates.ts). */
 export interface OperandScope {
   /** Lower-case names that the statement itself gives to columns: they may hide `current_date` and its like. */
   readonly definedNames: ReadonlySet<string>;
@@ -58,6 +59,7 @@ export function readOperand(node: unknown, scope: OperandScope, depth = 0): Oper
     case "CAST": {
       const type = castTypes.get(typeIdOf(node["cast_type"]));
       const operand = type === undefined ? null : readOperand(node["child"], scope, depth + 1);
+      // TRY_CAST gives NULL where a cast fails, which is another value than none.
       return type === undefined || operand === null || node["try_cast"] === true
         ? null
         : { kind: "cast", type, operand };
@@ -109,6 +111,7 @@ function readFunction(node: TreeNode, scope: OperandScope, depth: number): Opera
     const operand = readOperand(children[1], scope, depth + 1);
     return unit === null || operand === null ? null : { kind: "truncate", unit, operand };
   }
+  // Interval first, `INTERVAL 1 DAY + now()`, is rare enough to be left out.
   if ((name !== "+" && name !== "-") || children.length !== 2) return null;
   const operand = readOperand(children[0], scope, depth + 1);
   const interval = readInterval(children[1]);
@@ -129,6 +132,7 @@ export function readUnit(node: unknown): TimeUnit | null {
   return timeUnits.has(unit) ? (unit as TimeUnit) : null;
 }
 
+/** Parts are never added to each other: what a month is depends on where it is added. */
 interface Interval {
   readonly months: number;
   readonly days: number;
@@ -137,6 +141,7 @@ interface Interval {
   readonly isDays: boolean;
 }
 
+/** Which part a unit counts in, and how many of it one is. */
 type IntervalPart = readonly [part: "months" | "days" | "micros", factor: number];
 
 /** In the three parts that DuckDB's INTERVAL has, as a month has no fixed days, nor in general a day fixed hours. */

@@ -1,5 +1,5 @@
 import type { DuckDBDataChunk } from "@duckdb/node-api";
-import { tooLarge } from "./json-rows.js";
+import { tooLarge } from "./result-sink.js";
 import { type ColumnBytes, columnBytes, gatherTexts, isValid, textLengths } from "./result-vectors.js";
 
 /**

@@ -1,17 +1,105 @@
 import type { DuckDBDataChunk, DuckDBResult } from "@duckdb/node-api";
 import { MiniodbError } from "../../shared/errors.js";
+import { limits } from "../../shared/limits.js";
 import { boundValues } from "./bound-values.js";
 import type { ExecuteTask, ExecutionPlace, ResultRows } from "./execute-statement.js";
+import { hasFastCells } from "./json-cells.js";
+import { jsonExpression } from "./json-expression.js";
+import { inParentheses } from "./parse-statement.js";
 import { ArrowResult, arrowForm, endOfStream } from "./result-arrow.js";
-import { columnsOf, type ResultColumn } from "./result-columns.js";
-import { rangeSql, resultPath } from "./result-copy.js";
+import { columnInfos, columnsOf, type ResultColumn } from "./result-columns.js";
+import { plainRangeSql, rangeSql, resultPath } from "./result-copy.js";
+import { JsonResult, type JsonShape } from "./result-json.js";
 import { MsgpackResult } from "./result-msgpack.js";
 import { nestedArrow } from "./result-nested-arrow.js";
-import { msgpackSelectList, portableSelectList } from "./result-portable.js";
-import { ResultSink } from "./result-sink.js";
+import { jsonTextExpression, msgpackSelectList, portableSelectList } from "./result-portable.js";
+import { ResultSink, tooLarge } from "./result-sink.js";
 import { columnBytes } from "./result-vectors.js";
 
+/** A large result goes to its file in pieces of this; a chunk more fits in. */
+const pieceBytes = 256 * 1024;
+
 type ColumnRows = Omit<ResultRows, "columns">;
+
+/**
+ * The statement's rows as JSON text.
+ *
+ * ```
+ * first run    LIMIT, materialised: a stream takes DuckDB a millisecond more, which a small query feels
+ * if it is cut short by that, and not by the request; and at once where this was so the last time:
+ *   second run   a stream of all rows; columns that json-cells.ts writes value by value as JSON text from DuckDB
+ * ```
+ * The first run of a large result is a small part of the work where its LIMIT stops a scan or a sort; its rows are few
+ * because a materialised result lies outside of DuckDB's memory limit.
+ */
+export async function executeJson(task: ExecuteTask, place: ExecutionPlace, shape: JsonShape): Promise<ResultRows> {
+  const { largeResults } = place;
+  const { fingerprint } = task.statement;
+  const rowsMax = Math.min(task.limitRows ?? Number.POSITIVE_INFINITY, limits.directRowsMax);
+  if (!largeResults.has(fingerprint)) {
+    const small = await smallJson(task, place, { shape, rowsMax });
+    if (small !== null) return small;
+    largeResults.add(fingerprint);
+  }
+  const large = await largeJson(task, place, shape);
+  if (large.rows <= limits.directRowsMax) largeResults.delete(fingerprint);
+  return large;
+}
+
+/** Null: there are more rows than `rowsMax`, which is not the request's limit. */
+async function smallJson(
+  task: ExecuteTask,
+  { connection, running, resultFileBytesMax }: ExecutionPlace,
+  { shape, rowsMax }: { readonly shape: JsonShape; readonly rowsMax: number },
+): Promise<ResultRows | null> {
+  running.checkpoint();
+  const sql = plainRangeSql({ ...task, limitRows: rowsMax + 1 });
+  const result = await connection.duckdb.run(sql, ...boundValues(task.statement, task.values));
+  const hasMore = result.rowCount > rowsMax;
+  if (hasMore && rowsMax !== task.limitRows) return null;
+  const columns = columnsOf(result);
+  const json = new JsonResult(
+    columns.map((column) => ({ ...column, isRaw: false })),
+    shape,
+  );
+  const rows = Math.min(result.rowCount, rowsMax);
+  // In memory: `fetchChunk` would go through libuv's pool and back for each.
+  for (let chunk = 0; json.rows < rows; chunk++) {
+    running.checkpoint();
+    const next = result.getChunk(chunk);
+    json.append(next, Math.min(next.rowCount, rows - json.rows));
+    if (json.bytes > resultFileBytesMax) throw tooLarge(resultFileBytesMax);
+  }
+  return { body: { kind: "bytes", bytes: json.whole() }, columns: columnInfos(columns), rows, hasMore };
+}
+
+async function largeJson(task: ExecuteTask, place: ExecutionPlace, shape: JsonShape): Promise<ResultRows> {
+  const bound = boundValues(task.statement, task.values);
+  const sql = `${inParentheses(task.statement.sql)} LIMIT 0`;
+  const columns = columnsOf(await place.connection.duckdb.run(sql, ...bound));
+  const written = columns.map((column) => {
+    return { ...column, isRaw: !hasFastCells(column.type) && jsonExpression(column.type, "c") !== null };
+  });
+  const selectList = written.map(({ type, isRaw }, index) => {
+    return isRaw ? jsonTextExpression(type, `c${index}`) : `c${index}`;
+  });
+  const stream = await openStream(task, place, { columns, selectList: selectList.join(", ") });
+  const json = new JsonResult(written, shape);
+  const sink = new ResultSink(resultPath(place), place.resultFileBytesMax);
+  try {
+    await sink.write(json.head);
+    const taken = await takeChunks(stream, { task, place }, async (chunk, rows) => {
+      json.append(chunk, rows);
+      if (json.bytes >= pieceBytes) await sink.write(json.take());
+    });
+    await sink.write(json.take());
+    await sink.write(json.tail);
+    return { body: await sink.finish(), ...taken, columns: columnInfos(columns) };
+  } catch (error) {
+    await sink.abandon();
+    throw error;
+  }
+}
 
 /**
  * The statement's rows as Arrow or MessagePack, made from DuckDB's columns while DuckDB works on the next ones: one run,
@@ -78,23 +166,55 @@ async function openStream(
   const range = { statement, offsetRows, limitRows: limitRows === null ? null : limitRows + 1 };
   const sql = rangeSql(range, request);
   const marked = `SELECT *, false FROM (${sql}) UNION ALL SELECT ${"NULL, ".repeat(request.columns.length)} true`;
-  const result = await connection.duckdb.stream(marked, ...boundValues(statement, task.values));
-  return { result, sql, given: columnsOf(result).slice(0, -1) };
+  const prepared = await connection.duckdb.prepare(marked);
+  try {
+    const [values, types] = boundValues(statement, task.values);
+    if (values !== undefined) prepared.bind(values, types);
+    const result = await prepared.stream();
+    return { result, sql, given: columnsOf(result).slice(0, -1) };
+  } finally {
+    prepared.destroySync();
+  }
 }
 
-/** Hands the rows on up to the task's limit. Throws what made the stream end before its last row. */
+/**
+ * Hands the rows on up to the task's limit. Throws what made the stream end before its last row. While one chunk is
+ * taken the next one comes, on a thread of libuv: nearly half of the time for a large result.
+ */
 async function takeChunks(
+  stream: OpenedStream,
+  place: { readonly task: ExecuteTask; readonly place: ExecutionPlace },
+  take: TakeChunk,
+): Promise<{ readonly rows: number; readonly hasMore: boolean }> {
+  const coming = { chunk: stream.result.fetchChunk() };
+  try {
+    return await takeComing(stream, { ...place, coming }, take);
+  } finally {
+    // The connection is another query's when this one ends, so that nothing of it may run on.
+    await coming.chunk.catch(() => {});
+  }
+}
+
+type TakeChunk = (chunk: DuckDBDataChunk, rows: number) => Promise<void> | void;
+
+interface ComingChunk {
+  /** The fetch that was begun last. */
+  chunk: Promise<DuckDBDataChunk | null>;
+}
+
+async function takeComing(
   { result, sql, given }: OpenedStream,
-  { task, place }: { readonly task: ExecuteTask; readonly place: ExecutionPlace },
-  take: (chunk: DuckDBDataChunk, rows: number) => Promise<void> | void,
+  { task, place, coming }: { task: ExecuteTask; place: ExecutionPlace; coming: ComingChunk },
+  take: TakeChunk,
 ): Promise<{ readonly rows: number; readonly hasMore: boolean }> {
   const { running, connection } = place;
   const limitRows = task.limitRows ?? Number.POSITIVE_INFINITY;
   for (let rows = 0; ;) {
     running.checkpoint();
-    const chunk = await result.fetchChunk();
+    const chunk = await coming.chunk;
     if (chunk === null || chunk.rowCount === 0) break;
     const isLast = columnBytes(chunk, given.length, 1).data[chunk.rowCount - 1] === 1;
+    if (!isLast) coming.chunk = result.fetchChunk();
     const found = isLast ? chunk.rowCount - 1 : chunk.rowCount;
     const taken = Math.min(found, limitRows - rows);
     if (taken > 0) await take(chunk, taken);

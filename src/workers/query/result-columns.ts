@@ -1,5 +1,7 @@
 import type { DuckDBResult, DuckDBType } from "@duckdb/node-api";
 
+import type { ResultColumnInfo } from "../../shared/query-messages.js";
+
 export interface ResultColumn {
   /** Unique in the result, so that a row object holds every column. */
   readonly name: string;
@@ -20,4 +22,9 @@ export function columnsOf(result: DuckDBResult): ResultColumn[] {
     used.add(unique);
     return { name: unique, type: types[index] as DuckDBType };
   });
+}
+
+/** What clients are told of the columns. */
+export function columnInfos(columns: readonly ResultColumn[]): ResultColumnInfo[] {
+  return columns.map(({ name, type }) => ({ name, type: String(type) }));
 }

@@ -4,7 +4,7 @@ import { limits } from "../../shared/limits.js";
 import type { ResultBody } from "../../shared/query-messages.js";
 import { boundValues } from "./bound-values.js";
 import type { ExecuteTask, ExecutionPlace } from "./execute-statement.js";
-import { tooLarge } from "./json-rows.js";
+import { tooLarge } from "./result-sink.js";
 import { inParentheses } from "./parse-statement.js";
 import type { ResultColumn } from "./result-columns.js";
 import { quoteText } from "./table-view.js";
@@ -57,15 +57,26 @@ export async function copyResult(
   }
 }
 
+type TaskRange = Pick<ExecuteTask, "statement" | "limitRows" | "offsetRows">;
+
 /** The task's rows of its statement. Names of columns are dealt with by their places. */
 export function rangeSql(
-  { statement, limitRows, offsetRows }: Pick<ExecuteTask, "statement" | "limitRows" | "offsetRows">,
+  { statement, limitRows, offsetRows }: TaskRange,
   { columns, selectList }: Pick<CopyRequest, "columns" | "selectList">,
 ): string {
   const names = columns.map((_, index) => `c${index}`);
+  const range = limitClause(limitRows, offsetRows);
+  return `SELECT ${selectList} FROM (\n${statement.sql}\n) AS q(${names.join(", ")})${range}`;
+}
+
+/** As `rangeSql`, with the columns as they are. */
+export function plainRangeSql({ statement, limitRows, offsetRows }: TaskRange): string {
+  return inParentheses(statement.sql) + limitClause(limitRows, offsetRows);
+}
+
+function limitClause(limitRows: number | null, offsetRows: number): string {
   const limit = limitRows === null ? "" : ` LIMIT ${limitRows}`;
-  const offset = offsetRows === 0 ? "" : ` OFFSET ${offsetRows}`;
-  return `SELECT ${selectList} FROM (\n${statement.sql}\n) AS q(${names.join(", ")})${limit}${offset}`;
+  return offsetRows === 0 ? limit : `${limit} OFFSET ${offsetRows}`;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
-import { timestampExpression } from "./json-copy.js";
+import { timestampExpression } from "./json-expression.js";
 import { isNested, jsonTextExpression } from "./result-portable.js";
 import type { ResultColumn } from "./result-columns.js";
 import { quoteName } from "./table-view.js";

@@ -1,6 +1,6 @@
 import { type DuckDBDataChunk, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
 import { assert } from "../../shared/assert.js";
-import { tooLarge } from "./json-rows.js";
+import { tooLarge } from "./result-sink.js";
 import { MsgpackBuffer } from "./result-msgpack-buffer.js";
 import { type ColumnBytes, columnBytes, gatherTexts, isValid, textLengths, textWidth } from "./result-vectors.js";
 

@@ -2,7 +2,7 @@ import { open, unlink } from "node:fs/promises";
 import { assert } from "../../shared/assert.js";
 import { discardParquetEngine, isParquetTrap, parquetEngine } from "../persist/parquet-engine.js";
 import type { ExecuteTask, ExecutionPlace, ResultRows } from "./execute-statement.js";
-import { tooLarge } from "./json-rows.js";
+import { tooLarge } from "./result-sink.js";
 import type { ResultColumn } from "./result-columns.js";
 import { copyResult, resultPath } from "./result-copy.js";
 import { portableSelectList } from "./result-portable.js";

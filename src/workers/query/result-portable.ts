@@ -6,7 +6,7 @@ import {
   type DuckDBType,
   DuckDBTypeId,
 } from "@duckdb/node-api";
-import { jsonExpression } from "./json-copy.js";
+import { jsonExpression } from "./json-expression.js";
 import type { ResultColumn } from "./result-columns.js";
 import { quoteName } from "./table-view.js";
 

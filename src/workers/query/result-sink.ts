@@ -1,7 +1,7 @@
 import { type FileHandle, open, unlink } from "node:fs/promises";
+import { MiniodbError } from "../../shared/errors.js";
 import { limits } from "../../shared/limits.js";
 import type { ResultBody } from "../../shared/query-messages.js";
-import { tooLarge } from "./json-rows.js";
 
 /**
  * Takes a result piece by piece: in memory while it is small, in a file from then on, so that what a large result holds
@@ -61,4 +61,8 @@ export class ResultSink {
     }
     return whole;
   }
+}
+
+export function tooLarge(bytesMax: number): MiniodbError {
+  return new MiniodbError("RESULT_TOO_LARGE", `the result has more than ${bytesMax} bytes`, { limitBytes: bytesMax });
 }

@@ -1,5 +1,6 @@
 import { DuckDBDecimalType, type DuckDBResult } from "@duckdb/node-api";
 import type { SelectStatement } from "../../shared/query-messages.js";
+import { withFileNames } from "./explain-paths.js";
 import { columnsOf } from "./result-columns.js";
 import { quoteName, quoteText } from "./table-view.js";
 
@@ -12,7 +13,9 @@ export async function valuesStatement(result: DuckDBResult, statement: SelectSta
   const rows: string[] = [];
   for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk()) {
     for (const row of chunk.getRows()) {
-      rows.push(`(${row.map((value) => (value === null ? "NULL" : quoteText(String(value)))).join(", ")})`);
+      rows.push(
+        `(${row.map((value) => (value === null ? "NULL" : quoteText(withFileNames(String(value))))).join(", ")})`,
+      );
     }
   }
   const selected = columns.map(({ name, type }, index) => {

@@ -16,6 +16,8 @@ import { afterEach, beforeEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { FileCache } from "../../../src/main/query/file-cache.js";
 import type { OpenFiles, StoredFile } from "../../../src/main/query/local-files.js";
+import type { CachedCopy } from "../../../src/shared/messages.js";
+import { CacheCopies } from "../../../src/workers/persist/cache-copies.js";
 import { fetchObject } from "../../../src/workers/persist/fetch-object.js";
 import { seededRandom } from "../../harness/seeded-random.js";
 import { openTestWarehouse, type TestWarehouse } from "../../workers/persist/test-warehouse.js";
@@ -310,5 +312,71 @@ describe("file cache", () => {
       await delay(20);
       assert.deepEqual([cache.stats.pinnedBytes, cache.stats.waiting, unsettled], [0, 0, 0], `seed ${seed}`);
     }
+  });
+
+  describe("files of a flush", () => {
+    /** As a flush leaves it: the object in the store, and its file in the folder of the cache. */
+    const flushed = async (name: string, bytes: number): Promise<{ file: StoredFile; copies: CachedCopy[] }> => {
+      const file = await put(name, bytes);
+      const path = join(warehouse.folder, `written-${name}`);
+      writeFileSync(path, bodies.get(file.key) as Buffer);
+      const copies = new CacheCopies({ folder, bytesMax: 1_000_000 });
+      copies.keep(path, file.key, bytes);
+      assert.equal(statSync(path).nlink, 2, "linked, not copied");
+      rmSync(path);
+      return { file, copies: copies.publish() };
+    };
+
+    test("are read without a fetch, and in a later process too", async () => {
+      const cache = openCache(1_000_000);
+      const { file, copies } = await flushed("a", 10_000);
+      cache.adopt(copies);
+      assert.deepEqual([cache.stats.files, cache.stats.usedBytes], [1, 10_000]);
+      assert.equal((await read(cache, [file])).cachedFiles, 1);
+      assert.equal((await read(openCache(1_000_000), [file])).fetchedBytes, 0);
+      assert.deepEqual(requests, []);
+    });
+
+    test("take the room of what was not used for longest, within the bound", async () => {
+      const cache = openCache(25_000);
+      const old = await put("old", 10_000);
+      const used = await put("used", 10_000);
+      await read(cache, [old]);
+      await read(cache, [used]);
+      cache.adopt((await flushed("a", 10_000)).copies);
+      assert.deepEqual([cache.stats.files, cache.stats.usedBytes, cache.stats.evictions], [2, 20_000, 1]);
+      requests.length = 0;
+      await read(cache, [used]);
+      assert.deepEqual(requests, []);
+    });
+
+    test("go where queries hold the room, or are known", async () => {
+      const cache = openCache(15_000);
+      const held = await put("held", 10_000);
+      const opened = await cache.open([held], never);
+      const { file, copies } = await flushed("a", 10_000);
+      cache.adopt(copies);
+      assert.deepEqual([cache.stats.files, cache.stats.usedBytes], [1, 10_000]);
+      opened.release();
+      assert.equal((await read(cache, [file])).fetchedBytes, 10_000);
+      cache.adopt(copies);
+      assert.equal((await read(cache, [file])).fetchedBytes, 0);
+    });
+
+    test("are not kept beyond the bytes of one task, nor when they are not what they should be", async () => {
+      openCache(1_000_000);
+      const path = join(warehouse.folder, "written");
+      writeFileSync(path, "12345");
+      const copies = new CacheCopies({ folder, bytesMax: 4 });
+      copies.keep(path, "k", 5);
+      const others = new CacheCopies({ folder, bytesMax: 100 });
+      others.keep(path, "k", 6);
+      assert.deepEqual([copies.publish(), others.publish()], [[], []]);
+      assert.ok(existsSync(path));
+      others.keep(path, "k", 5);
+      others.discard();
+      assert.deepEqual(readdirSync(join(folder, "parts")), []);
+      new CacheCopies(undefined).keep(path, "k", 5);
+    });
   });
 });

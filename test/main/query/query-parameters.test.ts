@@ -22,10 +22,34 @@ test("the field is a list or an object of plain values", () => {
   assert.equal(readParameters(list), list);
   assert.deepEqual(readParameters({ a: 1, "ä b": "x" }), { a: 1, "ä b": "x" });
   for (const value of ["x", 1, true]) assert.equal(detailsOf(() => readParameters(value))["parameter"], undefined);
-  for (const value of [{}, [], 2 ** 53, -(2 ** 53), 1e300, Number.POSITIVE_INFINITY]) {
+  for (const value of [
+    {},
+    [{}],
+    [[1]],
+    [1, "a"],
+    [true, 1],
+    [2 ** 53],
+    Array(10_001).fill(1),
+    2 ** 53,
+    -(2 ** 53),
+    1e300,
+    Number.POSITIVE_INFINITY,
+  ]) {
     assert.equal(detailsOf(() => readParameters(["ok", value]))["parameter"], "2");
     assert.equal(detailsOf(() => readParameters({ at: value }))["parameter"], "at");
   }
+});
+
+test("a value may be a list of one kind of values", () => {
+  const lists = [[], [null], [1, -2.5, null], ["a", null], [true, false], Array.from({ length: 10_000 }, () => 1)];
+  for (const list of lists) {
+    assert.deepEqual(readParameters([list]), [list]);
+    assert.deepEqual(valuesOf(["hosts"], readParameters({ hosts: list })), [list]);
+  }
+  assert.deepEqual(
+    detailsOf(() => readParameters({ hosts: ["a", 1] })),
+    { field: "params", parameter: "hosts" },
+  );
 });
 
 test("values come in the order of the parameters", () => {

@@ -366,12 +366,12 @@ describe("closing", () => {
 
   test("refuses new queries, lets others finish, cancels what takes too long", async () => {
     openService({});
-    const short = service.run({ sql: "SELECT count(*) AS c FROM range(20000000) r(i) WHERE i % 3 = 1" });
+    const short = service.run({ sql: "SELECT count(*) AS c FROM range(2000000) r(i) WHERE i % 3 = 1" });
     const long = refused({ sql: endless });
     await sleep(50);
     const closed = service.close(1_000);
     await fails("SHUTTING_DOWN", { sql: "SELECT 1" });
-    assert.deepEqual(rowsOf(await short), [{ c: 6666667 }]);
+    assert.deepEqual(rowsOf(await short), [{ c: 666667 }]);
     assert.equal((await long).code, "SHUTTING_DOWN");
     await closed;
     assert.equal(catalog.released, catalog.acquired);

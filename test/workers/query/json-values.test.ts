@@ -1,7 +1,8 @@
+import { DuckDBInstance } from "@duckdb/node-api";
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { limits } from "../../../src/shared/limits.js";
-import { doubleText, rfc3339 } from "../../../src/workers/query/json-values.js";
+import { doubleText, jsonWriter, rfc3339 } from "../../../src/workers/query/json-values.js";
 import { seededRandom } from "../../harness/seeded-random.js";
 import { bytesOf, openFixture, type QueryFixture, rowsOf, textOf } from "./query-fixture.js";
 
@@ -192,8 +193,33 @@ const columnMakers: readonly ((noise: number) => string)[] = [
   () => `(i % 3)::UTINYINT`,
 ];
 
-describe("DuckDB's JSON and ours", () => {
-  test(`are the same bytes, seed ${seed}`, async () => {
+/** The rows as JSON text, every cell by jsonWriter from a JavaScript value. */
+async function textByValues(source: string): Promise<string> {
+  const instance = await DuckDBInstance.create(":memory:");
+  const connection = await instance.connect();
+  try {
+    const reader = await connection.runAndReadAll(source);
+    const names = reader.columnNames();
+    const writers = reader.columnTypes().map((type) => jsonWriter(type));
+    const rows = reader.getRows().map((row) => {
+      return `{${row.map((value, column) => `${JSON.stringify(names[column])}:${writers[column]?.(value)}`).join(",")}}`;
+    });
+    return `[${rows.join(",")}]`;
+  } finally {
+    connection.closeSync();
+    instance.closeSync();
+  }
+}
+
+function assertSameText(found: string, expected: string, name: string): void {
+  if (found === expected) return;
+  let at = 0;
+  while (found[at] === expected[at]) at++;
+  assert.fail(`${name} at ${at}: ${found.slice(at - 80, at + 40)}\n instead of ${expected.slice(at - 80, at + 40)}`);
+}
+
+describe("JSON from bytes, by DuckDB, and from values", () => {
+  test(`is the same text, seed ${seed}`, async () => {
     const random = seededRandom(seed);
     const columns = columnMakers.map((make, index) => {
       const text = make(random.integer(1_000_000)).replace("uuid_column(i)", "md5(i::VARCHAR)::UUID");
@@ -204,10 +230,12 @@ describe("DuckDB's JSON and ours", () => {
     });
     const count = limits.directRowsMax + 1 + random.integer(3000);
     const source = `SELECT ${columns.join(", ")} FROM range(${count}) r(i)`;
+    const expected = await textByValues(source);
     const large = await fixture.execute(source);
     assert.ok(large.kind === "rows");
     assert.equal(large.rows, count);
-    // Pages of up to directRowsMax rows are formatted here, value by value.
+    assertSameText(textOf(large), expected, "with more rows than go by value");
+    // Pages of up to directRowsMax rows have the columns without fast cells from values.
     const parts: string[] = [];
     for (let offsetRows = 0; offsetRows < count; offsetRows += limits.directRowsMax) {
       const part = await fixture.execute(source, { limitRows: limits.directRowsMax, offsetRows });
@@ -215,16 +243,22 @@ describe("DuckDB's JSON and ours", () => {
       assert.equal(part.hasMore, offsetRows + part.rows < count);
       parts.push(textOf(part).slice(1, -1));
     }
-    const direct = `[${parts.join(",")}]`;
-    const copied = textOf(large);
-    if (copied !== direct) {
-      let at = 0;
-      while (copied[at] === direct[at]) at++;
-      assert.fail(`at ${at}: copied ${copied.slice(at - 80, at + 40)}\n direct ${direct.slice(at - 80, at + 40)}`);
-    }
-    assert.equal((JSON.parse(copied) as unknown[]).length, count);
+    assertSameText(`[${parts.join(",")}]`, expected, "in pages");
+    assert.equal((JSON.parse(expected) as unknown[]).length, count);
     const literal = bytesOf(await fixture.execute(source)).toString();
-    assert.ok(literal === JSON.stringify(copied), "result_json is the text as a JSON string");
+    assert.ok(literal === JSON.stringify(expected), "result_json is the text as a JSON string");
+  });
+
+  test(`doubles and integers of every size, seed ${seed}`, async () => {
+    const random = seededRandom(seed);
+    for (const type of ["DOUBLE", "FLOAT", "BIGINT", "HUGEINT", "UBIGINT", "DECIMAL(15,6)", "DECIMAL(4,1)"]) {
+      const powers = type.startsWith("DECIMAL") ? 4 : 18;
+      const source = `SELECT ((CASE WHEN '${type}' = 'UBIGINT' OR i % 3 = 0 THEN 1 ELSE -1 END)
+          * round((hash(i + ${random.integer(1e6)}) % 1000000)::DOUBLE / 999, (i % 7)::INT)
+          * pow(10, (i % ${powers}) - 2) / 10)::${type} AS v FROM range(5000) r(i)`;
+      const ranged = type === "DECIMAL(4,1)" ? source.replace(/\(\(CASE[^]*\/ 10\)/, "(i % 19990 / 10 - 999)") : source;
+      assertSameText(textOf(await fixture.execute(ranged)), await textByValues(ranged), type);
+    }
   });
 
   test("numbers read back as they were", () => {

@@ -83,6 +83,24 @@ describe("statements that are no SELECT", () => {
     ]);
   });
 
+  test("a PIVOT without its values is told what to write instead", async () => {
+    const texts = [
+      "PIVOT t ON a",
+      "-- why\n pivot t ON a USING sum(b)",
+      "FROM (PIVOT t ON a USING sum(b))",
+      "(PIVOT t ON a)",
+      "WITH x AS (PIVOT t ON a) SELECT * FROM x",
+      "EXPLAIN PIVOT t ON a",
+    ];
+    for (const sql of texts) {
+      const result = await fixture.runner.run({ kind: "parse", sql });
+      assert.ok(result.kind === "failed" && result.error.code === "SQL_NOT_ALLOWED", sql);
+      assert.match(result.error.message, /ON a IN \('x', 'y'\)/, sql);
+    }
+    const other = await fixture.runner.run({ kind: "parse", sql: "DELETE FROM t WHERE a = 'pivot'" });
+    assert.ok(other.kind === "failed" && /only one SELECT/.test(other.error.message));
+  });
+
   test("a second statement is refused, whatever stands between the two", async () => {
     await refused("SQL_NOT_ALLOWED", [
       "SELECT 1; SELECT 2",

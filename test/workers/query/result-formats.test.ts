@@ -18,7 +18,7 @@ before(async () => {
 });
 after(async () => fixture.close());
 
-/** Rows that are too many for the direct path, the same each time; NULLs in every column. */
+/** Rows that are too many to go by value, the same each time; NULLs in every column. */
 const rowCount = limits.directRowsMax + 300;
 function source(noise: number): string {
   const nullable = (text: string, every: number): string => `CASE WHEN (i + ${noise}) % ${every} <> 1 THEN ${text} END`;

@@ -8,40 +8,7 @@ import {
   DuckDBTypeId,
 } from "@duckdb/node-api";
 import { decimalDigitsOfDouble, integerTypes } from "./json-values.js";
-import type { JsonShape } from "./json-rows.js";
-import type { ResultColumn } from "./result-columns.js";
 import { quoteText } from "./table-view.js";
-
-/**
- * Large results: DuckDB writes one JSON text per row to a file, on all its threads, and the file is what is sent. That
- * is ten times as fast as taking values through JavaScript. The texts are byte for byte those of json-values.ts; a test
- * compares the two.
- *
- * The rows come from COPY's CSV writer with quoting switched off: one column, whose text has no control character
- * (JSON escapes them), so that neither the delimiter nor a line feed can stand in it. What stands before, between and
- * after the rows is the writer's too, by the options that DuckDB's own JSON arrays are written with.
- */
-export function jsonCopyColumn(columns: readonly ResultColumn[], shape: JsonShape): string {
-  const values = columns.map(({ type }, index) => jsonExpression(type, `c${index}`) ?? "NULL");
-  if (shape === "json") return `json_array(${values.join(", ")})`;
-  const pairs = columns.map(({ name }, index) => `${quoteText(name)}, ${values[index]}`);
-  const row = `json_object(${pairs.join(", ")})`;
-  return shape === "original" ? literalExpression(row) : row;
-}
-
-const plain = `FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER '\u0001'`;
-
-/** Options of the COPY that writes `jsonCopyColumn`. */
-export const jsonCopyOptions: Readonly<Record<JsonShape, string>> = {
-  original: `${plain}, PREFIX '"[', SUFFIX ']"', NEW_LINE ','`,
-  json: `${plain}, PREFIX '[', SUFFIX ']', NEW_LINE ','`,
-  ndjson: plain,
-};
-
-/** False where a column has a type for which there is no expression: then values go one by one. */
-export function canCopy(columns: readonly ResultColumn[]): boolean {
-  return columns.length > 0 && columns.every(({ type }) => jsonExpression(type, "c") !== null);
-}
 
 /** SQL that turns the column into what `json_object` writes by the rules of json-values.ts; null: there is none. */
 export function jsonExpression(type: DuckDBType, column: string, depth = 0): string | null {
@@ -105,10 +72,4 @@ export function timestampExpression(column: string): string {
   const plainTimestamp = `make_timestamp(${micros})`;
   const format = (digits: string): string => `strftime(${plainTimestamp}, '%Y-%m-%dT%H:%M:%S.${digits}Z')`;
   return `CASE WHEN ${micros} % 1000 = 0 THEN ${format("%g")} ELSE ${format("%f")} END`;
-}
-
-/** The row as it stands inside a JSON string: as a literal, without its quotes. */
-function literalExpression(row: string): string {
-  const literal = `to_json(${row}::VARCHAR)::VARCHAR`;
-  return `substring(${literal}, 2, length(${literal}) - 2)`;
 }

@@ -1,0 +1,119 @@
+import type { DuckDBDataChunk } from "@duckdb/node-api";
+import type { ResultFormat } from "../../shared/result-format.js";
+import { type JsonCells, jsonCells, rawJsonCells } from "./json-cells.js";
+import { escapeForLiteral } from "./json-literal.js";
+import type { ResultColumn } from "./result-columns.js";
+
+/** `original`: an array of objects as a JSON string literal; `json`: an array of arrays; `ndjson`: an object per line. */
+export type JsonShape = Extract<ResultFormat, "original" | "json" | "ndjson">;
+
+const textEncoder = new TextEncoder();
+const comma = textEncoder.encode(",");
+const nothing = new Uint8Array(0);
+
+/** What stands around the rows, before each row's cells, and behind them. */
+const frames: Readonly<Record<JsonShape, { readonly head: string; readonly tail: string; readonly rowEnd: string }>> = {
+  original: { head: '"[', tail: ']"', rowEnd: "}" },
+  json: { head: "[", tail: "]", rowEnd: "]" },
+  ndjson: { head: "", tail: "", rowEnd: "}\n" },
+};
+
+export interface JsonColumn extends ResultColumn {
+  /** The column is JSON text that DuckDB made of the value. */
+  readonly isRaw: boolean;
+}
+
+/**
+ * Chunks of a result as JSON text, piece by piece: `head`, what `take` returns after each `append`, `tail`.
+ */
+export class JsonResult {
+  readonly head: Uint8Array;
+  readonly tail: Uint8Array;
+  readonly #shape: JsonShape;
+  readonly #cells: readonly JsonCells[];
+  /** What stands before each cell: a bracket or comma, and the name where the shape has names. */
+  readonly #keys: readonly Uint8Array[];
+  readonly #rowEnd: Uint8Array;
+  /** Bytes of a row besides its cells. */
+  readonly #rowFrameBytes: number;
+  #out = new Uint8Array(16 * 1024);
+  #length = 0;
+  #rows = 0;
+
+  constructor(columns: readonly JsonColumn[], shape: JsonShape) {
+    const { head, tail, rowEnd } = frames[shape];
+    this.head = textEncoder.encode(head);
+    this.tail = textEncoder.encode(tail);
+    this.#shape = shape;
+    this.#rowEnd = textEncoder.encode(rowEnd);
+    const open = shape === "json" ? "[" : "{";
+    this.#keys = columns.map(({ name }, index) => {
+      const key = shape === "json" ? "" : `${JSON.stringify(name)}:`;
+      return textEncoder.encode((index === 0 ? open : ",") + key);
+    });
+    this.#rowFrameBytes = this.#keys.reduce((sum, key) => sum + key.length, comma.length + this.#rowEnd.length);
+    this.#cells = columns.map(({ type, isRaw }) => (isRaw ? rawJsonCells() : jsonCells(type)));
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** Of the rows since the last piece. */
+  get bytes(): number {
+    return this.#length;
+  }
+
+  /** Takes the first `rows` rows of the chunk. */
+  append(chunk: DuckDBDataChunk, rows: number): void {
+    let rowBytesMax = this.#rowFrameBytes;
+    for (const [column, cells] of this.#cells.entries()) {
+      cells.load(chunk, column, rows);
+      rowBytesMax += cells.bytesMax;
+    }
+    const separator = this.#shape === "ndjson" ? nothing : comma;
+    let at = this.#length;
+    for (let row = 0; row < rows; row++) {
+      if (at + rowBytesMax > this.#out.length) this.#grow(at, rowBytesMax);
+      const out = this.#out;
+      if (this.#rows > 0) at = copyShort(separator, out, at);
+      for (let column = 0; column < this.#cells.length; column++) {
+        at = copyShort(this.#keys[column] as Uint8Array, out, at);
+        at = (this.#cells[column] as JsonCells).write(row, out, at);
+      }
+      at = copyShort(this.#rowEnd, out, at);
+      this.#rows++;
+    }
+    this.#length = at;
+  }
+
+  /** The rows since the last piece; the piece is the caller's. */
+  take(): Uint8Array {
+    const text = this.#out.subarray(0, this.#length);
+    this.#length = 0;
+    return this.#shape === "original" ? escapeForLiteral(text) : text.slice();
+  }
+
+  /** All rows with what stands around them, for a result that is one piece. */
+  whole(): Uint8Array {
+    const rows = this.take();
+    const whole = new Uint8Array(this.head.length + rows.length + this.tail.length);
+    whole.set(this.head);
+    whole.set(rows, this.head.length);
+    whole.set(this.tail, this.head.length + rows.length);
+    return whole;
+  }
+
+  /** `length` bytes are written, and `more` will be. */
+  #grow(length: number, more: number): void {
+    const grown = new Uint8Array(Math.max(length + more, this.#out.length * 2));
+    grown.set(this.#out.subarray(0, length));
+    this.#out = grown;
+  }
+}
+
+/** A call of `set` costs as much as some tens of bytes. */
+function copyShort(from: Uint8Array, out: Uint8Array, at: number): number {
+  for (let index = 0; index < from.length; index++) out[at + index] = from[index] as number;
+  return at + from.length;
+}
