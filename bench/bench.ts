@@ -1,7 +1,7 @@
 /**
  * Runs the suites one after another and writes their table into bench/README.md.
  *
- *   npm run bench                         all of it, about 15 minutes; writes the table
+ *   npm run bench                         all of it, about 25 minutes; writes the table
  *   npm run bench -- --quick              short runs, about 4 minutes; writes the quick table
  *   npm run bench -- --only ndjson,arrow  these suites; prints only
  *   npm run bench -- --only queries       this suite and those whose names begin with `queries-`

@@ -39,7 +39,7 @@ export function rawJsonCells(): JsonCells {
 
 function fastCells(type: DuckDBType): JsonCells | null {
   if (type instanceof DuckDBDecimalType) {
-    return type.width <= decimalDigitsOfDouble ? new DecimalCells(type) : null;
+    return type.width <= decimalDigitsOfDouble ? decimalCells(type) : null;
   }
   // DuckDB's JSON type is text with an alias.
   if (type.alias !== undefined) return null;
@@ -50,17 +50,17 @@ type ReadNumber = (view: DataView, row: number) => number;
 
 const cellsByType: Readonly<Partial<Record<DuckDBTypeId, () => JsonCells>>> = {
   [DuckDBTypeId.BOOLEAN]: () => new BooleanCells(),
-  [DuckDBTypeId.TINYINT]: () => new IntegerCells(1, (view, row) => view.getInt8(row)),
-  [DuckDBTypeId.SMALLINT]: () => new IntegerCells(2, (view, row) => view.getInt16(row * 2, true)),
-  [DuckDBTypeId.INTEGER]: () => new IntegerCells(4, (view, row) => view.getInt32(row * 4, true)),
-  [DuckDBTypeId.UTINYINT]: () => new IntegerCells(1, (view, row) => view.getUint8(row)),
-  [DuckDBTypeId.USMALLINT]: () => new IntegerCells(2, (view, row) => view.getUint16(row * 2, true)),
-  [DuckDBTypeId.UINTEGER]: () => new IntegerCells(4, (view, row) => view.getUint32(row * 4, true)),
+  [DuckDBTypeId.TINYINT]: () => integerCells(1, (view, row) => view.getInt8(row)),
+  [DuckDBTypeId.SMALLINT]: () => integerCells(2, (view, row) => view.getInt16(row * 2, true)),
+  [DuckDBTypeId.INTEGER]: () => integerCells(4, (view, row) => view.getInt32(row * 4, true)),
+  [DuckDBTypeId.UTINYINT]: () => integerCells(1, (view, row) => view.getUint8(row)),
+  [DuckDBTypeId.USMALLINT]: () => integerCells(2, (view, row) => view.getUint16(row * 2, true)),
+  [DuckDBTypeId.UINTEGER]: () => integerCells(4, (view, row) => view.getUint32(row * 4, true)),
   [DuckDBTypeId.BIGINT]: () => new LongCells(8, readInt64),
   [DuckDBTypeId.UBIGINT]: () => new LongCells(8, readUint64),
   [DuckDBTypeId.HUGEINT]: () => new LongCells(16, readInt128),
-  [DuckDBTypeId.FLOAT]: () => new DoubleCells(4, (view, row) => view.getFloat32(row * 4, true)),
-  [DuckDBTypeId.DOUBLE]: () => new DoubleCells(8, (view, row) => view.getFloat64(row * 8, true)),
+  [DuckDBTypeId.FLOAT]: () => doubleCells(4, (view, row) => view.getFloat32(row * 4, true)),
+  [DuckDBTypeId.DOUBLE]: () => doubleCells(8, (view, row) => view.getFloat64(row * 8, true)),
   [DuckDBTypeId.VARCHAR]: () => new TextCells(false),
   [DuckDBTypeId.DATE]: () => new DateCells(),
   [DuckDBTypeId.TIMESTAMP]: () => new TimestampCells(),
@@ -156,19 +156,37 @@ class BooleanCells extends FixedCells {
   }
 }
 
-/** Integers that a double holds whatever they are. */
-class IntegerCells extends FixedCells {
-  readonly bytesMax = 11;
-  readonly #read: ReadNumber;
+interface NumberForm {
+  readonly width: number;
+  readonly bytesMax: number;
+  readonly read: ReadNumber;
+  readonly write: (value: number, out: Uint8Array, at: number) => number;
+}
 
-  constructor(width: number, read: ReadNumber) {
+/** Values that a double holds whatever they are. */
+class NumberCells extends FixedCells {
+  readonly bytesMax: number;
+  readonly #read: NumberForm["read"];
+  readonly #write: NumberForm["write"];
+
+  constructor({ width, bytesMax, read, write }: NumberForm) {
     super(width);
+    this.bytesMax = bytesMax;
     this.#read = read;
+    this.#write = write;
   }
 
   protected override writeValue(row: number, out: Uint8Array, at: number): number {
-    return writeInteger(this.#read(this.view, row), out, at);
+    return this.#write(this.#read(this.view, row), out, at);
   }
+}
+
+function integerCells(width: number, read: ReadNumber): JsonCells {
+  return new NumberCells({ width, bytesMax: 11, read, write: writeInteger });
+}
+
+function doubleCells(width: number, read: ReadNumber): JsonCells {
+  return new NumberCells({ width, bytesMax: doubleBytesMax, read, write: writeDouble });
 }
 
 const wordValues = 4_294_967_296;
@@ -239,20 +257,6 @@ function writeShort(scaled: number, out: Uint8Array, at: number): number {
   return end;
 }
 
-class DoubleCells extends FixedCells {
-  readonly bytesMax = doubleBytesMax;
-  readonly #read: ReadNumber;
-
-  constructor(width: number, read: ReadNumber) {
-    super(width);
-    this.#read = read;
-  }
-
-  protected override writeValue(row: number, out: Uint8Array, at: number): number {
-    return writeDouble(this.#read(this.view, row), out, at);
-  }
-}
-
 const decimalReaders: Readonly<Record<number, ReadNumber>> = {
   2: (view, row) => view.getInt16(row * 2, true),
   4: (view, row) => view.getInt32(row * 4, true),
@@ -260,23 +264,12 @@ const decimalReaders: Readonly<Record<number, ReadNumber>> = {
 };
 
 /** As doubles, which hold up to 15 digits. */
-class DecimalCells extends FixedCells {
-  readonly bytesMax = doubleBytesMax;
-  readonly #read: ReadNumber;
-  readonly #divisor: number;
-
-  constructor({ width, scale }: DuckDBDecimalType) {
-    super(decimalWidth(width));
-    const read = decimalReaders[decimalWidth(width)];
-    assert(read !== undefined, "a decimal of up to 15 digits has 8 bytes at most");
-    this.#read = read;
-    this.#divisor = 10 ** scale;
-  }
-
-  protected override writeValue(row: number, out: Uint8Array, at: number): number {
-    // 0 / divisor is +0 for every zero that an integer has.
-    return writeDouble(this.#read(this.view, row) / this.#divisor, out, at);
-  }
+function decimalCells({ width, scale }: DuckDBDecimalType): JsonCells {
+  const bytes = decimalWidth(width);
+  const read = decimalReaders[bytes];
+  assert(read !== undefined, "a decimal of up to 15 digits has 8 bytes at most");
+  const divisor = 10 ** scale;
+  return doubleCells(bytes, (view, row) => read(view, row) / divisor);
 }
 
 const dayMs = 86_400_000;

@@ -13,7 +13,7 @@ import { JsonResult, type JsonShape } from "./result-json.js";
 import { MsgpackResult } from "./result-msgpack.js";
 import { nestedArrow } from "./result-nested-arrow.js";
 import { jsonTextExpression, msgpackSelectList, portableSelectList } from "./result-portable.js";
-import { ResultSink, tooLarge } from "./result-sink.js";
+import { ResultSink } from "./result-sink.js";
 import { columnBytes } from "./result-vectors.js";
 
 /** A large result goes to its file in pieces of this; a chunk more fits in. */
@@ -49,7 +49,7 @@ export async function executeJson(task: ExecuteTask, place: ExecutionPlace, shap
 /** Null: there are more rows than `rowsMax`, which is not the request's limit. */
 async function smallJson(
   task: ExecuteTask,
-  { connection, running, resultFileBytesMax }: ExecutionPlace,
+  { connection, running, resultBytesMax }: ExecutionPlace,
   { shape, rowsMax }: { readonly shape: JsonShape; readonly rowsMax: number },
 ): Promise<ResultRows | null> {
   running.checkpoint();
@@ -58,17 +58,14 @@ async function smallJson(
   const hasMore = result.rowCount > rowsMax;
   if (hasMore && rowsMax !== task.limitRows) return null;
   const columns = columnsOf(result);
-  const json = new JsonResult(
-    columns.map((column) => ({ ...column, isRaw: false })),
-    shape,
-  );
+  const plain = columns.map((column) => ({ ...column, isRaw: false }));
+  const json = new JsonResult(plain, shape, resultBytesMax);
   const rows = Math.min(result.rowCount, rowsMax);
   // In memory: `fetchChunk` would go through libuv's pool and back for each.
   for (let chunk = 0; json.rows < rows; chunk++) {
     running.checkpoint();
     const next = result.getChunk(chunk);
     json.append(next, Math.min(next.rowCount, rows - json.rows));
-    if (json.bytes > resultFileBytesMax) throw tooLarge(resultFileBytesMax);
   }
   return { body: { kind: "bytes", bytes: json.whole() }, columns: columnInfos(columns), rows, hasMore };
 }
@@ -84,7 +81,7 @@ async function largeJson(task: ExecuteTask, place: ExecutionPlace, shape: JsonSh
     return isRaw ? jsonTextExpression(type, `c${index}`) : `c${index}`;
   });
   const stream = await openStream(task, place, { columns, selectList: selectList.join(", ") });
-  const json = new JsonResult(written, shape);
+  const json = new JsonResult(written, shape, place.resultFileBytesMax);
   const sink = new ResultSink(resultPath(place), place.resultFileBytesMax);
   try {
     await sink.write(json.head);

@@ -3,6 +3,7 @@ import type { ResultFormat } from "../../shared/result-format.js";
 import { type JsonCells, jsonCells, rawJsonCells } from "./json-cells.js";
 import { escapeForLiteral } from "./json-literal.js";
 import type { ResultColumn } from "./result-columns.js";
+import { tooLarge } from "./result-sink.js";
 
 /** `original`: an array of objects as a JSON string literal; `json`: an array of arrays; `ndjson`: an object per line. */
 export type JsonShape = Extract<ResultFormat, "original" | "json" | "ndjson">;
@@ -34,13 +35,16 @@ export class JsonResult {
   /** What stands before each cell: a bracket or comma, and the name where the shape has names. */
   readonly #keys: readonly Uint8Array[];
   readonly #rowEnd: Uint8Array;
+  readonly #bytesMax: number;
   /** Bytes of a row besides its cells. */
   readonly #rowFrameBytes: number;
   #out = new Uint8Array(16 * 1024);
   #length = 0;
   #rows = 0;
 
-  constructor(columns: readonly JsonColumn[], shape: JsonShape) {
+  /** `bytesMax`: of the rows between two calls of `take`. */
+  constructor(columns: readonly JsonColumn[], shape: JsonShape, bytesMax: number) {
+    this.#bytesMax = bytesMax;
     const { head, tail, rowEnd } = frames[shape];
     this.head = textEncoder.encode(head);
     this.tail = textEncoder.encode(tail);
@@ -64,7 +68,7 @@ export class JsonResult {
     return this.#length;
   }
 
-  /** Takes the first `rows` rows of the chunk. */
+  /** Takes the first `rows` rows of the chunk. Throws RESULT_TOO_LARGE. */
   append(chunk: DuckDBDataChunk, rows: number): void {
     let rowBytesMax = this.#rowFrameBytes;
     for (const [column, cells] of this.#cells.entries()) {
@@ -85,6 +89,7 @@ export class JsonResult {
       this.#rows++;
     }
     this.#length = at;
+    this.#checkBytes(at);
   }
 
   /** The rows since the last piece; the piece is the caller's. */
@@ -106,9 +111,14 @@ export class JsonResult {
 
   /** `length` bytes are written, and `more` will be. */
   #grow(length: number, more: number): void {
+    this.#checkBytes(length);
     const grown = new Uint8Array(Math.max(length + more, this.#out.length * 2));
     grown.set(this.#out.subarray(0, length));
     this.#out = grown;
+  }
+
+  #checkBytes(length: number): void {
+    if (length > this.#bytesMax) throw tooLarge(this.#bytesMax);
   }
 }
 

@@ -164,9 +164,10 @@ describe(`merge in slices (MINIODB_TEST_SEED=${seed})`, () => {
     const rowsFor = (memory: number, columns: number, rowBytes: number): number =>
       sliceRowsFor(memory, columns, [{ ...footer, uncompressedBytes: rowBytes * 1000 }]);
     const mebibyte = 1024 * 1024;
-    assert.equal(rowsFor(64 * mebibyte, 5, 15), 245_760, "two row groups");
-    assert.ok(rowsFor(512 * mebibyte, 5, 15) > 1_500_000);
-    assert.ok(rowsFor(64 * mebibyte, 5, 1000) < 30_000);
+    assert.equal(rowsFor(4 * mebibyte, 5, 15), 737_280, "six row groups");
+    assert.equal(rowsFor(8 * mebibyte, 5, 15) % 122_880, 0, "whole row groups");
+    assert.ok(rowsFor(64 * mebibyte, 5, 15) > 10_000_000);
+    assert.ok(rowsFor(4 * mebibyte, 5, 1000) < 65_000);
     assert.equal(rowsFor(64 * mebibyte, 5, 10_000_000), 8192);
     assert.ok(Number.isFinite(sliceRowsFor(64 * mebibyte, 5, [])));
   });

@@ -204,6 +204,18 @@ describe("errors", () => {
     }
   });
 
+  test("few rows are made in memory, up to the bound of memory", async () => {
+    const small = await openFixture({ resultBytesMax: 10_000 });
+    try {
+      for (const sql of ["SELECT repeat('x', 100) AS x FROM range(1000)", "SELECT repeat('x', 100000) AS x"]) {
+        const error = await errorOf(small.execute(sql));
+        assert.deepEqual([error.code, error.details["limitBytes"]], ["RESULT_TOO_LARGE", 10_000], sql);
+      }
+    } finally {
+      await small.close();
+    }
+  });
+
   test("a file that grows beyond the bound is stopped while DuckDB writes", async () => {
     const small = await openFixture({ resultFileBytesMax: 4 * 1024 * 1024 });
     try {
