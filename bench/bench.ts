@@ -29,6 +29,7 @@ import { queriesResults } from "./suites/queries-results.js";
 import { queriesSmallWrites } from "./suites/queries-small-writes.js";
 import { queriesUnflushed } from "./suites/queries-unflushed.js";
 import { restart } from "./suites/restart.js";
+import { s3 } from "./suites/s3.js";
 import { visibility } from "./suites/visibility.js";
 import { websocketJson } from "./suites/websocket-json.js";
 
@@ -44,6 +45,7 @@ const suites: readonly Suite[] = [
   interference,
   visibility,
   restart,
+  s3,
   queries,
   queriesSmallWrites,
   queriesOverhead,

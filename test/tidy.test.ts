@@ -119,7 +119,7 @@ describe("files", () => {
   });
 
   test("a test lies where the file that it tests lies", () => {
-    const own = /^test\/(?:conformance|crash|peers|power-loss|fuzz|e2e|cluster|harness|tidy\.test)/;
+    const own = /^test\/(?:conformance|crash|peers|power-loss|fuzz|e2e|cluster|docker|harness|tidy\.test)/;
     const tests = all.filter((file) => file.path.endsWith(".test.ts") && !own.test(file.path));
     none(
       tests

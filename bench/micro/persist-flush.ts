@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defaultCatalogOptions } from "../../src/shared/iceberg/catalog-context.js";
 import { initialSchema } from "../../src/shared/schema/table-schema.js";
+import { StoreHealth } from "../../src/shared/store/store-health.js";
 import { flushRows } from "../../src/workers/persist/flush.js";
 import { parquetMemoryBytes } from "../../src/workers/persist/parquet-engine.js";
 import { openPersistContext } from "../../src/workers/persist/persist-context.js";
@@ -57,6 +58,7 @@ async function benchFlush(name: string, { slice, schema }: BenchRows): Promise<v
     compactionMemoryBytes: 128 * mebibyte,
     catalog: defaultCatalogOptions,
     lowPriority: false,
+    storeHealth: new StoreHealth().memory,
     stopWord: new SharedArrayBuffer(4),
   });
   const { identity } = await context.catalog.createTable({ name, schema: initialSchema, settings: {} });

@@ -10,6 +10,7 @@
  * flag             --wal-segment-bytes 67108864
  * ```
  */
+import { boolean, choice, integer, type Machine, type Option, string } from "./option-types.js";
 
 const kib = 1024;
 const mib = 1024 * kib;
@@ -18,67 +19,6 @@ const second = 1000;
 const minute = 60 * second;
 const hour = 60 * minute;
 const day = 24 * hour;
-
-interface OptionCommon {
-  readonly help: string;
-  /** Environment names of the original MinIODB that mean the same. */
-  readonly legacyEnv?: readonly string[];
-}
-
-export interface IntegerOption extends OptionCommon {
-  readonly type: "integer";
-  readonly default: number;
-  readonly min: number;
-  readonly max: number;
-  /** What 0 stands for, filled in by `loadConfig` from the machine that it runs on. */
-  readonly auto?: { readonly help: string; readonly resolve: (machine: Machine) => number };
-}
-
-export interface StringOption extends OptionCommon {
-  readonly type: "string";
-  readonly default: string;
-}
-
-export interface BooleanOption extends OptionCommon {
-  readonly type: "boolean";
-  readonly default: boolean;
-}
-
-export interface ChoiceOption<Choice extends string = string> extends OptionCommon {
-  readonly type: "choice";
-  readonly choices: readonly Choice[];
-  readonly default: Choice;
-}
-
-/** In YAML a sequence, elsewhere a text with commas. */
-export interface ListOption extends OptionCommon {
-  readonly type: "list";
-  readonly default: readonly string[];
-}
-
-export type Option = IntegerOption | StringOption | BooleanOption | ChoiceOption | ListOption;
-
-/** What the automatic defaults depend on. */
-export interface Machine {
-  readonly cores: number;
-  readonly memoryBytes: number;
-}
-
-function integer(option: Omit<IntegerOption, "type">): IntegerOption {
-  return { type: "integer", ...option };
-}
-
-function string(option: Omit<StringOption, "type">): StringOption {
-  return { type: "string", ...option };
-}
-
-function boolean(option: Omit<BooleanOption, "type">): BooleanOption {
-  return { type: "boolean", ...option };
-}
-
-function choice<const Choice extends string>(option: Omit<ChoiceOption<Choice>, "type">): ChoiceOption<Choice> {
-  return { type: "choice", ...option };
-}
 
 const ingestWorkersAuto = {
   help: "one less than the cores, at least 1 and at most 4",
@@ -353,6 +293,80 @@ export const options = {
     min: 1,
     max: 256,
     help: "Files that are fetched at once; together they take at most 128 MiB of memory.",
+  }),
+
+  "store.bucket": string({
+    default: "",
+    legacyEnv: ["MINIO_BUCKET"],
+    help: "Bucket of the tables, on S3 or a server that speaks its protocol; empty: the folder warehouse in the data folder.",
+  }),
+  "store.prefix": string({ default: "", help: "Folder in the bucket below which all objects lie; empty: all of it." }),
+  "store.endpoint": string({
+    default: "",
+    legacyEnv: ["MINIO_ENDPOINT"],
+    help: "URL of the S3 server, or its host:port (see store.tls); empty: AWS.",
+  }),
+  "store.tls": boolean({
+    default: false,
+    legacyEnv: ["MINIO_USE_SSL"],
+    help: "https to an endpoint that is given without http:// or https://.",
+  }),
+  "store.region": string({ default: "us-east-1", help: "Region of the bucket." }),
+  "store.addressing": choice({
+    choices: ["auto", "path", "host"],
+    default: "auto",
+    help: "Bucket in the path of URLs or in their host name; auto: host for AWS, else path.",
+  }),
+  "store.accessKeyId": string({
+    default: "",
+    legacyEnv: ["MINIO_ACCESS_KEY"],
+    help: "Static credentials; empty: those of the environment, a profile, a web identity, the container or the instance, as AWS's SDKs find and refresh them.",
+  }),
+  "store.secretAccessKey": string({
+    default: "",
+    legacyEnv: ["MINIO_SECRET_KEY"],
+    help: "Of the static credentials; a flag shows in the list of processes, the environment does not.",
+  }),
+  "store.sessionToken": string({ default: "", help: "Of static credentials that are temporary." }),
+  "store.caFile": string({
+    default: "",
+    help: "PEM file of certificates that are trusted beside the public ones.",
+  }),
+  "store.connectionsMax": integer({
+    default: 32,
+    min: 1,
+    max: 1_024,
+    help: "Connections to the store of one persist thread.",
+  }),
+  "store.connectTimeoutMs": integer({
+    default: 5 * second,
+    min: 10,
+    max: 10 * minute,
+    help: "Longest wait for a connection.",
+  }),
+  "store.idleTimeoutMs": integer({
+    default: 20 * second,
+    min: 10,
+    max: hour,
+    help: "A request on whose connection nothing moves for so long is given up, and repeated where that is safe.",
+  }),
+  "store.startTimeoutMs": integer({
+    default: minute,
+    min: 0,
+    max: hour,
+    help: "How long a start waits for a store that does not answer.",
+  }),
+  "store.multipartBytes": integer({
+    default: 32 * mib,
+    min: 5 * mib,
+    max: 4 * gib,
+    help: "Files larger than this are uploaded in parts.",
+  }),
+  "store.partBytes": integer({
+    default: 16 * mib,
+    min: 5 * mib,
+    max: gib,
+    help: "Size of a part; four are uploaded at once, and are in memory.",
   }),
 
   "compaction.intervalMs": integer({

@@ -6,17 +6,9 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { parseDocument } from "yaml";
-import {
-  type BooleanOption,
-  type ChoiceOption,
-  type IntegerOption,
-  type ListOption,
-  type Machine,
-  type Option,
-  type OptionKey,
-  options,
-} from "./config-options.js";
+import { type OptionKey, options } from "./config-options.js";
 import { editDistance } from "./edit-distance.js";
+import type { BooleanOption, ChoiceOption, IntegerOption, ListOption, Machine, Option } from "./option-types.js";
 
 type OptionTable = typeof options;
 

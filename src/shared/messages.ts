@@ -18,6 +18,7 @@ import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/tab
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
 import type { TableSchema } from "./schema/table-schema.js";
 import type { TableSettings } from "./schema/table-settings.js";
+import type { S3Options } from "./store/s3-options.js";
 
 // ---- tables as all threads know them ---------------------------------------------------------------------------
 
@@ -273,6 +274,8 @@ export interface WalTotals {
  */
 export interface PersistWorkerOptions {
   readonly store: StoreOptions;
+  /** Memory of a StoreHealth (store/store-health.ts), which all persist workers write. */
+  readonly storeHealth: SharedArrayBuffer;
   /** Absolute, for files that are not objects yet; on the local store's device, where there is one. */
   readonly temporaryFolder: string;
   /** Files that lie in the temporary folder before they are put into the store: more days than that take more rounds. */
@@ -289,6 +292,7 @@ export interface PersistWorkerOptions {
 /** The warehouse. */
 export type StoreOptions =
   | { readonly kind: "local"; readonly folder: string }
+  | { readonly kind: "s3"; readonly s3: S3Options; readonly startTimeoutMs: number }
   /** A store that the module at this URL makes of the folder; see store/open-store.ts. */
   | { readonly kind: "module"; readonly url: string; readonly folder: string };
 
@@ -303,6 +307,8 @@ export type PersistTask =
    * a crashed process left in the temporary folders.
    */
   | { readonly kind: "load-warehouse"; readonly isFirst: boolean }
+  /** Answered by `done` when the store answers, whatever it says; fails with STORE_UNAVAILABLE. */
+  | { readonly kind: "check-store" }
   /** Answered by `table`, or fails with TABLE_NOT_FOUND. */
   | { readonly kind: "load-table"; readonly identity: TableIdentity }
   /** Answered by `snapshots`, or fails with TABLE_NOT_FOUND. */

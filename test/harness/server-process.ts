@@ -170,7 +170,7 @@ export class ServerProcess {
 
 /** A test must not depend on how the person who runs it has configured a server. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  const isOption = /^(?:MINIODB_|REST_PORT$|GRPC_PORT$|NODE_OPTIONS$)/;
+  const isOption = /^(?:MINIODB_|MINIO_|REST_PORT$|GRPC_PORT$|NODE_OPTIONS$)/;
   const kept = Object.entries(process.env).filter(([name]) => !isOption.test(name) || name.startsWith("MINIODB_TEST_"));
   return Object.fromEntries(kept);
 }

@@ -32,7 +32,7 @@ def answer(table, scan):
 
 
 request = json.load(sys.stdin)
-table = StaticTable.from_metadata(request["metadata"])
+table = StaticTable.from_metadata(request["metadata"], request.get("properties", {}))
 metadata = table.metadata
 json.dump(
     {

@@ -22,6 +22,7 @@ import { WritePath } from "../write/write-path.js";
 import type { DataFolder } from "./data-folder.js";
 import type { IngestWorkers } from "./ingest-workers.js";
 import type { PersistPools } from "./persist-pool.js";
+import { StoreWatch } from "./store-watch.js";
 import type { WalThread } from "./wal-thread.js";
 
 type Ready = Extract<IngestToMain, { kind: "ready" }>;
@@ -62,6 +63,7 @@ export class Engine {
   readonly #parts: EngineParts;
   readonly #records: RecordBroker;
   readonly #upkeep: Upkeep;
+  readonly #storeWatch: StoreWatch;
   #timer: NodeJS.Timeout | undefined;
   #isRefusing = false;
 
@@ -93,6 +95,7 @@ export class Engine {
         onError(doing, error);
       },
     });
+    this.#storeWatch = openStoreWatch(parts, this.flushes);
     this.live = new LiveTails({
       limits: config.live,
       registry: this.registry,
@@ -212,7 +215,8 @@ export class Engine {
     const failing = this.flushes.failing;
     const details = {
       wal: wal.stall === null ? "ok" : `stalled: ${wal.stall.message}`,
-      store: failing === 0 ? "ok" : `${failing} tables cannot be flushed`,
+      store: this.#storeWatch.text,
+      flush: failing === 0 ? "ok" : `${failing} tables cannot be flushed`,
       writes: this.#isRefusing ? "draining" : "ok",
       tables: String(this.registry.count),
       node_id: this.nodeId,
@@ -267,6 +271,7 @@ export class Engine {
     const nowMs = Date.now();
     // A doorbell message that was never sent (a thread died between publish and ring) is made good here.
     this.drain();
+    this.#storeWatch.tick(nowMs);
     for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
     this.#relieve(nowMs);
     const { stall } = this.#parts.wal;
@@ -309,8 +314,13 @@ export class Engine {
         slabUsedBytes: () => slab.usedBytes,
         files: () => this.files.stats,
         liveDeltaBytes: () => this.live.bytes,
+        store: () => this.#parts.pools.storeHealth.stats,
       },
       version,
     );
   }
+}
+
+function openStoreWatch({ pools, log }: EngineParts, flushes: FlushCoordinator): StoreWatch {
+  return new StoreWatch({ health: pools.storeHealth, pool: pools.quick, log, onBack: () => flushes.retryNow() });
 }

@@ -14,11 +14,14 @@ import type {
   PersistTask,
   PersistWorkerOptions,
   SealTask,
+  StoreOptions,
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import { chooseStore } from "../../shared/store/open-store.js";
+import { warehouseUri } from "../../shared/store/s3-options.js";
+import { StoreHealth } from "../../shared/store/store-health.js";
 import { FileCache } from "../query/file-cache.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
 import { type DataFolder, type FolderLock, takeCacheFolder } from "./data-folder.js";
@@ -29,6 +32,7 @@ type WithoutKind<Task> = Omit<Task, "kind">;
 
 /** A thread beyond the minimum ends after so long without work. */
 const idleMs = 10_000;
+const quickTasksPerThread = 8;
 
 export interface PersistPools {
   /** Short tasks that somebody waits for: hot segments, and the tables' own commits. They never wait for a flush. */
@@ -39,14 +43,20 @@ export interface PersistPools {
   readonly background: PersistPool;
   /** Committed data files on this machine, for queries. */
   readonly localFiles: LocalFiles;
+  /** Of all pools' calls to the store. */
+  readonly storeHealth: StoreHealth;
+  /** Where everything is, for the log. */
+  readonly places: { readonly dataFolder: string; readonly warehouse: string };
   close(): Promise<void>;
 }
 
 /** Rejects with SERVER_BUSY where another server has the folder of the file cache. */
 export async function openPersistPools(config: Config, folder: DataFolder, log: Logger): Promise<PersistPools> {
   const stopWord = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  const storeHealth = new StoreHealth();
   const options: PersistWorkerOptions = {
-    store: chooseStore(folder.warehouse),
+    store: chooseStore(folder.warehouse, config.store),
+    storeHealth: storeHealth.memory,
     temporaryFolder: join(folder.temp, "persist"),
     partitionsPerRound: config.flush.partitionsMax,
     compactionMemoryBytes: config.compaction.memoryBytes,
@@ -59,27 +69,37 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     stopWord,
     lowPriority: true,
   };
+  const isRemote = options.store.kind !== "local";
   // Before any thread is there that would have to be ended again.
   const files = await openLocalFiles(config, folder, { options, log });
   const { localFiles, fetching, cacheLock } = files;
-  const quick = new PersistPool({ ...options, lowPriority: false }, { min: 1, max: 1 });
+  // Seals go on while other tasks of the thread wait for a network.
+  const tasksPerThread = isRemote ? quickTasksPerThread : 1;
+  const quick = new PersistPool({ ...options, lowPriority: false }, { min: 1, max: 1, isRemote, tasksPerThread });
   const flush = new PersistPool(
     { ...options, lowPriority: false },
-    { min: config.flush.workers, max: config.flush.workers },
+    { min: config.flush.workers, max: config.flush.workers, isRemote },
     localFiles instanceof FileCache ? localFiles : null,
   );
-  const background = new PersistPool(options, { min: 0, max: 1 });
+  const background = new PersistPool(options, { min: 0, max: 1, isRemote });
   return {
     quick,
     flush,
     background,
     localFiles,
+    storeHealth,
+    places: { dataFolder: folder.root, warehouse: placeOf(options.store) },
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
       await Promise.all([quick.close(), flush.close(), background.close(), fetching?.close()]);
       cacheLock?.release();
     },
   };
+}
+
+/** Without secrets. */
+function placeOf(store: StoreOptions): string {
+  return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
 }
 
 interface FetchParts {
@@ -104,7 +124,8 @@ async function openLocalFiles(config: Config, folder: DataFolder, { options, log
   const { bytesMax, fetchesMax } = config.cache;
   const cacheFolder = config.cache.folder === "" ? folder.cache : resolve(config.cache.folder);
   const cacheLock = await takeCacheFolder(cacheFolder);
-  const fetching = new PersistPool({ ...options, lowPriority: false }, { min: 0, max: 1, tasksPerThread: fetchesMax });
+  const threads = { min: 0, max: 1, isRemote: true, tasksPerThread: fetchesMax };
+  const fetching = new PersistPool({ ...options, lowPriority: false }, threads);
   const localFiles = new FileCache({
     folder: cacheFolder,
     bytesMax,
@@ -120,6 +141,8 @@ interface PersistThreads {
   readonly max: number;
   /** More than 1 for tasks that wait most of their time. */
   readonly tasksPerThread?: number;
+  /** The store is reached by connections, which live in the thread's event loop. */
+  readonly isRemote: boolean;
 }
 
 /**
@@ -141,7 +164,7 @@ export class PersistPool {
       idleTimeout: idleMs,
       concurrentTasksPerWorker: threads.tasksPerThread ?? 1,
       // An idle thread of the usual mode blocks its event loop, and with it the connections that it keeps to a store.
-      ...(threads.tasksPerThread !== undefined && { atomics: "disabled" }),
+      ...(threads.isRemote && { atomics: "disabled" }),
       workerData,
     });
   }
@@ -175,6 +198,11 @@ export class PersistPool {
   /** All live tables. The first call of a process, before any other task, also removes what a crashed one left. */
   async loadWarehouse(): Promise<readonly TableState[]> {
     return (await this.#run({ kind: "load-warehouse", isFirst: true }, "tables")).states;
+  }
+
+  /** Resolves when the store answers. */
+  async checkStore(): Promise<void> {
+    await this.#run({ kind: "check-store" }, "done");
   }
 
   async loadTable(identity: TableIdentity): Promise<TableState> {

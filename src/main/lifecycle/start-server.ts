@@ -5,6 +5,7 @@ import { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { openTable } from "../catalog/table-service.js";
 import { dataFolderAt, takeDataFolder } from "./data-folder.js";
 import { Engine } from "./engine.js";
+import { foreignLogs } from "./foreign-logs.js";
 import { IngestWorkers } from "./ingest-workers.js";
 import { openDoors } from "./open-doors.js";
 import { openPersistPools } from "./persist-pool.js";
@@ -23,6 +24,9 @@ export interface RunningServer {
   readonly url: string;
   stop(): Promise<void>;
 }
+
+const foreignLogWarning =
+  "this node's log is new to tables that have rows of another log; what that one had not stored is on its disk only";
 
 /**
  * The start, in order: folder, store, log, tables, replay, query, sockets. Nothing is reachable before everything
@@ -79,6 +83,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   if (opened.quarantinedBytes > 0) {
     log.error({ bytes: opened.quarantinedBytes }, "damaged log records were copied to wal/quarantine");
   }
+  for (const facts of foreignLogs(states, opened.stream)) log.warn(facts, foreignLogWarning);
 
   engine = new Engine({ config, log, version, folder, pools, slab, ingest, wal, stream: opened.stream, states });
   engine.start(await ingest.start(wal));
@@ -88,7 +93,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
 
   const url = `http://${server.host}:${server.port}`;
   const startMs = Math.round(performance.now() - startedMs);
-  const facts = { url, startMs, tables: states.length, sockets: server.implementation, dataFolder: folder.root };
+  const facts = { url, startMs, tables: states.length, sockets: server.implementation, ...pools.places };
   log.info(facts, "listening");
   const parts = { server, queries, live, engine, ingest, wal, pools, mainBell, lock };
   return { url, stop: () => shutDown(parts, { drainMs: config.shutdown.drainMs, log }) };

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { WalTotals } from "../../shared/messages.js";
+import type { StoreStats } from "../../shared/store/store-health.js";
 import type { FileStats } from "../query/local-files.js";
 import type { WriteOutcome } from "../write/write-request.js";
 
@@ -18,6 +19,7 @@ export interface MetricSources {
   readonly slabUsedBytes: () => number;
   readonly files: () => FileStats;
   readonly liveDeltaBytes: () => number;
+  readonly store: () => StoreStats;
 }
 
 const latencySecondsBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];
@@ -236,7 +238,14 @@ function registerSources(sources: MetricSources, queries: () => QueryLoad, regis
   gauge("miniodb_result_cache_bytes", "Results in memory.", () => queries().cacheStats.bytes);
   gauge("miniodb_query_cursors", "Results kept for further pages.", () => queries().keptStats.count);
   gauge("miniodb_query_cursor_bytes", "Files of results kept for further pages.", () => queries().keptStats.bytes);
-  const { files } = sources;
+  const { files, store } = sources;
+  total("miniodb_store_calls_total", "Calls of the object store, repetitions included.", () => store().calls);
+  total("miniodb_store_failures_total", "Calls that the store did not do.", () => store().failed);
+  total("miniodb_store_repeats_total", "Calls that were made again after a failure.", () => store().repeated);
+  total("miniodb_store_held_back_total", "Calls not made as the store had failed too often.", () => store().heldBack);
+  total("miniodb_store_read_bytes_total", "Bytes read from the object store.", () => store().readBytes);
+  total("miniodb_store_written_bytes_total", "Bytes written to the object store.", () => store().writtenBytes);
+  gauge("miniodb_store_broken", "1 while calls are held back.", () => (store().brokenSinceMs === null ? 0 : 1));
   total("miniodb_cache_hits_total", "Files that a query found in the file cache.", () => files().hits);
   total("miniodb_cache_misses_total", "Files that a query waited for.", () => files().misses);
   total("miniodb_cache_fetched_bytes_total", "Bytes fetched from the store.", () => files().fetchedBytes);

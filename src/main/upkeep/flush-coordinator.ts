@@ -22,7 +22,7 @@ export interface FlushOptions {
 
 /** Pause after a failed flush of a table, doubling up to the maximum. */
 const retryMs = 500;
-const retryMsMax = 30_000;
+const retryMsMax = 10_000;
 /** Pause before a flush looks again whether the log holds what it waits for. */
 const durableWaitMs = 5;
 
@@ -91,6 +91,14 @@ export class FlushCoordinator {
       flush.waiters.push({ sequence, resolve, reject });
       if (flush.running === null) this.#start(entry, flush);
     });
+  }
+
+  /** The store is back: tables that failed are tried again at once, and with short pauses. */
+  retryNow(): void {
+    for (const flush of this.#tables.values()) {
+      flush.retryAtMs = 0;
+      flush.failures = Math.min(flush.failures, 1);
+    }
   }
 
   /** The table is gone: whoever waits for it hears so. */

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
 
 export type StoreOperation = Exclude<keyof ObjectStore, "isLocal" | "readableUrl" | "uri">;
@@ -56,10 +57,11 @@ export class MeteredStore implements ObjectStore {
   }
 
   putFile(key: string, path: string): Promise<void> {
+    const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
     return this.#measure(
       "putFile",
       () => this.#store.putFile(key, path),
-      () => 0,
+      () => bytes,
     );
   }
 

@@ -1,32 +1,111 @@
+import { ConfigError, type Config } from "../config.js";
 import { openDisk } from "../disk/open-disk.js";
 import type { StoreOptions } from "../messages.js";
 import { LocalStore } from "./local-store.js";
 import type { ObjectStore } from "./object-store.js";
+import type { S3Options } from "./s3-options.js";
 
 /** What the module of a `module` store exports. */
 export interface StoreModule {
   readonly openStore: (folder: string, sweepTemporary: boolean) => ObjectStore;
 }
 
+/** Parts of one file that are uploaded at once, and in memory. */
+const partsAtOnce = 4;
+
 /**
- * The store of a warehouse whose folder this is: the folder itself. Tests of a whole server set MINIODB_TEST_STORE to the
- * URL of a module that makes another one of it, such as one across a slow network that loses answers.
+ * The store that the configuration names: a bucket, or the folder. Tests of a whole server set MINIODB_TEST_STORE to the
+ * URL of a module that makes another one of the folder, such as one across a slow network that loses answers. Throws
+ * ConfigError where options do not go together.
  */
-export function chooseStore(folder: string, moduleUrl: string = process.env["MINIODB_TEST_STORE"] ?? ""): StoreOptions {
-  return moduleUrl === "" ? { kind: "local", folder } : { kind: "module", url: moduleUrl, folder };
+export function chooseStore(
+  folder: string,
+  config: Config["store"],
+  moduleUrl: string = process.env["MINIODB_TEST_STORE"] ?? "",
+): StoreOptions {
+  if (moduleUrl !== "") return { kind: "module", url: moduleUrl, folder };
+  if (config.bucket !== "") {
+    return { kind: "s3", s3: s3OptionsOf(config), startTimeoutMs: config.startTimeoutMs };
+  }
+  if (config.endpoint !== "") {
+    throw new ConfigError(["store.endpoint is set, but store.bucket is not"]);
+  }
+  return { kind: "local", folder };
+}
+
+function s3OptionsOf(config: Config["store"]): S3Options {
+  const problems: string[] = [];
+  const endpoint = endpointOf(config, problems);
+  const prefix = config.prefix.replace(/^\/+|\/+$/g, "");
+  // Shortest and longest names that AWS has; other servers' rules are no looser.
+  if (!/^[A-Za-z0-9][\w.-]{1,253}$/.test(config.bucket)) {
+    problems.push(`store.bucket ${config.bucket} is no bucket's name`);
+  }
+  if (/(?:^|\/)\.{0,2}(?:\/|$)|\p{Cc}/u.test(prefix) && prefix !== "") {
+    problems.push(`store.prefix ${JSON.stringify(config.prefix)} has an empty, a dot segment or a control character`);
+  }
+  if ((config.accessKeyId === "") !== (config.secretAccessKey === "")) {
+    problems.push("of store.accessKeyId and store.secretAccessKey only one is set");
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  const { addressing, startTimeoutMs: _startTimeoutMs, tls: _tls, ...same } = config;
+  const isPathStyle = addressing === "path" || (addressing === "auto" && endpoint !== "");
+  return { ...same, prefix, endpoint, isPathStyle, partsAtOnce };
+}
+
+/** MinIO's own tools give it as `host:port`. */
+function endpointOf({ endpoint, tls }: Config["store"], problems: string[]): string {
+  if (endpoint === "") return "";
+  const url = /^https?:\/\//.test(endpoint) ? endpoint : `${tls ? "https" : "http"}://${endpoint}`;
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  // A user's name and password in it would show in the log.
+  const isPlain = parsed?.username === "" && parsed.search === "" && parsed.hash === "";
+  if (!isPlain) problems.push("store.endpoint is not a URL of http or https without user and query, nor host:port");
+  return url.replace(/\/+$/, "");
+}
+
+/** A client of the store, for one thread. Nothing is repeated or held back by it; see persist-context.ts. */
+export async function openStore(options: StoreOptions): Promise<ObjectStore> {
+  switch (options.kind) {
+    case "local":
+      return new LocalStore({ root: options.folder, disk: openDisk(), sweepTemporary: false });
+    case "s3": {
+      // The SDK takes a third of a second to load: not for those who do without it.
+      const [{ openS3Client }, { S3Store }] = await Promise.all([import("./s3-client.js"), import("./s3-store.js")]);
+      return new S3Store(openS3Client(options.s3), options.s3);
+    }
+    case "module": {
+      const { openStore } = (await import(options.url)) as StoreModule;
+      return openStore(options.folder, false);
+    }
+  }
 }
 
 /**
- * A client of the store, for one thread. `sweepTemporary` removes what crashed writers left; running writers' files go
- * too, so that it is for the first client of a process alone.
+ * For the first task of a process, before any other opens the store: sees that it can be used, and removes what crashed
+ * writers left. Running writers' files go too where the store is local. Throws STORE_UNAVAILABLE with a sentence for the
+ * operator.
  */
-export async function openStore(options: StoreOptions, sweepTemporary: boolean): Promise<ObjectStore> {
+export async function prepareStore(options: StoreOptions): Promise<void> {
   switch (options.kind) {
     case "local":
-      return new LocalStore({ root: options.folder, disk: openDisk(), sweepTemporary });
+      new LocalStore({ root: options.folder, disk: openDisk(), sweepTemporary: true });
+      return;
+    case "s3": {
+      const modules = [import("./s3-client.js"), import("./s3-probe.js"), import("./s3-upload.js")] as const;
+      const [{ openS3Client }, { probeS3 }, { removeStaleUploads }] = await Promise.all(modules);
+      const client = openS3Client(options.s3);
+      try {
+        await probeS3(client, options.s3, options.startTimeoutMs);
+        await removeStaleUploads(client, options.s3, Date.now());
+      } finally {
+        client.destroy();
+      }
+      return;
+    }
     case "module": {
       const { openStore } = (await import(options.url)) as StoreModule;
-      return openStore(options.folder, sweepTemporary);
+      openStore(options.folder, true);
     }
   }
 }

@@ -1,21 +1,28 @@
-import { isStoreFailure } from "./store-failure.js";
+import { existsSync } from "node:fs";
+import { isPassingFailure } from "./store-failure.js";
 import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
 
 export interface RetryOptions {
   /** Calls in all, the first included. */
   readonly attemptsMax: number;
+  /** No further call begins so long after the first. */
+  readonly deadlineMs: number;
   /** Upper bound of the first wait; it doubles with each, and the real wait is drawn below it. */
   readonly waitMs: number;
   readonly waitMsMax: number;
   /** In [0, 1). */
   readonly random: () => number;
   readonly sleep: (ms: number) => Promise<void>;
+  /** Milliseconds that never go back. */
+  readonly nowMs: () => number;
+  readonly onRepeat?: () => void;
 }
 
 /**
- * Repeats the calls that may be repeated: reads, whole puts (same bytes, same key) and deletes. Not putFile, whose file
- * may have moved already, and not putIfAbsent: after an unclear one "false" may mean our own object, and only the commit
- * that made the bytes can tell (iceberg/version-log.ts).
+ * Repeats the calls that may be repeated: reads, whole puts (same bytes, same key), putFile while its file is still where
+ * it was, and deletes. Not putIfAbsent: after an unclear one "false" may mean our own object, and only the commit that made
+ * the bytes can tell (iceberg/version-log.ts). Pauses grow, and are drawn at random so that callers do not come back in
+ * step.
  */
 export class RetryingStore implements ObjectStore {
   readonly #store: ObjectStore;
@@ -43,7 +50,10 @@ export class RetryingStore implements ObjectStore {
   }
 
   putFile(key: string, path: string): Promise<void> {
-    return this.#store.putFile(key, path);
+    return this.#repeat(
+      () => this.#store.putFile(key, path),
+      () => existsSync(path),
+    );
   }
 
   /** Taken whole before the first entry is given: a walk that failed half way starts again without repeats. */
@@ -79,14 +89,18 @@ export class RetryingStore implements ObjectStore {
     return this.#store.uri(key);
   }
 
-  async #repeat<T>(act: () => Promise<T>): Promise<T> {
-    const { attemptsMax, waitMs, waitMsMax, random, sleep } = this.#options;
+  async #repeat<T>(act: () => Promise<T>, isRepeatable = (): boolean => true): Promise<T> {
+    const { attemptsMax, deadlineMs, waitMs, waitMsMax, random, sleep, nowMs, onRepeat } = this.#options;
+    const startMs = nowMs();
     for (let attempt = 1; ; attempt++) {
       try {
         return await act();
       } catch (error) {
-        if (attempt >= attemptsMax || !isStoreFailure(error)) throw error;
-        await sleep(random() * Math.min(waitMsMax, waitMs * 2 ** (attempt - 1)));
+        if (attempt >= attemptsMax || !isPassingFailure(error) || !isRepeatable()) throw error;
+        const pauseMs = random() * Math.min(waitMsMax, waitMs * 2 ** (attempt - 1));
+        if (nowMs() + pauseMs - startMs >= deadlineMs) throw error;
+        await sleep(pauseMs);
+        onRepeat?.();
       }
     }
   }

@@ -25,6 +25,9 @@ import { typeRows, type TypedRows } from "./typed-rows.js";
  */
 export const rowGroupRows = 131_072;
 
+/** Each takes at most store.partBytes × 4 or store.multipartBytes of memory. */
+const putsAtOnce = 4;
+
 /**
  * Sorts the rows, writes a data file per UTC day into the store, and commits them with the stream's position in one
  * commit. See FlushTask for what is durable, and for errors. `copies` gets the files before they go to the store.
@@ -101,7 +104,7 @@ interface Round extends DaysToWrite {
 }
 
 async function writeRound(context: PersistContext, round: Round): Promise<void> {
-  const { days, sorted, format, isSorted, identity } = round;
+  const { days, sorted, format } = round;
   const files: LocalFile[] = [];
   try {
     for (const day of days) {
@@ -109,18 +112,34 @@ async function writeRound(context: PersistContext, round: Round): Promise<void> 
       files.push(await writeDay(context, { day, sorted, format }));
       failpoint("flush.file.written");
     }
-    for (const { path, ...file } of files) {
-      checkStop(context);
-      const createdMs = context.nowMs();
-      const key = dataFileKey(identity.location, { day: file.day, createdMs, uuid: randomUUID() });
-      round.copies.keep(path, key, file.bytes);
-      await putFile(context, key, path);
-      round.onFile({ ...file, key, isSorted });
-      failpoint("flush.file.stored");
-    }
+    await putFiles(context, round, files);
   } finally {
     for (const { path } of files) rmSync(path, { force: true });
   }
+}
+
+/** A few at once: a store across a network gives one connection a fraction of what it has. All have ended afterwards. */
+async function putFiles(context: PersistContext, round: Round, files: readonly LocalFile[]): Promise<void> {
+  const waiting = files.toReversed();
+  const putSome = async (): Promise<void> => {
+    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+      const { path, ...file } = next;
+      try {
+        checkStop(context);
+        const day = { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() };
+        const key = dataFileKey(round.identity.location, day);
+        round.copies.keep(path, key, file.bytes);
+        await putFile(context, key, path);
+        round.onFile({ ...file, key, isSorted: round.isSorted });
+        failpoint("flush.file.stored");
+      } catch (error) {
+        waiting.length = 0;
+        throw error;
+      }
+    }
+  };
+  const puts = Array.from({ length: Math.min(putsAtOnce, files.length) }, putSome);
+  for (const result of await Promise.allSettled(puts)) if (result.status === "rejected") throw result.reason;
 }
 
 interface LocalFile extends Omit<NewDataFile, "key"> {

@@ -5,8 +5,12 @@ import { MiniodbError } from "../../shared/errors.js";
 import { TableCatalog } from "../../shared/iceberg/table-catalog.js";
 import type { PersistWorkerOptions } from "../../shared/messages.js";
 import type { ObjectStore } from "../../shared/store/object-store.js";
-import { openStore } from "../../shared/store/open-store.js";
+import { BreakingStore } from "../../shared/store/breaking-store.js";
+import { MeteredStore } from "../../shared/store/metered-store.js";
+import { ObjectNotFound } from "../../shared/store/object-store.js";
+import { openStore, prepareStore } from "../../shared/store/open-store.js";
 import { isStoreFailure } from "../../shared/store/store-failure.js";
+import { StoreHealth } from "../../shared/store/store-health.js";
 import { RetryingStore } from "../../shared/store/retrying-store.js";
 
 /** What the tasks that touch the store work with; made once per worker. Tests make their own, with a faulty store. */
@@ -22,14 +26,22 @@ export interface PersistContext {
   readonly sleep: (ms: number) => Promise<void>;
 }
 
-const retryOptions = { attemptsMax: 4, waitMs: 50, waitMsMax: 1_000 };
+/** One call; a commit that is not clear, and a flush, are repeated by those who made them. */
+const retryOptions = { attemptsMax: 4, waitMs: 50, waitMsMax: 1_000, deadlineMs: 60_000 };
+/** When a thread begins to hold calls back, and the pauses until it looks again. */
+const breakingOptions = { failuresMax: 8, failingMs: 1_000, pauseMs: 500, pauseMsMax: 5_000 };
+/** Of an object that need not be there: any answer will do. */
+const checkedKey = ".miniodb-probe/check";
 
 /** Makes the folders where they are missing. */
 export async function openPersistContext(options: PersistWorkerOptions): Promise<PersistContext> {
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   mkdirSync(options.temporaryFolder, { recursive: true });
-  const client = await openStore(options.store, false);
-  const store = new RetryingStore(client, { ...retryOptions, random: Math.random, sleep });
+  const health = new StoreHealth(options.storeHealth);
+  const metered = new MeteredStore(await openStore(options.store), (call) => health.record(call));
+  const breaking = new BreakingStore(metered, { ...breakingOptions, health });
+  const clock = { random: Math.random, sleep, nowMs: () => performance.now() };
+  const store = new RetryingStore(breaking, { ...retryOptions, ...clock, onRepeat: () => health.repeated() });
   return {
     store,
     catalog: new TableCatalog(store, { options: options.catalog }),
@@ -42,14 +54,24 @@ export async function openPersistContext(options: PersistWorkerOptions): Promise
   };
 }
 
-/** Removes what a crashed process left. For the first task of a process: it would take running tasks' files away too. */
-export async function sweepTemporary(options: PersistWorkerOptions): Promise<void> {
+/** Sees that the store can be used, and removes what a crashed process left. For the first task of a process: it would take running tasks' files away too. */
+export async function prepare(options: PersistWorkerOptions): Promise<void> {
   mkdirSync(options.temporaryFolder, { recursive: true });
   for (const name of readdirSync(options.temporaryFolder)) {
     rmSync(join(options.temporaryFolder, name), { recursive: true, force: true });
   }
-  // Opening the store is what sweeps its own folder.
-  await openStore(options.store, true);
+  await prepareStore(options.store);
+}
+
+/** Throws STORE_UNAVAILABLE while the store does not answer. */
+export async function checkStore({ store }: PersistContext): Promise<void> {
+  try {
+    await store.get(checkedKey);
+  } catch (error) {
+    if (error instanceof ObjectNotFound) return;
+    if (!isStoreFailure(error)) throw error;
+    throw new MiniodbError("STORE_UNAVAILABLE", error instanceof Error ? error.message : String(error));
+  }
 }
 
 /** A path in the temporary folder that nobody else uses. */

@@ -7,6 +7,8 @@ import type {
   PersistTask,
   PersistWorkerOptions,
   RecordSlice,
+  TableIdentity,
+  TableState,
 } from "../../shared/messages.js";
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
@@ -15,7 +17,7 @@ import { CacheCopies } from "./cache-copies.js";
 import { compactFiles } from "./compact.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
-import { openPersistContext, sweepTemporary, type PersistContext } from "./persist-context.js";
+import { checkStore, openPersistContext, prepare, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
 import { warmUp } from "./warm-up.js";
 
@@ -66,8 +68,11 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };
     case "load-warehouse":
-      if (task.isFirst) await sweepTemporary(workerData as PersistWorkerOptions);
+      if (task.isFirst) await prepare(workerData as PersistWorkerOptions);
       return { kind: "tables", states: await loadWarehouse(await context()) };
+    case "check-store":
+      await checkStore(await context());
+      return { kind: "done" };
     case "load-table":
       return { kind: "table", state: await (await context()).catalog.loadTable(task.identity) };
     case "list-snapshots":
@@ -111,17 +116,28 @@ async function flushTable(persist: PersistContext, task: FlushTask): Promise<Per
   }
 }
 
+/** Tables that are loaded at once: each takes a few requests, one after the other. */
+const loadsAtOnce = 16;
+
 /** Tables that another node drops meanwhile are left out. */
-async function loadWarehouse({ catalog }: PersistContext) {
-  const states = [];
-  for (const identity of await catalog.listTables()) {
-    try {
-      states.push(await catalog.loadTable(identity));
-    } catch (error) {
-      if (!(error instanceof MiniodbError) || error.code !== "TABLE_NOT_FOUND") throw error;
+async function loadWarehouse({ catalog }: PersistContext): Promise<TableState[]> {
+  const identities = await catalog.listTables();
+  const states: (TableState | undefined)[] = identities.map(() => undefined);
+  let next = 0;
+  const loadSome = async (): Promise<void> => {
+    while (next < identities.length) {
+      const index = next++;
+      try {
+        states[index] = await catalog.loadTable(identities[index] as TableIdentity);
+      } catch (error) {
+        if (error instanceof MiniodbError && error.code === "TABLE_NOT_FOUND") continue;
+        next = identities.length;
+        throw error;
+      }
     }
-  }
-  return states;
+  };
+  await Promise.all(Array.from({ length: Math.min(loadsAtOnce, identities.length) }, loadSome));
+  return states.filter((state) => state !== undefined);
 }
 
 function collected(report: GarbageReport): PersistResult {

@@ -193,7 +193,15 @@ function faultyCatalog(warehouse: TestWarehouse, count: FaultCount, random: () =
     if (isVersionPut(operation, key) && fault?.kind === "after") count.unclearPuts += 1;
     return fault;
   });
-  const retrying = new RetryingStore(faulty, { attemptsMax: 3, waitMs: 1, waitMsMax: 1, random, sleep });
+  const retrying = new RetryingStore(faulty, {
+    attemptsMax: 3,
+    waitMs: 1,
+    waitMsMax: 1,
+    deadlineMs: 60_000,
+    random,
+    sleep,
+    nowMs: Date.now,
+  });
   return new TableCatalog(retrying, warehouse.context({ store: retrying, random, sleep }));
 }
 

@@ -192,7 +192,15 @@ function parts(
   const faults = randomFaults(random, { before: odds, after: odds, wait: 0.3, waitMsMax: 2 });
   const faulty: ObjectStore = new FaultyStore(warehouse.store, faults);
   const sleep = (ms: number) => pause(Math.min(ms, 2));
-  const store = new RetryingStore(faulty, { attemptsMax: 3, waitMs: 1, waitMsMax: 1, random, sleep });
+  const store = new RetryingStore(faulty, {
+    attemptsMax: 3,
+    waitMs: 1,
+    waitMsMax: 1,
+    deadlineMs: 60_000,
+    random,
+    sleep,
+    nowMs: Date.now,
+  });
   return [store, warehouse.context({ store, random, sleep })];
 }
 

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { LocalStore } from "../../../src/shared/store/local-store.js";
-import { bytesOf } from "./conformance.js";
+import { bytesOf } from "./store-conformance.js";
 
 const { root, names, worker, workers, started } = workerData as {
   readonly root: string;

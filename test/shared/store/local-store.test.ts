@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { LocalStore } from "../../../src/shared/store/local-store.js";
-import { bytesOf, list, testConformance } from "./conformance.js";
+import { bytesOf, list, testConformance } from "./store-conformance.js";
 
 testConformance("local folder", () => {
   const root = mkdtempSync(join(tmpdir(), "miniodb-store-"));

@@ -11,7 +11,7 @@ import { ObjectNotFound, type ObjectStore } from "../../../src/shared/store/obje
 import { RetryingStore } from "../../../src/shared/store/retrying-store.js";
 import { RemoteFolder, RemoteStore } from "../../harness/remote-store.js";
 import { seededRandom } from "../../harness/seeded-random.js";
-import { bytesOf, list, testConformance } from "./conformance.js";
+import { bytesOf, list, testConformance } from "./store-conformance.js";
 
 function openLocal(): { readonly open: () => LocalStore; readonly close: () => void } {
   const root = mkdtempSync(join(tmpdir(), "miniodb-store-"));
@@ -23,7 +23,9 @@ function openLocal(): { readonly open: () => LocalStore; readonly close: () => v
 
 function retrying(store: ObjectStore, attemptsMax: number): RetryingStore {
   const random = () => 0;
-  return new RetryingStore(store, { attemptsMax, waitMs: 0, waitMsMax: 0, random, sleep: () => Promise.resolve() });
+  const sleep = () => Promise.resolve();
+  const pauses = { waitMs: 0, waitMsMax: 0, deadlineMs: 60_000 };
+  return new RetryingStore(store, { attemptsMax, ...pauses, random, sleep, nowMs: Date.now });
 }
 
 testConformance("metered", () => {

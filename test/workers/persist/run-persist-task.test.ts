@@ -6,6 +6,7 @@ import { after, describe, test } from "node:test";
 import { Piscina } from "piscina";
 import { defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-context.js";
 import type { PersistResult, PersistTask, PersistWorkerOptions, TableState } from "../../../src/shared/messages.js";
+import { StoreHealth } from "../../../src/shared/store/store-health.js";
 import { seededRandom } from "../../harness/seeded-random.js";
 import { plainRow, readBack } from "./read-back.js";
 import { TableModel } from "./table-model.js";
@@ -20,6 +21,7 @@ const workerData: PersistWorkerOptions = {
   partitionsPerRound: 10,
   compactionMemoryBytes: 64 * 1024 * 1024,
   catalog: { ...defaultCatalogOptions, garbageGraceMs: 0 },
+  storeHealth: new StoreHealth().memory,
   stopWord: new SharedArrayBuffer(4),
   lowPriority: false,
 };

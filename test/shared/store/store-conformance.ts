@@ -1,10 +1,11 @@
 /** What every ObjectStore does; run on each implementation and on the wrappers around one. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { crc32 } from "node:zlib";
 import {
   ObjectChanged,
   ObjectNotFound,
@@ -17,8 +18,19 @@ export interface StoreUnderTest {
   readonly store: ObjectStore;
   /** A second client of the same objects, as another worker has it. */
   readonly other: ObjectStore;
-  readonly close: () => void;
+  readonly close: () => void | Promise<void>;
 }
+
+export interface ConformanceOptions {
+  /** Why the suite cannot run here. */
+  readonly skip?: string | false;
+  /** Of the largest object, which is written and read in pieces; MINIODB_TEST_LARGE_BYTES says otherwise. */
+  readonly largeBytes?: number;
+  /** Of a list that should take more than one page. */
+  readonly listedKeys?: number;
+}
+
+const pieceBytes = 8 * 1024 * 1024;
 
 const oddKeys = [
   "plain",
@@ -30,18 +42,24 @@ const oddKeys = [
   "-dash/~tilde/*star",
 ];
 
-export function testConformance(name: string, open: () => StoreUnderTest): void {
-  describe(`object store: ${name}`, () => {
+export function testConformance(
+  name: string,
+  open: () => StoreUnderTest | Promise<StoreUnderTest>,
+  options: ConformanceOptions = {},
+): void {
+  describe(`object store: ${name}`, { skip: options.skip ?? false }, () => {
     let subject: StoreUnderTest;
     let store: ObjectStore;
     let folder: string;
-    before(() => {
-      subject = open();
+    const { listedKeys = 130 } = options;
+    const largeBytes = Number(process.env["MINIODB_TEST_LARGE_BYTES"] ?? options.largeBytes ?? 3_000_001);
+    before(async () => {
+      subject = await open();
       ({ store } = subject);
       folder = mkdtempSync(join(tmpdir(), "miniodb-conformance-"));
     });
-    after(() => {
-      subject.close();
+    after(async () => {
+      await subject.close();
       rmSync(folder, { recursive: true, force: true });
     });
 
@@ -72,6 +90,66 @@ export function testConformance(name: string, open: () => StoreUnderTest): void 
       );
     });
 
+    test("ranges may be empty, begin at the end or beyond it, and be of an object without bytes", async () => {
+      await store.put("edge/a", bytesOf("0123456789"));
+      await store.put("edge/empty", new Uint8Array(0));
+      const cases = [
+        ["edge/a", 0, 0, ""],
+        ["edge/a", 4, 4, ""],
+        ["edge/a", 9, 10, "9"],
+        ["edge/a", 10, 11, ""],
+        ["edge/a", 10, 10, ""],
+        ["edge/a", 5_000_000_000, 5_000_000_001, ""],
+        ["edge/a", 0, 5_000_000_000, "0123456789"],
+        ["edge/empty", 0, 0, ""],
+        ["edge/empty", 0, 10, ""],
+        ["edge/empty", 5, 10, ""],
+      ] as const;
+      for (const [key, start, end, expected] of cases) {
+        const part = await store.getPart(key, { start, end });
+        const found = [textOf(part.body), part.objectBytes];
+        assert.deepEqual(found, [expected, key === "edge/a" ? 10 : 0], `${key} ${start} to ${end}`);
+        assert.equal(textOf(await store.get(key, { start, end })), expected);
+        assert.deepEqual(await store.getPart(key, { start, end }, part.etag), part);
+        await assert.rejects(store.getPart(key, { start, end }, '"another"'), ObjectChanged);
+      }
+    });
+
+    test("a large file comes back as it was, in parts", async () => {
+      const path = join(folder, randomUUID());
+      const checksum = writeLargeFile(path, largeBytes);
+      await store.putFile("large/a", path);
+      assert.equal(existsSync(path), false);
+      let seen = 0;
+      let etag: string | undefined;
+      for (let start = 0; start < largeBytes; start += pieceBytes) {
+        const part = await subject.other.getPart("large/a", { start, end: start + pieceBytes }, etag);
+        assert.equal(part.objectBytes, largeBytes);
+        etag = part.etag;
+        seen = crc32(part.body, seen);
+      }
+      assert.equal(seen, checksum);
+      const [entry] = await list(store, "large/");
+      assert.deepEqual([entry?.key, entry?.bytes], ["large/a", largeBytes]);
+      await store.delete("large/a");
+    });
+
+    test("a list of more than a page has every key once, and what was put is in the next list", async () => {
+      const keys = Array.from({ length: listedKeys }, (_value, index) => `pages/${String(index).padStart(5, "0")}`);
+      for (let from = 0; from < keys.length; from += 64) {
+        await Promise.all(keys.slice(from, from + 64).map((key) => store.put(key, bytesOf(key))));
+      }
+      assert.deepEqual(
+        (await list(subject.other, "pages/")).map((entry) => entry.key),
+        keys,
+      );
+      const [first = "", last = ""] = [keys[0], keys.at(-1)];
+      await store.delete(first);
+      await store.put("pages/x", bytesOf("x"));
+      const after = (await list(subject.other, "pages/")).map((entry) => entry.key);
+      assert.deepEqual([after[0], after.at(-2), after.at(-1), after.length], [keys[1], last, "pages/x", listedKeys]);
+    });
+
     test("the caller's buffer may change after put", async () => {
       const body = bytesOf("before");
       await store.put("copy/a", body);
@@ -83,6 +161,8 @@ export function testConformance(name: string, open: () => StoreUnderTest): void 
       await store.put("missing/folder/object", bytesOf("x"));
       for (const key of ["missing/none", "missing/folder", "missing/folder/object/below", "nowhere/at/all"]) {
         await assert.rejects(store.get(key), ObjectNotFound, key);
+        await assert.rejects(store.get(key, { start: 0, end: 1 }), ObjectNotFound, key);
+        await assert.rejects(store.getPart(key, { start: 0, end: 0 }), ObjectNotFound, key);
       }
     });
 
@@ -242,6 +322,21 @@ export function testConformance(name: string, open: () => StoreUnderTest): void 
       else assert.throws(() => store.readableUrl("place/a.txt"));
     });
   });
+}
+
+/** A file of so many bytes, no two pieces alike; its CRC-32. */
+function writeLargeFile(path: string, bytes: number): number {
+  const fd = openSync(path, "wx");
+  const piece = Buffer.alloc(pieceBytes, "0123456789abcdef, over and over");
+  let checksum = 0;
+  for (let start = 0; start < bytes; start += pieceBytes) {
+    piece.writeDoubleLE(start, 8);
+    const written = piece.subarray(0, Math.min(pieceBytes, bytes - start));
+    writeSync(fd, written);
+    checksum = crc32(written, checksum);
+  }
+  closeSync(fd);
+  return checksum;
 }
 
 export async function list(store: ObjectStore, prefix: string): Promise<ObjectEntry[]> {

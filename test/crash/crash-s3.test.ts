@@ -1,0 +1,24 @@
+/** kill -9 of a server whose tables are on a real S3 server, which lives on: during uploads and commits above all. */
+import { after } from "node:test";
+import { type FailpointName, failpointNames } from "../../src/shared/failpoints.js";
+import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
+import { testKills } from "./kill-suite.js";
+
+/** Places that have to do with the store, and not only with a local one; the log's are the same with any store. */
+const isOfAnyStore = (name: FailpointName): boolean =>
+  /^(?:commit|flush|compact|garbage|store)\./.test(name) &&
+  name !== "store.file.written" &&
+  name !== "store.name.given";
+
+let s3: S3TestServer | undefined;
+after(() => s3?.stop());
+
+testKills({
+  name: "kill -9 with the tables on S3",
+  skip: await whyNoS3Server(),
+  store: async () => {
+    s3 = await startS3Server();
+    return storeEnvironment(s3, await s3.createBucket());
+  },
+  failpoints: failpointNames.filter(isOfAnyStore),
+});

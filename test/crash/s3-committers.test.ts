@@ -1,0 +1,86 @@
+/** Sixteen committers in two processes append to one table on a real S3 server: every row once, no lost commit. */
+import assert from "node:assert/strict";
+import { fork } from "node:child_process";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { TableCatalog } from "../../src/shared/iceberg/table-catalog.js";
+import { initialSchema } from "../../src/shared/schema/table-schema.js";
+import { openS3Client } from "../../src/shared/store/s3-client.js";
+import { S3Store } from "../../src/shared/store/s3-store.js";
+import { HttpClient } from "../harness/http-client.js";
+import { noFault, randomS3Faults, S3FaultProxy, type S3FaultOdds } from "../harness/s3-fault-proxy.js";
+import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
+import { seededRandom } from "../harness/seeded-random.js";
+import { ServerProcess } from "../harness/server-process.js";
+import { s3OptionsOf } from "../shared/store/s3-fixture.js";
+import type { CommitterJob, CommitterResult } from "./committer-process.js";
+
+const skip = await whyNoS3Server();
+const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261123);
+const commits = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 2);
+const processes = 2;
+const committers = 8;
+const rows = 20;
+
+describe("16 committers over two processes on one table", { skip }, () => {
+  let s3: S3TestServer;
+  let proxy: S3FaultProxy;
+  let bucket: string;
+
+  before(async () => {
+    s3 = await startS3Server();
+    bucket = await s3.createBucket();
+    proxy = await S3FaultProxy.start(s3.endpoint);
+  });
+
+  after(async () => {
+    await proxy.stop();
+    await s3.stop();
+  });
+
+  const cases: Readonly<Record<string, S3FaultOdds>> = {
+    undisturbed: { shares: {} },
+    "losing answers": { shares: { answerAfter: 0.03, resetAfter: 0.03, reset: 0.03, answer: 0.03 } },
+  };
+  for (const [name, odds] of Object.entries(cases)) {
+    test(`${name}: every row is there once (seed ${seed})`, async (t) => {
+      const table = name.replaceAll(" ", "_");
+      const options = s3OptionsOf(s3, bucket, { endpoint: proxy.endpoint, prefix: "" });
+      const client = openS3Client(options);
+      const catalog = new TableCatalog(new S3Store(client, options));
+      const { identity } = await catalog.createTable({ name: table, schema: initialSchema, settings: {} });
+      proxy.plan = randomS3Faults(seededRandom(seed), odds);
+      const startMs = performance.now();
+      const job = { s3: options, identity, committers, commits, rows };
+      const results = await Promise.all(Array.from({ length: processes }, () => runProcess(job)));
+      proxy.plan = () => noFault;
+      const streams = results.flat();
+      const elapsedMs = Math.round(performance.now() - startMs);
+      const repeats = streams.reduce((sum, each) => sum + each.repeats, 0);
+      t.diagnostic(`${streams.length * commits} commits in ${elapsedMs} ms, ${repeats} asked for again`);
+
+      const state = await catalog.loadTable(identity);
+      client.destroy();
+      assert.equal(streams.length, processes * committers);
+      for (const { stream, position } of streams) assert.equal(state.positions[stream], position);
+      assert.equal(state.files.length, streams.length * commits);
+      assert.equal(new Set(state.files.map(({ key }) => key)).size, state.files.length);
+      const server = await ServerProcess.start({ env: storeEnvironment(s3, bucket) });
+      const sql = `select count(*) as n, count(distinct id) as ids from ${table}`;
+      const [row] = await new HttpClient(server.url).query<{ n: number; ids: number }>(sql);
+      await server.dispose();
+      const expected = streams.length * commits * rows;
+      assert.deepEqual([Number(row?.n), Number(row?.ids)], [expected, expected]);
+    });
+  }
+});
+
+function runProcess(job: CommitterJob): Promise<CommitterResult> {
+  const child = fork(fileURLToPath(new URL("committer-process.js", import.meta.url)));
+  return new Promise((resolve, reject) => {
+    child.once("message", resolve);
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`a process of committers ended with code ${code}`)));
+    child.send(job);
+  });
+}
