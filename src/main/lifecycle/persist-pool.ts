@@ -14,13 +14,11 @@ import type {
   PersistTask,
   PersistWorkerOptions,
   SealTask,
-  StoreOptions,
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
-import { chooseStore } from "../../shared/store/open-store.js";
-import { warehouseUri } from "../../shared/store/s3-options.js";
+import { chooseStore, placeOf } from "../../shared/store/open-store.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { FileCache } from "../query/file-cache.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
@@ -95,11 +93,6 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
       cacheLock?.release();
     },
   };
-}
-
-/** Without secrets. */
-function placeOf(store: StoreOptions): string {
-  return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
 }
 
 interface FetchParts {

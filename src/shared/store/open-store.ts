@@ -3,7 +3,7 @@ import { openDisk } from "../disk/open-disk.js";
 import type { StoreOptions } from "../messages.js";
 import { LocalStore } from "./local-store.js";
 import type { ObjectStore } from "./object-store.js";
-import type { S3Options } from "./s3-options.js";
+import { warehouseUri, type S3Options } from "./s3-options.js";
 
 /** What the module of a `module` store exports. */
 export interface StoreModule {
@@ -62,6 +62,11 @@ function endpointOf({ endpoint, tls }: Config["store"], problems: string[]): str
   const isPlain = parsed?.username === "" && parsed.search === "" && parsed.hash === "";
   if (!isPlain) problems.push("store.endpoint is not a URL of http or https without user and query, nor host:port");
   return url.replace(/\/+$/, "");
+}
+
+/** For logs and reports: without secrets. */
+export function placeOf(store: StoreOptions): string {
+  return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
 }
 
 /** A client of the store, for one thread. Nothing is repeated or held back by it; see persist-context.ts. */
