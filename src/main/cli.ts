@@ -9,8 +9,15 @@ const threadPoolSpare = 4;
 /** With so many each of our threads has an arena of glibc's malloc to itself: there are 8 per core. */
 const coresEnough = 8;
 
-/** `miniodb [flags]`: runs the server until it is told to stop. `--help` and `--version` print and end. */
+/**
+ * `miniodb [flags]`: runs the server until it is told to stop. `--help` and `--version` print and end. A first argument
+ * that is the name of a command runs that instead; see commands/.
+ */
 export async function runCli(argv: readonly string[]): Promise<void> {
+  if (argv[0] === "garbage") {
+    const { runGarbage } = await import("./commands/garbage.js");
+    return runGarbage(argv.slice(1));
+  }
   if (argv.includes("--help")) {
     process.stdout.write(helpText());
     return;
@@ -61,5 +68,5 @@ function helpText(): string {
   const lines = describeOptions().map(({ flag, help, env, default: value }) => {
     return `  ${flag.padEnd(42)} ${help} [${value}] (${env.join(", ")})`;
   });
-  return `miniodb: streaming-ingest analytics database\n\nUsage: miniodb [--config file.yaml] [flags]\n\n${lines.join("\n")}\n`;
+  return `miniodb: streaming-ingest analytics database\n\nUsage: miniodb [--config file.yaml] [flags]\n       miniodb garbage [--help]\n\n${lines.join("\n")}\n`;
 }

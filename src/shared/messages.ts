@@ -19,6 +19,7 @@ import type { MainDoorbellHandle } from "./ring/doorbell.js";
 import type { TableSchema } from "./schema/table-schema.js";
 import type { TableSettings } from "./schema/table-settings.js";
 import type { S3Options } from "./store/s3-options.js";
+import type { ExclusionOptions } from "./store/store-exclusion.js";
 
 // ---- tables as all threads know them ---------------------------------------------------------------------------
 
@@ -292,7 +293,13 @@ export interface PersistWorkerOptions {
 /** The warehouse. */
 export type StoreOptions =
   | { readonly kind: "local"; readonly folder: string }
-  | { readonly kind: "s3"; readonly s3: S3Options; readonly startTimeoutMs: number }
+  | {
+      readonly kind: "s3";
+      readonly s3: S3Options;
+      readonly startTimeoutMs: number;
+      /** What to do about a store without conditional puts; without it, such a store is refused. */
+      readonly exclusion?: ExclusionOptions;
+    }
   /** A store that the module at this URL makes of the folder; see store/open-store.ts. */
   | { readonly kind: "module"; readonly url: string; readonly folder: string };
 
@@ -309,6 +316,8 @@ export type PersistTask =
   | { readonly kind: "load-warehouse"; readonly isFirst: boolean }
   /** Answered by `done` when the store answers, whatever it says; fails with STORE_UNAVAILABLE. */
   | { readonly kind: "check-store" }
+  /** Renews the claim on a store without conditional puts, or gives it back; `done`, or SERVER_BUSY once another has it. */
+  | { readonly kind: "claim"; readonly act: "renew" | "release" }
   /** Answered by `table`, or fails with TABLE_NOT_FOUND. */
   | { readonly kind: "load-table"; readonly identity: TableIdentity }
   /** Answered by `snapshots`, or fails with TABLE_NOT_FOUND. */

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { Piscina } from "piscina";
 import type { Config } from "../../shared/config.js";
@@ -19,12 +20,12 @@ import type {
   TableState,
 } from "../../shared/messages.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
-import { chooseStore } from "../../shared/store/open-store.js";
-import { warehouseUri } from "../../shared/store/s3-options.js";
+import { chooseStore, placeOf } from "../../shared/store/open-store.js";
+import { type ExclusionOptions, StoreExclusion } from "../../shared/store/store-exclusion.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { FileCache } from "../query/file-cache.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
-import { type DataFolder, type FolderLock, takeCacheFolder } from "./data-folder.js";
+import { type DataFolder, type FolderLock, holderOf, takeCacheFolder } from "./data-folder.js";
 import { workerUrls } from "./worker-urls.js";
 
 type Done<Kind extends PersistResult["kind"]> = Extract<PersistResult, { kind: Kind }>;
@@ -45,6 +46,8 @@ export interface PersistPools {
   readonly localFiles: LocalFiles;
   /** Of all pools' calls to the store. */
   readonly storeHealth: StoreHealth;
+  /** How commits of several servers are kept apart, once the warehouse is loaded; null for a folder. */
+  readonly exclusion: ExclusionOptions | null;
   /** Where everything is, for the log. */
   readonly places: { readonly dataFolder: string; readonly warehouse: string };
   close(): Promise<void>;
@@ -55,7 +58,7 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   const stopWord = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   const storeHealth = new StoreHealth();
   const options: PersistWorkerOptions = {
-    store: chooseStore(folder.warehouse, config.store),
+    store: withExclusion(chooseStore(folder.warehouse, config.store), exclusionOf(config, folder)),
     storeHealth: storeHealth.memory,
     temporaryFolder: join(folder.temp, "persist"),
     partitionsPerRound: config.flush.partitionsMax,
@@ -88,6 +91,7 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     background,
     localFiles,
     storeHealth,
+    exclusion: options.store.kind === "s3" ? (options.store.exclusion ?? null) : null,
     places: { dataFolder: folder.root, warehouse: placeOf(options.store) },
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
@@ -97,9 +101,18 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   };
 }
 
-/** Without secrets. */
-function placeOf(store: StoreOptions): string {
-  return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
+/** Of servers on one store, if it turns out to have no conditional puts. */
+function exclusionOf({ redis, store, nodeId }: Config, folder: DataFolder): ExclusionOptions {
+  const { host, port, username, password, db, tls } = redis;
+  return {
+    memory: new StoreExclusion().memory,
+    redis: host === "" ? null : { host, port, username, password, database: db, isTls: tls },
+    claim: { holder: holderOf(folder), node: nodeId === "" ? hostname() : nodeId, staleMs: store.claimMs },
+  };
+}
+
+function withExclusion(store: StoreOptions, exclusion: ExclusionOptions): StoreOptions {
+  return store.kind === "s3" ? { ...store, exclusion } : store;
 }
 
 interface FetchParts {
@@ -203,6 +216,11 @@ export class PersistPool {
   /** Resolves when the store answers. */
   async checkStore(): Promise<void> {
     await this.#run({ kind: "check-store" }, "done");
+  }
+
+  /** Rejects with SERVER_BUSY where another server has the claim on the warehouse now. */
+  async tendClaim(act: "renew" | "release"): Promise<void> {
+    await this.#run({ kind: "claim", act }, "done");
   }
 
   async loadTable(identity: TableIdentity): Promise<TableState> {

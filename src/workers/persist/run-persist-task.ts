@@ -17,7 +17,7 @@ import { CacheCopies } from "./cache-copies.js";
 import { compactFiles } from "./compact.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
-import { checkStore, openPersistContext, prepare, type PersistContext } from "./persist-context.js";
+import { checkStore, openPersistContext, tendClaim, prepare, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
 import { warmUp } from "./warm-up.js";
 
@@ -72,6 +72,9 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       return { kind: "tables", states: await loadWarehouse(await context()) };
     case "check-store":
       await checkStore(await context());
+      return { kind: "done" };
+    case "claim":
+      await tendClaim(await context(), (workerData as PersistWorkerOptions).store, task.act);
       return { kind: "done" };
     case "load-table":
       return { kind: "table", state: await (await context()).catalog.loadTable(task.identity) };
