@@ -17,7 +17,7 @@ import type { CommitResult } from "./iceberg/commit-result.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/table-history.js";
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
 import type { TableSchema } from "./schema/table-schema.js";
-import type { TableSettings } from "./schema/table-settings.js";
+import type { SettingsPatch, TableSettings } from "./schema/table-settings.js";
 import type { S3Options } from "./store/s3-options.js";
 
 // ---- tables as all threads know them ---------------------------------------------------------------------------
@@ -96,6 +96,8 @@ export type MainToIngest =
     }
   /** Nobody reads the slice of this ticket any more: its blocks may be overwritten once their rows are in the store. */
   | { readonly kind: "release-records"; readonly ticket: number }
+  /** How much is in the buffer? Answered by `measured` with the same ticket. */
+  | { readonly kind: "measure-rows"; readonly ticket: number; readonly uuid: string }
   /** A commit covers everything up to here: forget it. `committedFieldIds` may be in files from now on. */
   | { readonly kind: "flushed"; readonly uuid: string; readonly sequence: number; readonly schema: TableSchema }
   | { readonly kind: "stop" };
@@ -124,6 +126,18 @@ export interface IngestOptions {
   readonly walPendingBytesMax: number;
   readonly flushBytes: number;
   readonly flushRows: number;
+}
+
+/** The visible rows that no commit covers. */
+export interface BufferedRows {
+  /** They are the rows after this sequence. */
+  readonly flushedSequence: number;
+  readonly rows: number;
+  /** Of their records. */
+  readonly bytes: number;
+  /** Smallest and largest `timestamp`, µs since 1970 as decimal text; null where there are no rows. */
+  readonly oldestMicros: string | null;
+  readonly newestMicros: string | null;
 }
 
 export interface ReplayGap {
@@ -172,6 +186,11 @@ export type IngestToMain =
       readonly slice: RecordSlice;
       readonly lastSequence: number;
       /** Null when the table is gone. */ readonly schema: TableSchema | null;
+    }
+  | {
+      readonly kind: "measured";
+      readonly ticket: number;
+      /** Null when the table is gone. */ readonly buffered: BufferedRows | null;
     }
   /** Blocks were dropped that main has seen: they go when main collects its garbage. */
   | { readonly kind: "blocks-dropped"; readonly bytes: number }
@@ -318,7 +337,7 @@ export type PersistTask =
   /** Answered by `table`; fails with TABLE_EXISTS. */
   | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
   /** Answered by `committed`. */
-  | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly settings: TableSettings }
+  | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly patch: SettingsPatch }
   /** Answered by `done`. */
   | { readonly kind: "drop-table"; readonly identity: TableIdentity }
   /** Keeps the newest snapshots and the young ones; answered by `committed`. */

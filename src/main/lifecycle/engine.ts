@@ -7,6 +7,7 @@ import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { CatalogSnapshots } from "../catalog/catalog-snapshots.js";
 import { PastSnapshots } from "../catalog/past-snapshots.js";
+import { OwnerQuestions } from "../catalog/owner-questions.js";
 import { RecordBroker } from "../catalog/record-broker.js";
 import { SealCoordinator } from "../catalog/seal-coordinator.js";
 import { TableRegistry } from "../catalog/table-registry.js";
@@ -51,6 +52,7 @@ const relievedShare = 0.75;
 export class Engine {
   readonly registry: TableRegistry;
   readonly tables: TableService;
+  readonly owners: OwnerQuestions;
   readonly writes: WritePath;
   readonly seals: SealCoordinator;
   readonly flushes: FlushCoordinator;
@@ -76,6 +78,7 @@ export class Engine {
     this.registry = new TableRegistry(stream, config.ingest.workers);
     for (const state of parts.states) this.registry.add(state);
     this.#records = new RecordBroker((worker, message) => ingest.post(worker, message));
+    this.owners = new OwnerQuestions((worker, message) => ingest.post(worker, message));
     const onError = (doing: string, error: unknown): void => parts.log.error({ err: error }, `failed: ${doing}`);
     this.seals = new SealCoordinator({
       limits: config.seal,
@@ -127,14 +130,7 @@ export class Engine {
     });
     const past = new PastSnapshots(pools.quick);
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
-    this.#upkeep = new Upkeep({
-      config,
-      registry: this.registry,
-      pool: pools.background,
-      heldKeys: () => this.snapshots.heldKeys(),
-      onCompacted: (files) => this.metrics.compacted(files),
-      onError,
-    });
+    this.#upkeep = this.#openUpkeep(onError);
     this.metrics = this.#openMetrics();
   }
 
@@ -175,6 +171,9 @@ export class Engine {
       case "records":
         this.#records.onRecords(message);
         return;
+      case "measured":
+        this.owners.onAnswer(message);
+        return;
       case "blocks-dropped":
         noteDropped(message.bytes);
         return;
@@ -198,6 +197,7 @@ export class Engine {
     this.writes.drain();
     this.writes.failWorker(link, lost);
     this.#records.failWorker(link.worker, lost);
+    this.owners.failWorker(link.worker, lost);
   }
 
   onWorkerReplaced(link: IngestLink, ready: Ready): void {
@@ -242,7 +242,10 @@ export class Engine {
     const { log } = this.#parts;
     for (const [uuid, sequence] of Object.entries(message.lastSequences)) {
       const entry = this.registry.byUuid(uuid);
-      if (entry !== undefined) entry.ackedSequence = Math.max(entry.ackedSequence, sequence);
+      if (entry === undefined) continue;
+      entry.ackedSequence = Math.max(entry.ackedSequence, sequence);
+      // They are no write of this run.
+      entry.reportedSequence = Math.max(entry.reportedSequence, sequence);
     }
     this.live.noteGaps(message.gaps);
     for (const gap of message.gaps) {
@@ -255,7 +258,9 @@ export class Engine {
     const entry = this.registry.byUuid(message.uuid);
     if (entry === undefined) return;
     this.registry.setLoad(entry, message);
-    entry.lastWriteMs = Date.now();
+    // Reports come every second while there are rows, written or not.
+    if (message.lastSequence > entry.reportedSequence) entry.lastWriteMs = Date.now();
+    entry.reportedSequence = Math.max(entry.reportedSequence, message.lastSequence);
     this.flushes.consider(entry, Date.now());
   }
 
@@ -292,6 +297,18 @@ export class Engine {
     if (this.registry.bufferedBytes() <= bufferedBytesMax * relievedShare) return;
     const [largest] = this.registry.all().toSorted((left, right) => right.bufferedBytes - left.bufferedBytes);
     if (largest !== undefined) this.flushes.relieve(largest, nowMs);
+  }
+
+  #openUpkeep(onError: (doing: string, error: unknown) => void): Upkeep {
+    const { config, pools } = this.#parts;
+    return new Upkeep({
+      config,
+      registry: this.registry,
+      pool: pools.background,
+      heldKeys: () => this.snapshots.heldKeys(),
+      onCompacted: (files) => this.metrics.compacted(files),
+      onError,
+    });
   }
 
   #openMetrics(): Metrics {

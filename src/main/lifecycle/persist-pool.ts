@@ -18,7 +18,7 @@ import type {
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
-import type { TableSettings } from "../../shared/schema/table-settings.js";
+import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
 import { chooseStore } from "../../shared/store/open-store.js";
 import { warehouseUri } from "../../shared/store/s3-options.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
@@ -221,8 +221,8 @@ export class PersistPool {
     return (await this.#run({ kind: "create-table", name, settings }, "table")).state;
   }
 
-  async changeSettings(identity: TableIdentity, settings: TableSettings): Promise<CommitResult> {
-    return (await this.#run({ kind: "change-settings", identity, settings }, "committed")).commit;
+  async changeSettings(identity: TableIdentity, patch: SettingsPatch): Promise<CommitResult> {
+    return (await this.#run({ kind: "change-settings", identity, patch }, "committed")).commit;
   }
 
   async dropTable(identity: TableIdentity): Promise<void> {

@@ -1,7 +1,7 @@
 import { receiveMessageOnPort } from "node:worker_threads";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
-import type { IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
+import type { BufferedRows, IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
 import { ByteRingConsumer } from "../../shared/ring/byte-ring.js";
 import { DoorbellRinger, DoorbellSleeper, MainDoorbellRinger } from "../../shared/ring/doorbell.js";
 import { EntryRingGate, EntryRingProducer } from "../../shared/ring/entry-ring.js";
@@ -9,6 +9,7 @@ import { frameDurabilities, FrameReader } from "../../shared/ring/frame.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { BlockPool, type Block } from "./block-pool.js";
+import { measureRows } from "./measure-rows.js";
 import { replayTables } from "./replay-tables.js";
 import { Replies } from "./replies.js";
 import { RequestIntake } from "./request-intake.js";
@@ -187,6 +188,12 @@ export class IngestLoop {
       case "take-records":
         this.#handOver(message);
         return;
+      case "measure-rows": {
+        const owner = this.#ownersByUuid.get(message.uuid);
+        const buffered = owner === undefined ? null : this.#measure(owner);
+        this.#post({ kind: "measured", ticket: message.ticket, buffered });
+        return;
+      }
       case "flushed": {
         const freed = this.#ownersByUuid.get(message.uuid)?.flushed(message.sequence, message.schema) ?? [];
         for (const block of freed) this.#blocks.free(block, this.#replies.logPosition);
@@ -249,6 +256,12 @@ export class IngestLoop {
     for (const block of blocks) block.readers++;
     this.#slices.set(ticket, blocks);
     this.#post({ kind: "records", ticket, uuid, slice, lastSequence, schema });
+  }
+
+  #measure(owner: TableOwner): BufferedRows {
+    const isDurable = (position: number): boolean => this.#isDurable(position);
+    const lastSequence = owner.buffer.visibleSequence((record) => owner.isVisible(record, isDurable));
+    return measureRows(owner.buffer, lastSequence);
   }
 
   #announceBlock(block: Block): void {

@@ -88,6 +88,8 @@ export class TableOwner {
     this.#acceptsId = idRule(settings);
     this.#generateId = idGenerator(settings, this.#worker);
     this.builder.rules = this.#rules();
+    // What fills a buffer may have changed.
+    this.reportedFull = false;
   }
 
   decodeTarget(account: RowAccount, receivedMicros: number, idRequired: boolean): DecodeTarget {

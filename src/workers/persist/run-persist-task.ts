@@ -89,7 +89,7 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     case "change-settings":
       return {
         kind: "committed",
-        commit: await (await context()).catalog.changeSettings(task.identity, task.settings),
+        commit: await (await context()).catalog.changeSettings(task.identity, task.patch),
       };
     case "drop-table":
       await (await context()).catalog.dropTable(task.identity);

@@ -35,7 +35,11 @@ export function restHandler(routes: Routes): HttpHandler {
     ["/metrics", { GET: (exchange) => status.metrics(exchange) }],
   ]);
   const ofTable: Readonly<Record<string, Methods>> = {
-    "": { GET: (exchange, name) => table.get(exchange, name), DELETE: (exchange, name) => table.drop(exchange, name) },
+    "": {
+      GET: (exchange, name) => table.get(exchange, name),
+      PUT: (exchange, name) => table.change(exchange, name),
+      DELETE: (exchange, name) => table.drop(exchange, name),
+    },
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
     "/snapshots": { GET: (exchange, name) => table.snapshots(exchange, name) },

@@ -1,9 +1,12 @@
 import type { SnapshotInfo } from "../../../shared/iceberg/table-history.js";
+import type { OwnerQuestions } from "../../catalog/owner-questions.js";
+import type { TableEntry } from "../../catalog/table-entry.js";
 import type { TableRegistry } from "../../catalog/table-registry.js";
 import type { TableService } from "../../catalog/table-service.js";
+import { tableStatistics } from "../../catalog/table-statistics.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
 import type { FlushCoordinator } from "../../upkeep/flush-coordinator.js";
-import { settingsOfConfig } from "../table-config.js";
+import { configOfSettings, patchOfConfig, settingsOfConfig } from "../table-config.js";
 import { namePattern, tableInfo } from "../table-info.js";
 import { JsonListener, optionalFlag, requiredText, type JsonObject } from "./json-request.js";
 import { sendReply } from "./send-reply.js";
@@ -12,6 +15,7 @@ import { okReply, thrownReply, type JsonReply } from "./write-reply.js";
 export interface TableRoutesOptions {
   readonly registry: TableRegistry;
   readonly tables: TableService;
+  readonly owners: OwnerQuestions;
   readonly flushes: FlushCoordinator;
   readonly listSnapshots: (table: string) => Promise<readonly SnapshotInfo[]>;
   readonly onInternal: (error: unknown) => void;
@@ -26,23 +30,32 @@ export class TableRoutes {
   }
 
   create(exchange: HttpExchange): RequestListener {
-    return new JsonListener(exchange, {
-      object: (_, body) => this.#answer(exchange, this.#create(body)),
-      error: (_, error) => this.#refuse(exchange, error),
-    });
+    return this.#withBody(exchange, (body) => this.#create(body));
   }
 
   list(exchange: HttpExchange): RequestListener {
     const pattern = new URLSearchParams(exchange.query).get("pattern") ?? "";
     return this.#afterBody(exchange, async () => {
       const matches = namePattern(pattern);
-      const tables = this.#options.registry.all().filter((entry) => matches(entry.name));
-      return tables.length === 0 ? {} : { tables: tables.map(tableInfo), total: tables.length };
+      const entries = this.#options.registry.all().filter((entry) => matches(entry.name));
+      const tables = await Promise.all(entries.map((entry) => this.#describe(entry)));
+      return tables.length === 0 ? {} : { tables, total: tables.length };
     });
   }
 
   get(exchange: HttpExchange, name: string): RequestListener {
-    return this.#afterBody(exchange, async () => ({ table_info: tableInfo(this.#options.registry.get(name)) }));
+    return this.#afterBody(exchange, async () => {
+      return { table_info: await this.#describe(this.#options.registry.get(name)) };
+    });
+  }
+
+  /** Changes the settings that `config` names; replies when they are durable and act. */
+  change(exchange: HttpExchange, name: string): RequestListener {
+    return this.#withBody(exchange, async (body) => {
+      const entry = await this.#options.tables.changeSettings(name, patchOfConfig(body["config"]));
+      const message = `Table ${entry.name} changed successfully`;
+      return { success: true, message, config: configOfSettings(entry.state.settings) };
+    });
   }
 
   drop(exchange: HttpExchange, name: string): RequestListener {
@@ -84,6 +97,17 @@ export class TableRoutes {
     const ifNotExists = optionalFlag(body, "if_not_exists") ?? false;
     await this.#options.tables.create(name, settings, ifNotExists);
     return { success: true, message: `Table ${name} created successfully` };
+  }
+
+  async #describe(entry: TableEntry): Promise<Readonly<Record<string, unknown>>> {
+    return tableInfo(entry, await tableStatistics(entry, this.#options.owners));
+  }
+
+  #withBody(exchange: HttpExchange, act: (body: JsonObject) => Promise<unknown>): RequestListener {
+    return new JsonListener(exchange, {
+      object: (_, body) => this.#answer(exchange, act(body)),
+      error: (_, error) => this.#refuse(exchange, error),
+    });
   }
 
   /** For requests without a meaningful body: acts once whatever was sent is in. */
