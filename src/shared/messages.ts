@@ -338,6 +338,8 @@ export type PersistTask =
   | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
   /** Answered by `committed`. */
   | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly patch: SettingsPatch }
+  /** Takes all files of days (since 1970-01-01) before this one out of the table; answered by `committed`. */
+  | { readonly kind: "drop-days"; readonly identity: TableIdentity; readonly beforeDay: number }
   /** Answered by `done`. */
   | { readonly kind: "drop-table"; readonly identity: TableIdentity }
   /** Keeps the newest snapshots and the young ones; answered by `committed`. */

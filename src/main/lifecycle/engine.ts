@@ -17,6 +17,7 @@ import { LiveTails } from "../live/live-tails.js";
 import type { LocalFiles } from "../query/local-files.js";
 import { Metrics } from "../telemetry/metrics.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
+import { Retention } from "../upkeep/retention.js";
 import { Upkeep } from "../upkeep/upkeep.js";
 import type { IngestLink } from "../write/ingest-link.js";
 import { WritePath } from "../write/write-path.js";
@@ -59,6 +60,7 @@ export class Engine {
   readonly snapshots: CatalogSnapshots;
   readonly live: LiveTails;
   readonly metrics: Metrics;
+  readonly retention: Retention;
   readonly folder: DataFolder;
   readonly files: LocalFiles;
   readonly nodeId: string;
@@ -130,6 +132,11 @@ export class Engine {
     });
     const past = new PastSnapshots(pools.quick);
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
+    this.retention = new Retention({
+      pool: pools.quick,
+      nowMs: Date.now,
+      onRemoved: (removed) => this.metrics.retained(removed),
+    });
     this.#upkeep = this.#openUpkeep(onError);
     this.metrics = this.#openMetrics();
   }
@@ -305,6 +312,7 @@ export class Engine {
       config,
       registry: this.registry,
       pool: pools.background,
+      retention: this.retention,
       heldKeys: () => this.snapshots.heldKeys(),
       onCompacted: (files) => this.metrics.compacted(files),
       onError,

@@ -7,6 +7,7 @@ import { QueryControlRoutes } from "../protocols/rest/query-control-routes.js";
 import { QueryRoutes } from "../protocols/rest/query-routes.js";
 import { restHandler } from "../protocols/rest/router.js";
 import { StatusRoutes } from "../protocols/rest/status-routes.js";
+import { TableLifeRoutes } from "../protocols/rest/table-life-routes.js";
 import { TableRoutes } from "../protocols/rest/table-routes.js";
 import { WriteRoutes } from "../protocols/rest/write-routes.js";
 import { errorReply } from "../protocols/rest/write-reply.js";
@@ -54,6 +55,7 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
   const handler = restHandler({
     write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
     table: new TableRoutes({ registry, tables, owners, flushes, listSnapshots, onInternal }),
+    tableLife: new TableLifeRoutes({ registry, retention: engine.retention, onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),
     status: new StatusRoutes({ version, metrics, health: () => engine.health(), onInternal }),

@@ -225,6 +225,11 @@ export class PersistPool {
     return (await this.#run({ kind: "change-settings", identity, patch }, "committed")).commit;
   }
 
+  /** When it resolves, no file of an earlier day (since 1970-01-01) is in the table, durably. */
+  async dropDays(identity: TableIdentity, beforeDay: number): Promise<CommitResult> {
+    return (await this.#run({ kind: "drop-days", identity, beforeDay }, "committed")).commit;
+  }
+
   async dropTable(identity: TableIdentity): Promise<void> {
     await this.#run({ kind: "drop-table", identity }, "done");
   }

@@ -7,6 +7,7 @@ import { catalogContext, type CatalogContext } from "./catalog-context.js";
 import { collectGarbage, type GarbageReport, type GarbageRequest } from "./collect-garbage.js";
 import { changeTimeMs, commit, type Committed } from "./commit.js";
 import { commitAppend, commitRewrite, type AppendRequest, type RewriteRequest } from "./commit-files.js";
+import { commitRetention, type RetentionRequest } from "./commit-retention.js";
 import type { CommitResult } from "./commit-result.js";
 import { withSortOrder } from "./schema-change.js";
 import { withoutExpired } from "./snapshot.js";
@@ -85,6 +86,11 @@ export class TableCatalog {
    */
   commitRewrite(identity: TableIdentity, request: RewriteRequest): Promise<CommitResult> {
     return this.#committing(identity, () => commitRewrite(this.#context, identity, request));
+  }
+
+  /** Every file of earlier days goes, in one commit. Throws TABLE_NOT_FOUND. */
+  commitRetention(identity: TableIdentity, request: RetentionRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitRetention(this.#context, identity, request));
   }
 
   /** What the patch does not name stays as it is: two changes at the same time both count. */

@@ -63,11 +63,10 @@ describe("table config", () => {
       [{ bufer_size: 5 }, /^bufer_size: .*did you mean buffer_size\?/],
       [[], /^config: /],
     ];
-    for (const [value, expected] of cases)
-      assert.match(
-        refusal(() => settingsOfConfig(value)),
-        expected,
-      );
+    for (const [value, expected] of cases) {
+      const message = refusal(() => settingsOfConfig(value));
+      assert.match(message, expected);
+    }
     assert.match(
       refusal(() => patchOfConfig(undefined)),
       /^config: /,

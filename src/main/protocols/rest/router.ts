@@ -4,6 +4,7 @@ import type { QueryControlRoutes } from "./query-control-routes.js";
 import type { QueryRoutes } from "./query-routes.js";
 import { sendReply } from "./send-reply.js";
 import type { StatusRoutes } from "./status-routes.js";
+import type { TableLifeRoutes } from "./table-life-routes.js";
 import type { TableRoutes } from "./table-routes.js";
 import { errorReply, thrownReply } from "./write-reply.js";
 import type { WriteRoutes } from "./write-routes.js";
@@ -11,6 +12,7 @@ import type { WriteRoutes } from "./write-routes.js";
 export interface Routes {
   readonly write: WriteRoutes;
   readonly table: TableRoutes;
+  readonly tableLife: TableLifeRoutes;
   readonly query: QueryRoutes;
   readonly queryControl: QueryControlRoutes;
   readonly status: StatusRoutes;
@@ -21,11 +23,11 @@ type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
 const queryPath = /^\/v1\/queries\/([^/]+)$/;
-const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots)?$/;
+const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/retention)?$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
-  const { write, table, query, queryControl, status, onInternal } = routes;
+  const { write, table, tableLife, query, queryControl, status, onInternal } = routes;
   const exact = new Map<string, Methods>([
     ["/v1/data", { POST: (exchange) => write.oneRow(exchange) }],
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
@@ -42,6 +44,7 @@ export function restHandler(routes: Routes): HttpHandler {
     },
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
+    "/retention": { POST: (exchange, name) => tableLife.retention(exchange, name) },
     "/snapshots": { GET: (exchange, name) => table.snapshots(exchange, name) },
   };
   const ofQuery: Methods = {
