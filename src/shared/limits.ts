@@ -31,6 +31,9 @@ export const limits = {
   tablePropertyCharactersMax: 1_024,
   /** Columns of a sort order. */
   sortColumnsMax: 16,
+  /** Changes of one request to a table's columns, and what a comment says of one. */
+  schemaOperationsMax: 100,
+  columnCommentCharactersMax: 1_024,
   /** Days that rows may be kept for, and seconds between two flushes: a hundred years, and one. */
   retentionDaysMax: 36_500,
   flushSecondsMax: 31_536_000,

@@ -4,7 +4,7 @@ import type { IngestToMain, MainToIngest } from "../../shared/messages.js";
 import type { TableEntry } from "./table-entry.js";
 
 /** What owners answer with the ticket of a question; records come through the RecordBroker. */
-type OwnerAnswer = Extract<IngestToMain, { readonly kind: "measured" }>;
+type OwnerAnswer = Extract<IngestToMain, { readonly kind: "measured" | "schema-changed" }>;
 type AnswerOf<Kind extends OwnerAnswer["kind"]> = Extract<OwnerAnswer, { readonly kind: Kind }>;
 
 interface Waiting {

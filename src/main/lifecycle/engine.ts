@@ -2,13 +2,14 @@ import { hostname } from "node:os";
 import type { Config } from "../../shared/config.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
-import type { IngestToMain, TableState } from "../../shared/messages.js";
+import type { IngestToMain, MainToIngest, TableState } from "../../shared/messages.js";
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { CatalogSnapshots } from "../catalog/catalog-snapshots.js";
 import { PastSnapshots } from "../catalog/past-snapshots.js";
 import { OwnerQuestions } from "../catalog/owner-questions.js";
 import { RecordBroker } from "../catalog/record-broker.js";
+import { SchemaService } from "../catalog/schema-service.js";
 import { SealCoordinator } from "../catalog/seal-coordinator.js";
 import { TableRegistry } from "../catalog/table-registry.js";
 import { TableService } from "../catalog/table-service.js";
@@ -17,7 +18,7 @@ import { LiveTails } from "../live/live-tails.js";
 import type { LocalFiles } from "../query/local-files.js";
 import { Metrics } from "../telemetry/metrics.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
-import { Retention } from "../upkeep/retention.js";
+import { Retention, type RetentionOptions } from "../upkeep/retention.js";
 import { Upkeep } from "../upkeep/upkeep.js";
 import type { IngestLink } from "../write/ingest-link.js";
 import { WritePath } from "../write/write-path.js";
@@ -61,6 +62,7 @@ export class Engine {
   readonly live: LiveTails;
   readonly metrics: Metrics;
   readonly retention: Retention;
+  readonly schemas: SchemaService;
   readonly folder: DataFolder;
   readonly files: LocalFiles;
   readonly nodeId: string;
@@ -79,8 +81,9 @@ export class Engine {
     this.nodeId = config.nodeId === "" ? hostname() : config.nodeId;
     this.registry = new TableRegistry(stream, config.ingest.workers);
     for (const state of parts.states) this.registry.add(state);
-    this.#records = new RecordBroker((worker, message) => ingest.post(worker, message));
-    this.owners = new OwnerQuestions((worker, message) => ingest.post(worker, message));
+    const toWorker = (worker: number, message: MainToIngest): void => ingest.post(worker, message);
+    this.#records = new RecordBroker(toWorker);
+    this.owners = new OwnerQuestions(toWorker);
     const onError = (doing: string, error: unknown): void => parts.log.error({ err: error }, `failed: ${doing}`);
     this.seals = new SealCoordinator({
       limits: config.seal,
@@ -113,7 +116,7 @@ export class Engine {
     this.tables = new TableService({
       registry: this.registry,
       pool: pools.quick,
-      toWorker: (worker, message) => ingest.post(worker, message),
+      toWorker,
       toWal: (message) => wal.post(message),
       onDropped: (entry) => {
         this.flushes.forget(entry);
@@ -132,11 +135,10 @@ export class Engine {
     });
     const past = new PastSnapshots(pools.quick);
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
-    this.retention = new Retention({
-      pool: pools.quick,
-      nowMs: Date.now,
-      onRemoved: (removed) => this.metrics.retained(removed),
-    });
+    const { owners, flushes } = this;
+    this.schemas = new SchemaService({ owners, flushes, pool: pools.flush, toWorker });
+    const onRemoved: RetentionOptions["onRemoved"] = (removed) => this.metrics.retained(removed);
+    this.retention = new Retention({ pool: pools.quick, nowMs: Date.now, onRemoved });
     this.#upkeep = this.#openUpkeep(onError);
     this.metrics = this.#openMetrics();
   }
@@ -179,6 +181,7 @@ export class Engine {
         this.#records.onRecords(message);
         return;
       case "measured":
+      case "schema-changed":
         this.owners.onAnswer(message);
         return;
       case "blocks-dropped":

@@ -18,6 +18,7 @@ import type {
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
+import type { TableSchema } from "../../shared/schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
 import { chooseStore } from "../../shared/store/open-store.js";
 import { warehouseUri } from "../../shared/store/s3-options.js";
@@ -223,6 +224,11 @@ export class PersistPool {
 
   async changeSettings(identity: TableIdentity, patch: SettingsPatch): Promise<CommitResult> {
     return (await this.#run({ kind: "change-settings", identity, patch }, "committed")).commit;
+  }
+
+  /** When it resolves, the schema is the table's, or one that it grew into is. */
+  async commitSchema(identity: TableIdentity, schema: TableSchema): Promise<CommitResult> {
+    return (await this.#run({ kind: "commit-schema", identity, schema }, "committed")).commit;
   }
 
   /** When it resolves, no file of an earlier day (since 1970-01-01) is in the table, durably. */

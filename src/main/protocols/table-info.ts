@@ -1,5 +1,6 @@
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableStatistics } from "../catalog/table-statistics.js";
+import { columnsOfSchema } from "./schema-changes.js";
 import { configOfSettings } from "./table-config.js";
 
 /** A table as the original API describes it: proto-shaped, snake case, timestamps in seconds and nanos. */
@@ -21,7 +22,7 @@ export function tableInfo(entry: TableEntry, statistics: TableStatistics): Recor
       unflushed_rows: statistics.unflushedRows,
       unflushed_bytes: statistics.unflushedBytes,
     },
-    columns: schema.columns.map(({ name, type, required }) => ({ name, type, required })),
+    columns: columnsOfSchema(schema),
   };
 }
 

@@ -34,6 +34,14 @@ export function measureRows(buffer: TableBuffer, lastSequence: number): Buffered
   return { flushedSequence, rows, bytes, oldestMicros: text(oldest), newestMicros: text(newest) };
 }
 
+/** True when a row of the buffer, visible or not, has a value under this field id: a look at each record's directory. */
+export function hasValuesIn(buffer: TableBuffer, fieldId: number): boolean {
+  return buffer.records.some(({ block, offset }) => {
+    const { columns, rowCount } = parseRows(block.bytes, offset).batch;
+    return columns.some((column) => column.fieldId === fieldId && column.nullCount < rowCount);
+  });
+}
+
 function spanOf(record: BufferedRecord): TimeSpan {
   let span = knownSpans.get(record);
   if (span === undefined) {

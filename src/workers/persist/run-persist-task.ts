@@ -16,6 +16,7 @@ import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
 import { CacheCopies } from "./cache-copies.js";
 import { commitOnce } from "./commit-once.js";
+import { commitSchema } from "./commit-schema.js";
 import { compactFiles } from "./compact.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
@@ -66,6 +67,8 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     }
     case "compact":
       return { kind: "committed", commit: await compactFiles(await context(), task) };
+    case "commit-schema":
+      return { kind: "committed", commit: await commitSchema(await context(), task) };
     case "warm-up":
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };

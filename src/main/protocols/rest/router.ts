@@ -23,7 +23,7 @@ type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
 const queryPath = /^\/v1\/queries\/([^/]+)$/;
-const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/retention)?$/;
+const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/retention|\/schema)?$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
@@ -45,6 +45,10 @@ export function restHandler(routes: Routes): HttpHandler {
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
     "/retention": { POST: (exchange, name) => tableLife.retention(exchange, name) },
+    "/schema": {
+      GET: (exchange, name) => tableLife.schema(exchange, name),
+      PATCH: (exchange, name) => tableLife.changeSchema(exchange, name),
+    },
     "/snapshots": { GET: (exchange, name) => table.snapshots(exchange, name) },
   };
   const ofQuery: Methods = {

@@ -1,21 +1,24 @@
 import { MiniodbError } from "../../../shared/errors.js";
+import type { SchemaService } from "../../catalog/schema-service.js";
 import type { TableEntry } from "../../catalog/table-entry.js";
 import type { TableRegistry } from "../../catalog/table-registry.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
 import type { RetentionPlan } from "../../upkeep/plan-retention.js";
 import type { Retention } from "../../upkeep/retention.js";
+import { columnsOfSchema, operationsOfBody } from "../schema-changes.js";
 import { JsonAnswers } from "./json-answers.js";
 import { optionalCount, optionalFlag, type JsonObject } from "./json-request.js";
 
 export interface TableLifeOptions {
   readonly registry: TableRegistry;
   readonly retention: Retention;
+  readonly schemas: SchemaService;
   readonly onInternal: (error: unknown) => void;
 }
 
 const dayMs = 86_400_000;
 
-/** What changes a table that is there, other than its rows and settings: /v1/tables/{table}/retention. */
+/** What changes a table that is there, other than its rows and settings: /v1/tables/{table}/retention and /schema. */
 export class TableLifeRoutes {
   readonly #options: TableLifeOptions;
   readonly #answers: JsonAnswers;
@@ -36,6 +39,25 @@ export class TableLifeRoutes {
       return retentionReply(entry, plan, { isDryRun, days });
     });
   }
+
+  /** The columns as queries see them. */
+  schema(exchange: HttpExchange, name: string): RequestListener {
+    return this.#answers.afterBody(exchange, async () => schemaReply(this.#options.registry.get(name)));
+  }
+
+  /** Changes the columns; replies when the new schema is durable in the store. */
+  changeSchema(exchange: HttpExchange, name: string): RequestListener {
+    return this.#answers.withBody(exchange, async (body) => {
+      const { registry, schemas } = this.#options;
+      const entry = registry.get(name);
+      await schemas.change(entry, operationsOfBody(body));
+      return { success: true, ...schemaReply(entry) };
+    });
+  }
+}
+
+function schemaReply({ name, schema }: TableEntry): Readonly<Record<string, unknown>> {
+  return { table: name, version: schema.version, columns: columnsOfSchema(schema) };
 }
 
 /** Throws INVALID_REQUEST: only a dry run tries another number than the table's own. */
