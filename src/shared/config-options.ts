@@ -424,6 +424,13 @@ export const options = {
     help: "Memory of a merge; above it DuckDB spills.",
   }),
 
+  "retention.intervalMs": integer({
+    default: 10 * minute,
+    min: 100,
+    max: day,
+    help: "Time between two looks for days that are older than their table's retention_days.",
+  }),
+
   "snapshots.keep": integer({ default: 20, min: 1, max: 10_000, help: "Snapshots of a table that are kept at least." }),
   "snapshots.maxAgeMs": integer({
     default: 5 * day,

@@ -16,8 +16,9 @@ import type { CatalogOptions } from "./iceberg/catalog-context.js";
 import type { CommitResult } from "./iceberg/commit-result.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/table-history.js";
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
+import type { SchemaOperation } from "./schema/schema-operations.js";
 import type { TableSchema } from "./schema/table-schema.js";
-import type { TableSettings } from "./schema/table-settings.js";
+import type { SettingsPatch, TableSettings } from "./schema/table-settings.js";
 import type { S3Options } from "./store/s3-options.js";
 import type { ExclusionOptions } from "./store/store-exclusion.js";
 
@@ -97,6 +98,16 @@ export type MainToIngest =
     }
   /** Nobody reads the slice of this ticket any more: its blocks may be overwritten once their rows are in the store. */
   | { readonly kind: "release-records"; readonly ticket: number }
+  /** Change the columns between two batches; answered by `schema-changed` with the same ticket. */
+  | {
+      readonly kind: "change-schema";
+      readonly ticket: number;
+      readonly uuid: string;
+      readonly operations: readonly SchemaOperation[];
+      /** Of the committed files that main knows: columns that have values there. */ readonly fieldIdsInFiles: readonly number[];
+    }
+  /** How much is in the buffer? Answered by `measured` with the same ticket. */
+  | { readonly kind: "measure-rows"; readonly ticket: number; readonly uuid: string }
   /** A commit covers everything up to here: forget it. `committedFieldIds` may be in files from now on. */
   | { readonly kind: "flushed"; readonly uuid: string; readonly sequence: number; readonly schema: TableSchema }
   | { readonly kind: "stop" };
@@ -125,6 +136,25 @@ export interface IngestOptions {
   readonly walPendingBytesMax: number;
   readonly flushBytes: number;
   readonly flushRows: number;
+}
+
+/** What an owner made of a request to change its table's columns. */
+export type OwnerSchema =
+  /** Rows after `lastSequence` have this schema; the log and the catalog do not know it yet. */
+  | { readonly kind: "changed"; readonly schema: TableSchema; readonly lastSequence: number }
+  /** A column has become double, and no commit has replaced its old values yet: nothing changed, ask again after a flush. */
+  | { readonly kind: "pending" };
+
+/** The visible rows that no commit covers. */
+export interface BufferedRows {
+  /** They are the rows after this sequence. */
+  readonly flushedSequence: number;
+  readonly rows: number;
+  /** Of their records. */
+  readonly bytes: number;
+  /** Smallest and largest `timestamp`, µs since 1970 as decimal text; null where there are no rows. */
+  readonly oldestMicros: string | null;
+  readonly newestMicros: string | null;
 }
 
 export interface ReplayGap {
@@ -173,6 +203,16 @@ export type IngestToMain =
       readonly slice: RecordSlice;
       readonly lastSequence: number;
       /** Null when the table is gone. */ readonly schema: TableSchema | null;
+    }
+  | {
+      readonly kind: "measured";
+      readonly ticket: number;
+      /** Null when the table is gone. */ readonly buffered: BufferedRows | null;
+    }
+  | {
+      readonly kind: "schema-changed";
+      readonly ticket: number;
+      readonly answer: OwnerSchema | { readonly kind: "refused"; readonly error: ErrorMessage };
     }
   /** Blocks were dropped that main has seen: they go when main collects its garbage. */
   | { readonly kind: "blocks-dropped"; readonly bytes: number }
@@ -307,6 +347,7 @@ export type PersistTask =
   | SealTask
   | FlushTask
   | CompactTask
+  | CommitSchemaTask
   /** Loads and compiles the encoder, so that the first seal need not wait for it; answered by `done`. */
   | { readonly kind: "warm-up" }
   /**
@@ -327,7 +368,9 @@ export type PersistTask =
   /** Answered by `table`; fails with TABLE_EXISTS. */
   | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
   /** Answered by `committed`. */
-  | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly settings: TableSettings }
+  | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly patch: SettingsPatch }
+  /** Takes all files of days (since 1970-01-01) before this one out of the table; answered by `committed`. */
+  | { readonly kind: "drop-days"; readonly identity: TableIdentity; readonly beforeDay: number }
   /** Answered by `done`. */
   | { readonly kind: "drop-table"; readonly identity: TableIdentity }
   /** Keeps the newest snapshots and the young ones; answered by `committed`. */
@@ -441,6 +484,16 @@ export interface CachedCopy {
   readonly key: string;
   readonly bytes: number;
   readonly path: string;
+}
+
+/**
+ * Makes a schema the table's without rows, and rewrites the files that hold a field which it replaces; answered by
+ * `committed`. An older schema than the table's changes nothing. Fails with COMMIT_CONFLICT when such a file is gone.
+ */
+export interface CommitSchemaTask {
+  readonly kind: "commit-schema";
+  readonly identity: TableIdentity;
+  readonly schema: TableSchema;
 }
 
 /** Merges files of one day into one, sorted; answered by `committed`. Fails with COMMIT_CONFLICT when one is gone. */

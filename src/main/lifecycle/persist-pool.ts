@@ -19,7 +19,8 @@ import type {
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
-import type { TableSettings } from "../../shared/schema/table-settings.js";
+import type { TableSchema } from "../../shared/schema/table-schema.js";
+import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
 import { chooseStore, placeOf } from "../../shared/store/open-store.js";
 import { type ExclusionOptions, StoreExclusion } from "../../shared/store/store-exclusion.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
@@ -239,8 +240,18 @@ export class PersistPool {
     return (await this.#run({ kind: "create-table", name, settings }, "table")).state;
   }
 
-  async changeSettings(identity: TableIdentity, settings: TableSettings): Promise<CommitResult> {
-    return (await this.#run({ kind: "change-settings", identity, settings }, "committed")).commit;
+  async changeSettings(identity: TableIdentity, patch: SettingsPatch): Promise<CommitResult> {
+    return (await this.#run({ kind: "change-settings", identity, patch }, "committed")).commit;
+  }
+
+  /** When it resolves, the schema is the table's, or one that it grew into is. */
+  async commitSchema(identity: TableIdentity, schema: TableSchema): Promise<CommitResult> {
+    return (await this.#run({ kind: "commit-schema", identity, schema }, "committed")).commit;
+  }
+
+  /** When it resolves, no file of an earlier day (since 1970-01-01) is in the table, durably. */
+  async dropDays(identity: TableIdentity, beforeDay: number): Promise<CommitResult> {
+    return (await this.#run({ kind: "drop-days", identity, beforeDay }, "committed")).commit;
   }
 
   async dropTable(identity: TableIdentity): Promise<void> {
