@@ -116,6 +116,7 @@ export class Engine {
       },
       autoCreate: config.tables.autoCreate,
       tablesMax: config.tables.max,
+      storeHealth: pools.storeHealth,
     });
     this.writes = new WritePath({
       slab,
@@ -127,14 +128,7 @@ export class Engine {
     });
     const past = new PastSnapshots(pools.quick);
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
-    this.#upkeep = new Upkeep({
-      config,
-      registry: this.registry,
-      pool: pools.background,
-      heldKeys: () => this.snapshots.heldKeys(),
-      onCompacted: (files) => this.metrics.compacted(files),
-      onError,
-    });
+    this.#upkeep = this.#openUpkeep(onError);
     this.metrics = this.#openMetrics();
   }
 
@@ -292,6 +286,18 @@ export class Engine {
     if (this.registry.bufferedBytes() <= bufferedBytesMax * relievedShare) return;
     const [largest] = this.registry.all().toSorted((left, right) => right.bufferedBytes - left.bufferedBytes);
     if (largest !== undefined) this.flushes.relieve(largest, nowMs);
+  }
+
+  #openUpkeep(onError: (doing: string, error: unknown) => void): Upkeep {
+    const { config, pools } = this.#parts;
+    return new Upkeep({
+      config,
+      registry: this.registry,
+      pool: pools.background,
+      heldKeys: () => this.snapshots.heldKeys(),
+      onCompacted: (files) => this.metrics.compacted(files),
+      onError,
+    });
   }
 
   #openMetrics(): Metrics {
