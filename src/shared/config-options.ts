@@ -24,6 +24,11 @@ const ingestWorkersAuto = {
   help: "one less than the cores, at least 1 and at most 4",
   resolve: (machine: Machine) => Math.max(1, Math.min(4, machine.cores - 1)),
 };
+/** Up to the default of wal.bytesMax: with more, an outage of the store would end at the log's bound. */
+const bufferedAuto = {
+  help: "a quarter of the machine's memory, at most 4 GiB",
+  resolve: (machine: Machine) => Math.max(256 * mib, Math.min(4 * gib, Math.floor(machine.memoryBytes / 4))),
+};
 const queryMemoryAuto = {
   help: "a quarter of the machine's memory",
   resolve: (machine: Machine) => Math.max(64 * mib, Math.floor(machine.memoryBytes / 4)),
@@ -102,10 +107,11 @@ export const options = {
     help: "Shared memory for bodies that arrive in more than one chunk.",
   }),
   "ingest.bufferedBytesMax": integer({
-    default: gib,
-    min: mib,
+    default: 0,
+    min: 0,
     max: 64 * gib,
-    help: "Rows of all tables that are not flushed yet; above it writes are answered 503.",
+    auto: bufferedAuto,
+    help: "Rows of all tables that are not flushed yet, which are in memory; above it writes are answered 503.",
   }),
   "ingest.walPendingBytesMax": integer({
     default: 64 * mib,
@@ -351,7 +357,7 @@ export const options = {
     help: "A request on whose connection nothing moves for so long is given up, and repeated where that is safe.",
   }),
   "store.startTimeoutMs": integer({
-    default: minute,
+    default: 10 * minute,
     min: 0,
     max: hour,
     help: "How long a start waits for a store that does not answer.",

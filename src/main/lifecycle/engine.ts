@@ -124,6 +124,7 @@ export class Engine {
       },
       autoCreate: config.tables.autoCreate,
       tablesMax: config.tables.max,
+      storeHealth: pools.storeHealth,
     });
     this.writes = new WritePath({
       slab,
