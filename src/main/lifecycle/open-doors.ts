@@ -44,7 +44,7 @@ const subscribeMessageBytesMax = 64 * 1024;
 /** Opens every protocol on the engine. When it resolves, clients can connect. */
 export async function openDoors(engine: Engine, options: DoorOptions): Promise<Doors> {
   const { config, log, version, slab } = options;
-  const { registry, tables, owners, flushes, writes, metrics, nodeId, retention, schemas } = engine;
+  const { registry, tables, owners, flushes, writes, metrics, nodeId, retention, schemas, history } = engine;
   const onInternal = (error: unknown): void => log.error({ err: error }, "a request failed by a mistake of ours");
   const listSnapshots = (table: string) => engine.snapshots.list(table);
   const pool = openQueryPool(engine, options, onInternal);
@@ -55,7 +55,7 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
   const handler = restHandler({
     write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
     table: new TableRoutes({ registry, tables, owners, flushes, listSnapshots, onInternal }),
-    tableLife: new TableLifeRoutes({ registry, retention, schemas, onInternal }),
+    tableLife: new TableLifeRoutes({ registry, retention, schemas, history, onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),
     status: new StatusRoutes({ version, metrics, health: () => engine.health(), onInternal }),
