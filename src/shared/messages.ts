@@ -21,6 +21,7 @@ import type { TableSchema } from "./schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "./schema/table-settings.js";
 import type { S3Options } from "./store/s3-options.js";
 import type { ExclusionOptions } from "./store/store-exclusion.js";
+import type { BufferedRows, CommitSchemaTask, HistoryTask, OwnerSchema } from "./table-messages.js";
 
 // ---- tables as all threads know them ---------------------------------------------------------------------------
 
@@ -136,25 +137,6 @@ export interface IngestOptions {
   readonly walPendingBytesMax: number;
   readonly flushBytes: number;
   readonly flushRows: number;
-}
-
-/** What an owner made of a request to change its table's columns. */
-export type OwnerSchema =
-  /** Rows after `lastSequence` have this schema; the log and the catalog do not know it yet. */
-  | { readonly kind: "changed"; readonly schema: TableSchema; readonly lastSequence: number }
-  /** A column has become double, and no commit has replaced its old values yet: nothing changed, ask again after a flush. */
-  | { readonly kind: "pending" };
-
-/** The visible rows that no commit covers. */
-export interface BufferedRows {
-  /** They are the rows after this sequence. */
-  readonly flushedSequence: number;
-  readonly rows: number;
-  /** Of their records. */
-  readonly bytes: number;
-  /** Smallest and largest `timestamp`, µs since 1970 as decimal text; null where there are no rows. */
-  readonly oldestMicros: string | null;
-  readonly newestMicros: string | null;
 }
 
 export interface ReplayGap {
@@ -369,8 +351,7 @@ export type PersistTask =
   | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
   /** Answered by `committed`. */
   | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly patch: SettingsPatch }
-  /** Takes all files of days (since 1970-01-01) before this one out of the table; answered by `committed`. */
-  | { readonly kind: "drop-days"; readonly identity: TableIdentity; readonly beforeDay: number }
+  | HistoryTask
   /** Answered by `done`. */
   | { readonly kind: "drop-table"; readonly identity: TableIdentity }
   /** Keeps the newest snapshots and the young ones; answered by `committed`. */
@@ -484,16 +465,6 @@ export interface CachedCopy {
   readonly key: string;
   readonly bytes: number;
   readonly path: string;
-}
-
-/**
- * Makes a schema the table's without rows, and rewrites the files that hold a field which it replaces; answered by
- * `committed`. An older schema than the table's changes nothing. Fails with COMMIT_CONFLICT when such a file is gone.
- */
-export interface CommitSchemaTask {
-  readonly kind: "commit-schema";
-  readonly identity: TableIdentity;
-  readonly schema: TableSchema;
 }
 
 /** Merges files of one day into one, sorted; answered by `committed`. Fails with COMMIT_CONFLICT when one is gone. */

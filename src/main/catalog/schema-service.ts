@@ -1,5 +1,6 @@
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
-import type { MainToIngest, OwnerSchema } from "../../shared/messages.js";
+import type { MainToIngest } from "../../shared/messages.js";
+import type { OwnerSchema } from "../../shared/table-messages.js";
 import type { SchemaOperation } from "../../shared/schema/schema-operations.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
 import type { FlushCoordinator } from "../upkeep/flush-coordinator.js";

@@ -11,6 +11,7 @@ import { OwnerQuestions } from "../catalog/owner-questions.js";
 import { RecordBroker } from "../catalog/record-broker.js";
 import { SchemaService } from "../catalog/schema-service.js";
 import { SealCoordinator } from "../catalog/seal-coordinator.js";
+import { TableHistory } from "../catalog/table-history.js";
 import { TableRegistry } from "../catalog/table-registry.js";
 import { TableService } from "../catalog/table-service.js";
 import type { TableEntry } from "../catalog/table-entry.js";
@@ -63,6 +64,7 @@ export class Engine {
   readonly metrics: Metrics;
   readonly retention: Retention;
   readonly schemas: SchemaService;
+  readonly history: TableHistory;
   readonly folder: DataFolder;
   readonly files: LocalFiles;
   readonly nodeId: string;
@@ -138,6 +140,7 @@ export class Engine {
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
     const { owners, flushes } = this;
     this.schemas = new SchemaService({ owners, flushes, pool: pools.flush, toWorker });
+    this.history = new TableHistory({ flushes, pool: pools.quick });
     const onRemoved: RetentionOptions["onRemoved"] = (removed) => this.metrics.retained(removed);
     this.retention = new Retention({ pool: pools.quick, nowMs: Date.now, onRemoved });
     this.#upkeep = this.#openUpkeep(onError);

@@ -37,7 +37,7 @@ export interface Doors {
 /** Opens every protocol on the engine. When it returns, what clients ask is answered. */
 export function openDoors(engine: Engine, options: DoorOptions): Doors {
   const { config, log, version, slab, doorway } = options;
-  const { registry, tables, owners, flushes, writes, metrics, nodeId, retention, schemas } = engine;
+  const { registry, tables, owners, flushes, writes, metrics, nodeId, retention, schemas, history } = engine;
   const onInternal = (error: unknown): void => log.error({ err: error }, "a request failed by a mistake of ours");
   const listSnapshots = (table: string) => engine.snapshots.list(table);
   const pool = openQueryPool(engine, options, onInternal);
@@ -48,7 +48,7 @@ export function openDoors(engine: Engine, options: DoorOptions): Doors {
   const handler = restHandler({
     write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
     table: new TableRoutes({ registry, tables, owners, flushes, listSnapshots, onInternal }),
-    tableLife: new TableLifeRoutes({ registry, retention, schemas, onInternal }),
+    tableLife: new TableLifeRoutes({ registry, retention, schemas, history, onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),
     status: new StatusRoutes({ version, metrics, health: () => engine.health(), onInternal }),

@@ -5,6 +5,7 @@ import type { Config } from "../../shared/config.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
 import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
+import type { RollbackRequest, TagRequest } from "../../shared/iceberg/commit-refs.js";
 import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "../../shared/iceberg/table-history.js";
 import type {
@@ -252,6 +253,20 @@ export class PersistPool {
   /** When it resolves, no file of an earlier day (since 1970-01-01) is in the table, durably. */
   async dropDays(identity: TableIdentity, beforeDay: number): Promise<CommitResult> {
     return (await this.#run({ kind: "drop-days", identity, beforeDay }, "committed")).commit;
+  }
+
+  /** When it resolves, the table has the files of the earlier snapshot, durably, in a snapshot of its own. */
+  async rollback(identity: TableIdentity, request: RollbackRequest): Promise<CommitResult> {
+    return (await this.#run({ kind: "rollback", identity, request }, "committed")).commit;
+  }
+
+  /** When it resolves, the tag is durable, and its snapshot does not expire. */
+  async tag(identity: TableIdentity, request: TagRequest): Promise<CommitResult> {
+    return (await this.#run({ kind: "tag", identity, request }, "committed")).commit;
+  }
+
+  async untag(identity: TableIdentity, name: string): Promise<CommitResult> {
+    return (await this.#run({ kind: "untag", identity, name }, "committed")).commit;
   }
 
   async dropTable(identity: TableIdentity): Promise<void> {

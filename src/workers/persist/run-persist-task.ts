@@ -11,6 +11,7 @@ import type {
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
+import type { HistoryTask } from "../../shared/table-messages.js";
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
@@ -100,7 +101,10 @@ async function perform(task: PersistTask): Promise<PersistResult> {
         commit: await (await context()).catalog.changeSettings(task.identity, task.patch),
       };
     case "drop-days":
-      return { kind: "committed", commit: await dropDays(await context(), task) };
+    case "rollback":
+    case "tag":
+    case "untag":
+      return changeHistory(await context(), task);
     case "drop-table":
       await (await context()).catalog.dropTable(task.identity);
       return { kind: "done" };
@@ -115,16 +119,30 @@ async function perform(task: PersistTask): Promise<PersistResult> {
   }
 }
 
-async function dropDays(
-  persist: PersistContext,
-  { identity, beforeDay }: { readonly identity: TableIdentity; readonly beforeDay: number },
-): Promise<CommitResult> {
-  return commitOnce(persist, {
-    identity,
-    files: [],
-    range: null,
-    commit: (commitId) => persist.catalog.commitRetention(identity, { beforeDay, commitId }),
+async function changeHistory(persist: PersistContext, task: HistoryTask): Promise<PersistResult> {
+  const { catalog } = persist;
+  const { identity } = task;
+  return changeTable(persist, identity, (commitId) => {
+    switch (task.kind) {
+      case "drop-days":
+        return catalog.commitRetention(identity, { beforeDay: task.beforeDay, commitId });
+      case "rollback":
+        return catalog.rollback(identity, { ...task.request, commitId });
+      case "tag":
+        return catalog.tag(identity, { ...task.request, commitId });
+      case "untag":
+        return catalog.untag(identity, { name: task.name, commitId });
+    }
   });
+}
+
+/** A commit without data files, made once whatever the store answers. */
+async function changeTable(
+  persist: PersistContext,
+  identity: TableIdentity,
+  commit: (commitId: string) => Promise<CommitResult>,
+): Promise<PersistResult> {
+  return { kind: "committed", commit: await commitOnce(persist, { identity, files: [], range: null, commit }) };
 }
 
 async function flushTable(persist: PersistContext, task: FlushTask): Promise<PersistResult> {
