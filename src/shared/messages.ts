@@ -15,6 +15,8 @@ import type { ErrorMessage } from "./errors.js";
 import type { CatalogOptions } from "./iceberg/catalog-context.js";
 import type { CommitResult } from "./iceberg/commit-result.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/table-history.js";
+import type { PastRows } from "./iceberg/table-state.js";
+import type { ResultBody } from "./query-messages.js";
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
 import type { TableSchema } from "./schema/table-schema.js";
 import type { TableSettings } from "./schema/table-settings.js";
@@ -43,6 +45,16 @@ export interface DataFile {
   readonly bounds: Readonly<Record<number, ColumnBounds>>;
   /** Field ids that have a column in this file. */
   readonly fieldIds: readonly number[];
+  /** What says which of its rows are deleted; absent: none is. One, but for files that other writers deleted from. */
+  readonly deletes?: readonly DeleteFile[];
+}
+
+/** Positions of deleted rows of one data file: a Parquet file of Iceberg's position deletes. */
+export interface DeleteFile {
+  readonly key: string;
+  readonly bytes: number;
+  /** Positions, each once. */
+  readonly rows: number;
 }
 
 /** JSON-safe bounds: longs and timestamps as decimal text, doubles as numbers, booleans, strings. */
@@ -300,6 +312,9 @@ export type PersistTask =
   | SealTask
   | FlushTask
   | CompactTask
+  | DeleteRowsTask
+  /** The files whose rows had all come by this data sequence number; answered by `past-rows`, or TABLE_NOT_FOUND. */
+  | { readonly kind: "load-past-rows"; readonly identity: TableIdentity; readonly through: number | null }
   /** Loads and compiles the encoder, so that the first seal need not wait for it; answered by `done`. */
   | { readonly kind: "warm-up" }
   /**
@@ -341,6 +356,8 @@ export type PersistResult =
   | SealResult
   /** applyCommit (iceberg/commit-result.ts) makes the new TableState of it; where that answers null, load the table. */
   | { readonly kind: "committed"; readonly commit: CommitResult; readonly copies?: readonly CachedCopy[] }
+  | DeleteRowsResult
+  | { readonly kind: "past-rows"; readonly past: PastRows }
   | { readonly kind: "table"; readonly state: TableState }
   | { readonly kind: "tables"; readonly states: readonly TableState[] }
   /** Newest first. */
@@ -442,4 +459,27 @@ export interface CompactTask {
   readonly schema: TableSchema;
   readonly settings: TableSettings;
   readonly files: readonly DataFile[];
+}
+
+/**
+ * Commits the deletion of found rows, answered by `rows-deleted`. Fails with COMMIT_CONFLICT where one of the files is gone or
+ * has other deletes than the task says: the rows are to be found anew.
+ */
+export interface DeleteRowsTask {
+  readonly kind: "delete-rows";
+  readonly identity: TableIdentity;
+  /** What was searched. */
+  readonly files: readonly SearchedFile[];
+  /** Parquet of two columns: the number of the file in the list, and that of the row in it. No row that is deleted already. */
+  readonly found: ResultBody;
+}
+
+export type SearchedFile = Pick<DataFile, "key" | "rows" | "day" | "deletes">;
+
+export interface DeleteRowsResult {
+  readonly kind: "rows-deleted";
+  readonly rows: number;
+  readonly filesDropped: number;
+  /** Null where no row was found. */
+  readonly commit: CommitResult | null;
 }

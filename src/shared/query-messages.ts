@@ -40,6 +40,23 @@ export interface QueryTable {
   /** Local paths (or URLs) of immutable Parquet files with field ids; the caller keeps them until the result is there. */
   readonly committedFiles: readonly string[];
   readonly hotFiles: readonly string[];
+  /** Of the committed files those that have deleted rows; absent: none has. */
+  readonly deletes?: readonly FileDeletes[];
+  /** Names of two more columns, for a statement of ours that asks where rows are. */
+  readonly places?: PlaceColumns;
+}
+
+/** Deleted rows of one file. */
+export interface FileDeletes {
+  readonly file: string;
+  /** Local paths of its delete files, as iceberg/delete-entry.ts describes them. */
+  readonly deleteFiles: readonly string[];
+}
+
+/** Columns that say where a row is: the number of its file, where those with deleted rows come last, and its number therein. */
+export interface PlaceColumns {
+  readonly file: string;
+  readonly row: string;
 }
 
 export type QueryTask =
