@@ -59,11 +59,16 @@ export class CatalogSnapshots implements SnapshotProvider {
     return this.#options.past.list(this.#options.registry.get(name));
   }
 
-  /** Keys of the data files that some query may read: no garbage, whatever the store's metadata says. */
+  /** Keys of the files that some query may read: no garbage, whatever the store's metadata says. */
   heldKeys(): string[] {
     const lists = new Set([...this.#held].flatMap((tables) => tables.map((table) => table.files)));
     const keys = new Set<string>();
-    for (const files of lists) for (const file of files) keys.add(file.key);
+    for (const files of lists) {
+      for (const file of files) {
+        keys.add(file.key);
+        for (const { key } of file.deletes ?? []) keys.add(key);
+      }
+    }
     return [...keys];
   }
 

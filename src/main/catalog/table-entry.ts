@@ -1,4 +1,5 @@
 import { assert } from "../../shared/assert.js";
+import { liveRowsOf } from "../../shared/iceberg/live-rows.js";
 import type { TableIdentity, TableState } from "../../shared/messages.js";
 import { withoutReplaced, type TableSchema } from "../../shared/schema/table-schema.js";
 import { tokenPrefix } from "../../shared/sequence-token.js";
@@ -64,7 +65,7 @@ export class TableEntry implements AcknowledgedTable {
   /** Rows that a query sees, the unsealed ones included. */
   get rows(): number {
     let rows = this.ackedSequence - this.flushedSequence;
-    for (const file of this.state.files) rows += file.rows;
+    for (const file of this.state.files) rows += liveRowsOf(file);
     return rows;
   }
 

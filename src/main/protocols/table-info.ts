@@ -15,7 +15,9 @@ export function tableInfo(entry: TableEntry): Record<string, unknown> {
     stats: {
       record_count: entry.rows,
       file_count: state.files.length,
-      size_bytes: state.files.reduce((sum, file) => sum + file.bytes, 0),
+      size_bytes: state.files
+        .flatMap((file) => [file, ...(file.deletes ?? [])])
+        .reduce((sum, file) => sum + file.bytes, 0),
       ...(bounds === null
         ? {}
         : { oldest_record: protoMicros(bounds.lower), newest_record: protoMicros(bounds.upper) }),

@@ -213,7 +213,7 @@ export class QueryService {
     const { statement, values, page } = asked;
     const { pool, rowsMax } = this.#options;
     try {
-      const keep = keepRequestOf(asked, { folder: pool.keptFolder, rowsMax });
+      const keep = keepRequestOf(asked, { folder: pool.keptFolder, rowsMax, tables: tables.needed });
       const work = { statement, values, tables: tables.tables, notes: tables.notes, page, offsetRows: 0, keep };
       const result = await this.#executor.execute(work, run, tables.lease);
       if (result === null) return null;

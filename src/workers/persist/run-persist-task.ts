@@ -15,6 +15,7 @@ import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
 import { CacheCopies } from "./cache-copies.js";
 import { compactFiles } from "./compact.js";
+import { deleteRows } from "./delete-rows.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
 import { checkStore, openPersistContext, prepare, type PersistContext } from "./persist-context.js";
@@ -64,6 +65,12 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     }
     case "compact":
       return { kind: "committed", commit: await compactFiles(await context(), task) };
+    case "delete-rows":
+      return deleteRows(await context(), task);
+    case "load-past-rows": {
+      const past = await (await context()).catalog.loadPastRows(task.identity, task.through);
+      return { kind: "past-rows", past };
+    }
     case "warm-up":
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };
