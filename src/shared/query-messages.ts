@@ -61,6 +61,7 @@ export interface PlaceColumns {
 
 export type QueryTask =
   | { readonly kind: "parse"; readonly sql: string }
+  | ParseFilterTask
   | {
       readonly kind: "execute";
       /** Index into the cancel words, of no other running query. */
@@ -82,6 +83,17 @@ export type QueryTask =
       /** A query that takes longer comes back with its plan; 0 or absent: none does. */
       readonly slowMs?: number;
     };
+
+/**
+ * Checks a condition on one row of a table and answers `parsed`: the SELECT of the places of the rows that meet it. Errors
+ * are about places in the filter.
+ */
+export interface ParseFilterTask {
+  readonly kind: "parse-filter";
+  readonly table: string;
+  readonly filter: string;
+  readonly places: PlaceColumns;
+}
 
 /**
  * Where the result has more rows than the page, its first `rowsMax` rows are written to a file, from which this page

@@ -84,7 +84,7 @@ export class CatalogSnapshots implements SnapshotProvider {
     // From here on without a pause.
     const pinned: HotSegment[] = [];
     const tables = entries.map((entry) => this.#pin(entry, pinned));
-    return this.#hold(tables, () => {
+    return this.hold(tables, () => {
       for (const segment of pinned) segment.release();
     });
   }
@@ -105,11 +105,11 @@ export class CatalogSnapshots implements SnapshotProvider {
     const entries = request.tables.map((name) => registry.get(name));
     const tables = await Promise.all(entries.map((entry) => past.load(entry, at)));
     request.signal.throwIfAborted();
-    return this.#hold(tables, () => {});
+    return this.hold(tables);
   }
 
   /** Until `release` the files are kept from garbage collection, whatever becomes of the snapshot. */
-  #hold(tables: readonly SnapshotTable[], onRelease: () => void): Snapshot {
+  hold(tables: readonly SnapshotTable[], onRelease: () => void = () => {}): Snapshot {
     this.#held.add(tables);
     return {
       tables,

@@ -35,6 +35,8 @@ export class TableEntry implements AcknowledgedTable {
   bufferedRows = 0;
   oldestMs = 0;
   lastWriteMs = 0;
+  /** Deletes that look for rows in the files that there are: no merge starts until they are done. */
+  deletesUnderWay = 0;
   isDropped = false;
 
   constructor(state: TableState, place: { readonly slot: number; readonly worker: number; readonly stream: string }) {

@@ -16,6 +16,7 @@ import { type QueryReply, type QueryRequest, pageOf, timeoutOf } from "./query-r
 import { QueryRun, type QueryStage } from "./query-run.js";
 import { resultKey, type ResultCache, type ResultCacheStats } from "./result-cache.js";
 import { type AskedQuery, keepRequestOf, showTables } from "./asked-query.js";
+import { findRows, type FindRowsRequest, type FoundRows } from "./row-finder.js";
 import { type SlowQuery, slowQuery } from "./slow-queries.js";
 import type { Snapshot, SnapshotProvider } from "./snapshot-provider.js";
 import { suggestName } from "../../shared/suggest-name.js";
@@ -118,6 +119,26 @@ export class QueryService {
     } catch (error) {
       run.end = { error, elapsedMs: run.elapsedMs };
       throw error;
+    } finally {
+      run.leave();
+    }
+  }
+
+  /** See row-finder.ts; it is listed, and can be cancelled, like a query. Rejects as `run` does. */
+  async findRows(request: FindRowsRequest): Promise<FoundRows> {
+    const { pool, files } = this.#options;
+    try {
+      this.#admit();
+    } catch (error) {
+      request.snapshot.release();
+      throw error;
+    }
+    const { where: sql, timeoutMs, signal } = request;
+    const onOver = (ended: QueryRun): void => this.#registry.remove(ended);
+    const run = new QueryRun({ id: this.#registry.id(undefined), sql, timeoutMs, signal, onOver });
+    this.#registry.add(run);
+    try {
+      return await findRows({ pool, files, executor: this.#executor }, request, run);
     } finally {
       run.leave();
     }

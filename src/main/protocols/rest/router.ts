@@ -1,5 +1,6 @@
 import { MiniodbError } from "../../../shared/errors.js";
 import type { HttpExchange, HttpHandler, RequestListener } from "../../sockets/http-server.js";
+import type { DeleteRoutes } from "./delete-routes.js";
 import type { QueryControlRoutes } from "./query-control-routes.js";
 import type { QueryRoutes } from "./query-routes.js";
 import { sendReply } from "./send-reply.js";
@@ -11,6 +12,7 @@ import type { WriteRoutes } from "./write-routes.js";
 export interface Routes {
   readonly write: WriteRoutes;
   readonly table: TableRoutes;
+  readonly deletes: DeleteRoutes;
   readonly query: QueryRoutes;
   readonly queryControl: QueryControlRoutes;
   readonly status: StatusRoutes;
@@ -21,13 +23,13 @@ type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
 const queryPath = /^\/v1\/queries\/([^/]+)$/;
-const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots)?$/;
+const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/delete)?$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
-  const { write, table, query, queryControl, status, onInternal } = routes;
+  const { write, table, deletes, query, queryControl, status, onInternal } = routes;
   const exact = new Map<string, Methods>([
-    ["/v1/data", { POST: (exchange) => write.oneRow(exchange) }],
+    ["/v1/data", { POST: (exchange) => write.oneRow(exchange), DELETE: (exchange) => deletes.ids(exchange) }],
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
     ["/v1/queries", { GET: (exchange) => queryControl.list(exchange) }],
     ["/v1/tables", { POST: (exchange) => table.create(exchange), GET: (exchange) => table.list(exchange) }],
@@ -37,6 +39,7 @@ export function restHandler(routes: Routes): HttpHandler {
   const ofTable: Readonly<Record<string, Methods>> = {
     "": { GET: (exchange, name) => table.get(exchange, name), DELETE: (exchange, name) => table.drop(exchange, name) },
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
+    "/delete": { POST: (exchange, name) => deletes.where(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
     "/snapshots": { GET: (exchange, name) => table.snapshots(exchange, name) },
   };
