@@ -45,6 +45,8 @@ export interface DataFile {
   readonly bounds: Readonly<Record<number, ColumnBounds>>;
   /** Field ids that have a column in this file. */
   readonly fieldIds: readonly number[];
+  /** What the catalog calls it, where that is not what the store would: the warehouse was mounted elsewhere then. */
+  readonly uri?: string;
   /** What says which of its rows are deleted; absent: none is. One, but for files that other writers deleted from. */
   readonly deletes?: readonly DeleteFile[];
 }
@@ -474,7 +476,7 @@ export interface DeleteRowsTask {
   readonly found: ResultBody;
 }
 
-export type SearchedFile = Pick<DataFile, "key" | "rows" | "day" | "deletes">;
+export type SearchedFile = Pick<DataFile, "key" | "rows" | "day" | "deletes" | "uri">;
 
 export interface DeleteRowsResult {
   readonly kind: "rows-deleted";

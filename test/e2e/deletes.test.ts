@@ -6,6 +6,8 @@ import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
 
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Date.now() % 1_000_000);
+const rounds = Number(process.env["MINIODB_TEST_DELETE_ROUNDS"] ?? 4);
+const kills = Number(process.env["MINIODB_TEST_DELETE_KILLS"] ?? 1);
 const rowsMs = Date.UTC(2026, 8, 1);
 const dayMs = 86_400_000;
 
@@ -124,7 +126,7 @@ describe("delete by predicate", () => {
     const random = seededRandom(seed);
     let next = 0;
     const alive = new Set<number>();
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < rounds; round++) {
       const rows = rowsFrom(next, 50);
       for (let n = next; n < next + 50; n++) alive.add(n);
       next += 50;
@@ -164,6 +166,24 @@ describe("delete by predicate", () => {
     assert.deepEqual(await numbersOf("crowd"), []);
     await client.write("crowd", rowsFrom(7, 3));
     assert.deepEqual(await numbersOf("crowd"), [7, 8, 9]);
+  });
+
+  test("a server that dies in a delete has deleted all of the rows or none", async () => {
+    const random = seededRandom(seed);
+    await client.write("killed", rowsFrom(0, 500));
+    for (let kill = 0; kill < kills; kill++) {
+      const before = await numbersOf("killed");
+      const remainder = random.integer(11);
+      const answer = deleteWhere("killed", { where: `n % 11 = ${remainder}` }).catch(() => null);
+      await new Promise((resolve) => setTimeout(resolve, random.integer(120)));
+      await server.kill();
+      const deleted = await answer;
+      await server.restart();
+      const left = before.filter((n) => n % 11 !== remainder);
+      const seen = await numbersOf("killed");
+      if (deleted !== null || seen.length !== before.length) assert.deepEqual(seen, left);
+      else assert.deepEqual(seen, before);
+    }
   });
 
   test("what is no condition on a row is refused", async () => {

@@ -125,8 +125,9 @@ export class DeleteService {
 
   async #commit(entry: TableEntry, { files, body }: FoundRows): Promise<DeleteRowsResult> {
     const { pool, onError } = this.#options;
-    const searched = files.map(({ key, rows, day, deletes }) => {
-      return { key, rows, day, ...(deletes !== undefined && { deletes }) };
+    // Without their statistics.
+    const searched = files.map(({ key, rows, day, deletes, uri }) => {
+      return { key, rows, day, ...(deletes !== undefined && { deletes }), ...(uri !== undefined && { uri }) };
     });
     try {
       const result = await pool.deleteRows({ identity: entry.identity, files: searched, found: body });

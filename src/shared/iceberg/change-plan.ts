@@ -61,7 +61,10 @@ export function planChange(live: readonly LiveManifest[], change: FileChanges, c
     sequenceNumber: sequenceNumberOf(file, dataBefore),
   }));
   const data = planManifests(dataManifests, { added, removedKeys, snapshotId });
-  const addedDeletes = change.deletes.map((file) => newDeleteEntry(file, uriOf));
+  const dataUris = new Map(dataBefore.map((entry) => [entry.key, entry.file.file_path]));
+  const addedDeletes = change.deletes.map((file) =>
+    newDeleteEntry(file, uriOf(file.key), dataUris.get(file.dataKey) ?? uriOf(file.dataKey)),
+  );
   const replacedKeys = new Set([...change.appliedDeletes, ...change.deletes.flatMap((file) => file.replaces)]);
   const deletes = planManifests(deleteManifests, { added: addedDeletes, removedKeys: replacedKeys, snapshotId });
 

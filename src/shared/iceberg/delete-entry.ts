@@ -32,10 +32,9 @@ export interface NewDeleteFile extends DeleteFile {
   readonly replaces: readonly string[];
 }
 
-/** The entry of a delete file that is added. */
-export function newDeleteEntry(file: NewDeleteFile, uriOf: (key: string) => string): ManifestEntry {
-  const dataUri = Buffer.from(uriOf(file.dataKey));
-  const bounds = [{ key: filePathFieldId, value: dataUri }];
+/** The entry of a delete file that is added; `dataUri` is what the entry of the data file says, as other readers compare it. */
+export function newDeleteEntry(file: NewDeleteFile, uri: string, dataUri: string): ManifestEntry {
+  const bounds = [{ key: filePathFieldId, value: Buffer.from(dataUri) }];
   return {
     status: entryStatus.added,
     snapshotId: null,
@@ -45,7 +44,7 @@ export function newDeleteEntry(file: NewDeleteFile, uriOf: (key: string) => stri
     day: file.day,
     file: {
       content: fileContent.positionDeletes,
-      file_path: uriOf(file.key),
+      file_path: uri,
       file_format: "PARQUET",
       record_count: file.rows,
       file_size_in_bytes: file.bytes,

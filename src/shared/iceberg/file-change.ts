@@ -17,7 +17,7 @@ import { keyOfUri, manifestKey, manifestListKey, type AttemptName } from "../sto
 import { syncMarker, type CatalogContext } from "./catalog-context.js";
 import { countsOf, liveEntries, planChange, type ChangePlan, type FileChanges } from "./change-plan.js";
 import { appliesTo, deletesByDataKey, manifestContent, toDeleteFile } from "./delete-entry.js";
-import { encodeManifest, toDataFile, withInherited } from "./manifest.js";
+import { encodeManifest, toDataFile, withInherited, type ManifestEntry } from "./manifest.js";
 import {
   decodeManifestList,
   describeManifest,
@@ -86,8 +86,15 @@ export async function readSequencedFiles(
   const deletes = deletesByDataKey(liveEntries(manifests.filter((manifest) => !isData(manifest))));
   return liveEntries(manifests.filter(isData)).map((entry) => {
     const applied = (deletes.get(entry.key) ?? []).filter((candidate) => appliesTo(candidate, entry));
-    return { file: toDataFile(entry, types, applied.map(toDeleteFile)), sequenceNumber: entry.sequenceNumber ?? 0 };
+    const file = dataFileOf(context, entry, toDataFile(entry, types, applied.map(toDeleteFile)));
+    return { file, sequenceNumber: entry.sequenceNumber ?? 0 };
   });
+}
+
+/** With the file's name in the catalog, where the store has another for it. */
+function dataFileOf(context: CatalogContext, entry: ManifestEntry, file: DataFile): DataFile {
+  const uri = entry.file.file_path;
+  return uri === context.store.uri(entry.key) ? file : { ...file, uri };
 }
 
 /**
@@ -138,7 +145,9 @@ export async function changeFiles(
   return {
     metadata,
     added: data.added.map((entry) => toDataFile(entry, types)),
-    changed: plan.changed.map(({ entry, deletes: newest }) => toDataFile(entry, types, [toDeleteFile(newest)])),
+    changed: plan.changed.map(({ entry, deletes: newest }) =>
+      dataFileOf(context, entry, toDataFile(entry, types, [toDeleteFile(newest)])),
+    ),
   };
 }
 

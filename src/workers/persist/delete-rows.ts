@@ -157,7 +157,7 @@ async function writePositions(
       // UNION takes what two files of another writer may both name once.
       const before =
         paths.length === 0 ? "" : ` UNION SELECT pos FROM read_parquet(${fileList(paths)}, hive_partitioning = false)`;
-      const uri = quoteText(context.store.uri(file.key));
+      const uri = quoteText(file.uri ?? context.store.uri(file.key));
       await connection.run(
         `COPY (SELECT ${uri} AS file_path, pos FROM (${found}${before}) ORDER BY pos) TO ${quoteText(local)} (${copyOptions})`,
       );
