@@ -11,6 +11,7 @@
  */
 import type { MessagePort } from "node:worker_threads";
 import type { RowError } from "./columns/row-account.js";
+import type { DeleteResult, DeleteTask } from "./delete-messages.js";
 import type { ErrorMessage } from "./errors.js";
 import type { CatalogOptions } from "./iceberg/catalog-context.js";
 import type { CommitResult } from "./iceberg/commit-result.js";
@@ -46,6 +47,18 @@ export interface DataFile {
   readonly bounds: Readonly<Record<number, ColumnBounds>>;
   /** Field ids that have a column in this file. */
   readonly fieldIds: readonly number[];
+  /** What the catalog calls it, where that is not what the store would: the warehouse was mounted elsewhere then. */
+  readonly uri?: string;
+  /** What says which of its rows are deleted; absent: none is. One, but for files that other writers deleted from. */
+  readonly deletes?: readonly DeleteFile[];
+}
+
+/** Positions of deleted rows of one data file: a Parquet file of Iceberg's position deletes. */
+export interface DeleteFile {
+  readonly key: string;
+  readonly bytes: number;
+  /** Positions, each once. */
+  readonly rows: number;
 }
 
 /** JSON-safe bounds: longs and timestamps as decimal text, doubles as numbers, booleans, strings. */
@@ -330,6 +343,7 @@ export type PersistTask =
   | FlushTask
   | CompactTask
   | CommitSchemaTask
+  | DeleteTask
   /** Loads and compiles the encoder, so that the first seal need not wait for it; answered by `done`. */
   | { readonly kind: "warm-up" }
   /**
@@ -374,6 +388,7 @@ export type PersistResult =
   | SealResult
   /** applyCommit (iceberg/commit-result.ts) makes the new TableState of it; where that answers null, load the table. */
   | { readonly kind: "committed"; readonly commit: CommitResult; readonly copies?: readonly CachedCopy[] }
+  | DeleteResult
   | { readonly kind: "table"; readonly state: TableState }
   | { readonly kind: "tables"; readonly states: readonly TableState[] }
   /** Newest first. */

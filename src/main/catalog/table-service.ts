@@ -164,13 +164,14 @@ function unavailable(name: string, why: string): MiniodbError {
 
 /** What an owner has to know of a table. */
 export function openTable(entry: TableEntry): OpenTable {
-  const { identity, schema, settings, files } = entry.state;
+  const { identity, schema, settings, snapshotId } = entry.state;
   return {
     identity,
     schema,
     settings,
     flushedSequence: entry.flushedSequence,
-    hasFiles: files.length > 0,
+    // Files of which all rows were deleted are still in snapshots.
+    hasFiles: snapshotId !== null,
     slot: entry.slot,
   };
 }

@@ -2,12 +2,14 @@ import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { Piscina } from "piscina";
 import type { Config } from "../../shared/config.js";
+import type { DeleteRowsResult, DeleteRowsTask } from "../../shared/delete-messages.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
 import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
 import type { RollbackRequest, TagRequest } from "../../shared/iceberg/commit-refs.js";
 import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "../../shared/iceberg/table-history.js";
+import type { PastRows } from "../../shared/iceberg/table-state.js";
 import type {
   CompactTask,
   FetchTask,
@@ -42,6 +44,8 @@ export interface PersistPools {
   readonly quick: PersistPool;
   /** Flushes. */
   readonly flush: PersistPool;
+  /** Deletes: they would hold up seals, and wait for compactions. Its thread is there only while it has work. */
+  readonly deletes: PersistPool;
   /** Long tasks that nobody waits for: compaction, expiry, garbage. Its thread is there only while it has work. */
   readonly background: PersistPool;
   /** Committed data files on this machine, for queries. */
@@ -86,10 +90,12 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     { min: config.flush.workers, max: config.flush.workers, isRemote },
     localFiles instanceof FileCache ? localFiles : null,
   );
+  const deletes = new PersistPool({ ...options, lowPriority: false }, { min: 0, max: 1, isRemote });
   const background = new PersistPool(options, { min: 0, max: 1, isRemote });
   return {
     quick,
     flush,
+    deletes,
     background,
     localFiles,
     storeHealth,
@@ -97,7 +103,7 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     places: { dataFolder: folder.root, warehouse: placeOf(options.store) },
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
-      await Promise.all([quick.close(), flush.close(), background.close(), fetching?.close()]);
+      await Promise.all([quick.close(), flush.close(), deletes.close(), background.close(), fetching?.close()]);
       cacheLock?.release();
     },
   };
@@ -208,6 +214,16 @@ export class PersistPool {
 
   async compact(task: WithoutKind<CompactTask>): Promise<CommitResult> {
     return (await this.#run({ kind: "compact", ...task }, "committed")).commit;
+  }
+
+  /** When it resolves, the rows are gone from the table, durably, in one commit. */
+  deleteRows(task: WithoutKind<DeleteRowsTask>): Promise<DeleteRowsResult> {
+    return this.#run({ kind: "delete-rows", ...task }, "rows-deleted");
+  }
+
+  /** See PastRows; null: everything that is committed now. */
+  async loadPastRows(identity: TableIdentity, through: number | null): Promise<PastRows> {
+    return (await this.#run({ kind: "load-past-rows", identity, through }, "past-rows")).past;
   }
 
   /** All live tables. The first call of a process, before any other task, also removes what a crashed one left. */
