@@ -369,6 +369,30 @@ export const options = {
     help: "Size of a part; four are uploaded at once, and are in memory.",
   }),
 
+  "store.claimMs": integer({
+    default: minute,
+    min: second,
+    max: hour,
+    help: "On a store without conditional puts and without Redis: a server that was not heard of for so long is gone.",
+  }),
+
+  "redis.host": string({
+    default: "",
+    legacyEnv: ["REDIS_HOST"],
+    help: "Redis that orders the commits of several servers on a store without conditional puts; empty: none.",
+  }),
+  "redis.port": integer({
+    default: 6379,
+    min: 1,
+    max: 65_535,
+    legacyEnv: ["REDIS_PORT"],
+    help: "Port of Redis.",
+  }),
+  "redis.username": string({ default: "", help: "Name for Redis' access control lists; empty: its default user." }),
+  "redis.password": string({ default: "", legacyEnv: ["REDIS_PASSWORD"], help: "Password for Redis." }),
+  "redis.db": integer({ default: 0, min: 0, max: 65_535, legacyEnv: ["REDIS_DB"], help: "Number of its database." }),
+  "redis.tls": boolean({ default: false, help: "TLS to Redis." }),
+
   "compaction.intervalMs": integer({
     default: 30 * second,
     min: 100,
@@ -410,6 +434,13 @@ export const options = {
     min: 64 * mib,
     max: 64 * gib,
     help: "Memory of a merge; above it DuckDB spills.",
+  }),
+
+  "retention.intervalMs": integer({
+    default: 10 * minute,
+    min: 100,
+    max: day,
+    help: "Time between two looks for days that are older than their table's retention_days.",
   }),
 
   "snapshots.keep": integer({ default: 20, min: 1, max: 10_000, help: "Snapshots of a table that are kept at least." }),

@@ -4,9 +4,9 @@
  *
  * ```
  * main ──MainToIngest──▶ ingest worker ──IngestToMain──▶ main
- * main ──ToWal────────▶ WAL thread ────WalToMain─────▶ main      ingest ──WalBlock──▶ WAL thread
+ * main ──ToWal────────▶ WAL thread ────WalToMain─────▶ main      ingest ──WalBlock──▶ WAL thread   (wal-messages.ts)
  * main ──PersistTask──▶ persist pool ──its result────▶ main
- * main ──QueryTask────▶ query pool ────its result────▶ main
+ * main ──QueryTask────▶ query pool ────its result────▶ main                                        (query-messages.ts)
  * ```
  */
 import type { MessagePort } from "node:worker_threads";
@@ -18,9 +18,11 @@ import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/tab
 import type { PastRows } from "./iceberg/table-state.js";
 import type { ResultBody } from "./query-messages.js";
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
+import type { SchemaOperation } from "./schema/schema-operations.js";
 import type { TableSchema } from "./schema/table-schema.js";
-import type { TableSettings } from "./schema/table-settings.js";
+import type { SettingsPatch, TableSettings } from "./schema/table-settings.js";
 import type { S3Options } from "./store/s3-options.js";
+import type { ExclusionOptions } from "./store/store-exclusion.js";
 
 // ---- tables as all threads know them ---------------------------------------------------------------------------
 
@@ -110,6 +112,16 @@ export type MainToIngest =
     }
   /** Nobody reads the slice of this ticket any more: its blocks may be overwritten once their rows are in the store. */
   | { readonly kind: "release-records"; readonly ticket: number }
+  /** Change the columns between two batches; answered by `schema-changed` with the same ticket. */
+  | {
+      readonly kind: "change-schema";
+      readonly ticket: number;
+      readonly uuid: string;
+      readonly operations: readonly SchemaOperation[];
+      /** Of the committed files that main knows: columns that have values there. */ readonly fieldIdsInFiles: readonly number[];
+    }
+  /** How much is in the buffer? Answered by `measured` with the same ticket. */
+  | { readonly kind: "measure-rows"; readonly ticket: number; readonly uuid: string }
   /** A commit covers everything up to here: forget it. `committedFieldIds` may be in files from now on. */
   | { readonly kind: "flushed"; readonly uuid: string; readonly sequence: number; readonly schema: TableSchema }
   | { readonly kind: "stop" };
@@ -138,6 +150,25 @@ export interface IngestOptions {
   readonly walPendingBytesMax: number;
   readonly flushBytes: number;
   readonly flushRows: number;
+}
+
+/** What an owner made of a request to change its table's columns. */
+export type OwnerSchema =
+  /** Rows after `lastSequence` have this schema; the log and the catalog do not know it yet. */
+  | { readonly kind: "changed"; readonly schema: TableSchema; readonly lastSequence: number }
+  /** A column has become double, and no commit has replaced its old values yet: nothing changed, ask again after a flush. */
+  | { readonly kind: "pending" };
+
+/** The visible rows that no commit covers. */
+export interface BufferedRows {
+  /** They are the rows after this sequence. */
+  readonly flushedSequence: number;
+  readonly rows: number;
+  /** Of their records. */
+  readonly bytes: number;
+  /** Smallest and largest `timestamp`, µs since 1970 as decimal text; null where there are no rows. */
+  readonly oldestMicros: string | null;
+  readonly newestMicros: string | null;
 }
 
 export interface ReplayGap {
@@ -187,6 +218,16 @@ export type IngestToMain =
       readonly lastSequence: number;
       /** Null when the table is gone. */ readonly schema: TableSchema | null;
     }
+  | {
+      readonly kind: "measured";
+      readonly ticket: number;
+      /** Null when the table is gone. */ readonly buffered: BufferedRows | null;
+    }
+  | {
+      readonly kind: "schema-changed";
+      readonly ticket: number;
+      readonly answer: OwnerSchema | { readonly kind: "refused"; readonly error: ErrorMessage };
+    }
   /** Blocks were dropped that main has seen: they go when main collects its garbage. */
   | { readonly kind: "blocks-dropped"; readonly bytes: number }
   /** Buffer sizes, when a table crosses its flush size and about every second while it holds rows. */
@@ -199,86 +240,6 @@ export type IngestToMain =
       readonly lastSequence: number;
     }
   | { readonly kind: "stopped" };
-
-// ---- ingest worker -> WAL thread, main <-> WAL thread ----------------------------------------------------------
-
-/**
- * Registers a block before the first record in it is announced; `null` forgets it, after the last descriptor that
- * names it was published.
- */
-export interface WalBlock {
-  readonly kind: "block";
-  readonly worker: number;
-  readonly blockId: number;
-  readonly buffer: SharedArrayBuffer | null;
-}
-
-/** All that the WAL thread is started with; `ring/README.md` draws who shares what. */
-export interface WalOptions {
-  readonly folder: string;
-  readonly workers: readonly WalWorkerLink[];
-  /** The WAL thread's own, rung by the ingest workers. */
-  readonly doorbell: SharedArrayBuffer;
-  readonly mainDoorbell: MainDoorbellHandle;
-  /** ToWal and WalToMain. */
-  readonly mainPort: MessagePort;
-  readonly segmentBytes: number;
-  /** Log size from which records that pin a segment are copied forward. */
-  readonly walBytesMax: number;
-  readonly batchIdWindowMs: number;
-  readonly batchIdsMax: number;
-}
-
-/** What the WAL thread shares with one ingest worker. */
-export interface WalWorkerLink {
-  /** Descriptors; an entry is given back to the worker when its record is durable, not before. */
-  readonly walRing: SharedArrayBuffer;
-  /** The completions that the WAL thread lets out. */
-  readonly gatedRing: SharedArrayBuffer;
-  readonly doorbell: SharedArrayBuffer;
-  /** The other end of IngestOptions.walPort. */
-  readonly port: MessagePort;
-}
-
-export type ToWal =
-  | WalBlock
-  /** A new ingest worker takes a dead one's place; answered when the dead one's records are durable. */
-  | { readonly kind: "replace-worker"; readonly worker: number; readonly link: WalWorkerLink }
-  /** All ingest workers are ready: no segment is deleted or rewritten before this. */
-  | { readonly kind: "replayed" }
-  /** Commits of the catalog: records up to these sequences are no longer needed. */
-  | { readonly kind: "flushed"; readonly positions: readonly { readonly uuid: string; readonly sequence: number }[] }
-  | { readonly kind: "drop-table"; readonly uuid: string }
-  | { readonly kind: "stop" };
-
-export type WalToMain =
-  | {
-      readonly kind: "opened";
-      readonly stream: string;
-      readonly segments: number;
-      readonly bytes: number;
-      /** What was damaged, and copied to `quarantine/`. */ readonly quarantinedBytes: number;
-    }
-  | { readonly kind: "worker-replaced"; readonly worker: number }
-  | { readonly kind: "stalled"; readonly message: string }
-  | { readonly kind: "resumed" }
-  /** When the segments change, and about every second while something is written. */
-  | {
-      readonly kind: "wal-load";
-      readonly segments: number;
-      readonly bytes: number;
-      readonly oldestPinnedBy: string | null;
-      readonly totals: WalTotals;
-    }
-  | { readonly kind: "stopped" };
-
-/** Since the WAL thread began; for /metrics, where the bench reads how large a group is. */
-export interface WalTotals {
-  /** Bytes of records. */
-  readonly writtenBytes: number;
-  /** Groups, which is fdatasync calls. */
-  readonly syncs: number;
-}
 
 // ---- main <-> persist pool -------------------------------------------------------------------------------------
 
@@ -306,7 +267,13 @@ export interface PersistWorkerOptions {
 /** The warehouse. */
 export type StoreOptions =
   | { readonly kind: "local"; readonly folder: string }
-  | { readonly kind: "s3"; readonly s3: S3Options; readonly startTimeoutMs: number }
+  | {
+      readonly kind: "s3";
+      readonly s3: S3Options;
+      readonly startTimeoutMs: number;
+      /** What to do about a store without conditional puts; without it, such a store is refused. */
+      readonly exclusion?: ExclusionOptions;
+    }
   /** A store that the module at this URL makes of the folder; see store/open-store.ts. */
   | { readonly kind: "module"; readonly url: string; readonly folder: string };
 
@@ -317,6 +284,7 @@ export type PersistTask =
   | DeleteRowsTask
   /** The files whose rows had all come by this data sequence number; answered by `past-rows`, or TABLE_NOT_FOUND. */
   | { readonly kind: "load-past-rows"; readonly identity: TableIdentity; readonly through: number | null }
+  | CommitSchemaTask
   /** Loads and compiles the encoder, so that the first seal need not wait for it; answered by `done`. */
   | { readonly kind: "warm-up" }
   /**
@@ -326,6 +294,8 @@ export type PersistTask =
   | { readonly kind: "load-warehouse"; readonly isFirst: boolean }
   /** Answered by `done` when the store answers, whatever it says; fails with STORE_UNAVAILABLE. */
   | { readonly kind: "check-store" }
+  /** Renews the claim on a store without conditional puts, or gives it back; `done`, or SERVER_BUSY once another has it. */
+  | { readonly kind: "claim"; readonly act: "renew" | "release" }
   /** Answered by `table`, or fails with TABLE_NOT_FOUND. */
   | { readonly kind: "load-table"; readonly identity: TableIdentity }
   /** Answered by `snapshots`, or fails with TABLE_NOT_FOUND. */
@@ -335,7 +305,9 @@ export type PersistTask =
   /** Answered by `table`; fails with TABLE_EXISTS. */
   | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
   /** Answered by `committed`. */
-  | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly settings: TableSettings }
+  | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly patch: SettingsPatch }
+  /** Takes all files of days (since 1970-01-01) before this one out of the table; answered by `committed`. */
+  | { readonly kind: "drop-days"; readonly identity: TableIdentity; readonly beforeDay: number }
   /** Answered by `done`. */
   | { readonly kind: "drop-table"; readonly identity: TableIdentity }
   /** Keeps the newest snapshots and the young ones; answered by `committed`. */
@@ -451,6 +423,16 @@ export interface CachedCopy {
   readonly key: string;
   readonly bytes: number;
   readonly path: string;
+}
+
+/**
+ * Makes a schema the table's without rows, and rewrites the files that hold a field which it replaces; answered by
+ * `committed`. An older schema than the table's changes nothing. Fails with COMMIT_CONFLICT when such a file is gone.
+ */
+export interface CommitSchemaTask {
+  readonly kind: "commit-schema";
+  readonly identity: TableIdentity;
+  readonly schema: TableSchema;
 }
 
 /** Merges files of one day into one, sorted; answered by `committed`. Fails with COMMIT_CONFLICT when one is gone. */

@@ -1,7 +1,8 @@
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { IngestToMain, MainToIngest, OpenTable, ToWal } from "../../shared/messages.js";
+import type { IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
+import type { ToWal } from "../../shared/wal-messages.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
-import type { TableSettings } from "../../shared/schema/table-settings.js";
+import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
 import type { TableEntry } from "./table-entry.js";
 import type { TableRegistry } from "./table-registry.js";
@@ -63,12 +64,18 @@ export class TableService {
     return { filesDeleted };
   }
 
-  async changeSettings(name: string, settings: TableSettings): Promise<TableEntry> {
+  /**
+   * When it resolves, the settings are durable in the object store, and in effect for every request that comes after.
+   * Rejects with TABLE_NOT_FOUND, and STORE_UNAVAILABLE (then they may or may not have been changed).
+   */
+  async changeSettings(name: string, patch: SettingsPatch): Promise<TableEntry> {
     const { registry, pool, toWorker } = this.#options;
     const entry = registry.get(name);
-    const commit = await pool.changeSettings(entry.identity, settings);
+    const commit = await pool.changeSettings(entry.identity, patch);
     const state = await pool.stateAfter(commit, () => entry.state);
     entry.adopt(state, Math.max(entry.flushedSequence, state.positions[entry.stream] ?? 0));
+    // Those of the newest commit: answers to two changes may come in another order than the commits were made in.
+    const { settings } = entry.state;
     toWorker(entry.worker, { kind: "change-settings", uuid: entry.identity.uuid, settings });
     return entry;
   }

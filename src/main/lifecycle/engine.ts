@@ -2,12 +2,14 @@ import { hostname } from "node:os";
 import type { Config } from "../../shared/config.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
-import type { IngestToMain, TableState } from "../../shared/messages.js";
+import type { IngestToMain, MainToIngest, TableState } from "../../shared/messages.js";
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { CatalogSnapshots } from "../catalog/catalog-snapshots.js";
 import { PastSnapshots } from "../catalog/past-snapshots.js";
+import { OwnerQuestions } from "../catalog/owner-questions.js";
 import { RecordBroker } from "../catalog/record-broker.js";
+import { SchemaService } from "../catalog/schema-service.js";
 import { SealCoordinator } from "../catalog/seal-coordinator.js";
 import { TableRegistry } from "../catalog/table-registry.js";
 import { TableService } from "../catalog/table-service.js";
@@ -18,6 +20,7 @@ import type { QueryService } from "../query/query-service.js";
 import { Metrics } from "../telemetry/metrics.js";
 import { DeleteService } from "../upkeep/delete-service.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
+import { Retention, type RetentionOptions } from "../upkeep/retention.js";
 import { Upkeep } from "../upkeep/upkeep.js";
 import type { IngestLink } from "../write/ingest-link.js";
 import { WritePath } from "../write/write-path.js";
@@ -53,12 +56,15 @@ const relievedShare = 0.75;
 export class Engine {
   readonly registry: TableRegistry;
   readonly tables: TableService;
+  readonly owners: OwnerQuestions;
   readonly writes: WritePath;
   readonly seals: SealCoordinator;
   readonly flushes: FlushCoordinator;
   readonly snapshots: CatalogSnapshots;
   readonly live: LiveTails;
   readonly metrics: Metrics;
+  readonly retention: Retention;
+  readonly schemas: SchemaService;
   readonly folder: DataFolder;
   readonly files: LocalFiles;
   readonly nodeId: string;
@@ -77,7 +83,9 @@ export class Engine {
     this.nodeId = config.nodeId === "" ? hostname() : config.nodeId;
     this.registry = new TableRegistry(stream, config.ingest.workers);
     for (const state of parts.states) this.registry.add(state);
-    this.#records = new RecordBroker((worker, message) => ingest.post(worker, message));
+    const toWorker = (worker: number, message: MainToIngest): void => ingest.post(worker, message);
+    this.#records = new RecordBroker(toWorker);
+    this.owners = new OwnerQuestions(toWorker);
     const onError = (doing: string, error: unknown): void => parts.log.error({ err: error }, `failed: ${doing}`);
     this.seals = new SealCoordinator({
       limits: config.seal,
@@ -110,7 +118,7 @@ export class Engine {
     this.tables = new TableService({
       registry: this.registry,
       pool: pools.quick,
-      toWorker: (worker, message) => ingest.post(worker, message),
+      toWorker,
       toWal: (message) => wal.post(message),
       onDropped: (entry) => {
         this.flushes.forget(entry);
@@ -129,14 +137,11 @@ export class Engine {
     });
     const past = new PastSnapshots(pools.quick);
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
-    this.#upkeep = new Upkeep({
-      config,
-      registry: this.registry,
-      pool: pools.background,
-      heldKeys: () => this.snapshots.heldKeys(),
-      onCompacted: (files) => this.metrics.compacted(files),
-      onError,
-    });
+    const { owners, flushes } = this;
+    this.schemas = new SchemaService({ owners, flushes, pool: pools.flush, toWorker });
+    const onRemoved: RetentionOptions["onRemoved"] = (removed) => this.metrics.retained(removed);
+    this.retention = new Retention({ pool: pools.quick, nowMs: Date.now, onRemoved });
+    this.#upkeep = this.#openUpkeep(onError);
     this.metrics = this.#openMetrics();
   }
 
@@ -185,6 +190,10 @@ export class Engine {
       case "records":
         this.#records.onRecords(message);
         return;
+      case "measured":
+      case "schema-changed":
+        this.owners.onAnswer(message);
+        return;
       case "blocks-dropped":
         noteDropped(message.bytes);
         return;
@@ -208,6 +217,7 @@ export class Engine {
     this.writes.drain();
     this.writes.failWorker(link, lost);
     this.#records.failWorker(link.worker, lost);
+    this.owners.failWorker(link.worker, lost);
   }
 
   onWorkerReplaced(link: IngestLink, ready: Ready): void {
@@ -252,7 +262,10 @@ export class Engine {
     const { log } = this.#parts;
     for (const [uuid, sequence] of Object.entries(message.lastSequences)) {
       const entry = this.registry.byUuid(uuid);
-      if (entry !== undefined) entry.ackedSequence = Math.max(entry.ackedSequence, sequence);
+      if (entry === undefined) continue;
+      entry.ackedSequence = Math.max(entry.ackedSequence, sequence);
+      // They are no write of this run.
+      entry.reportedSequence = Math.max(entry.reportedSequence, sequence);
     }
     this.live.noteGaps(message.gaps);
     for (const gap of message.gaps) {
@@ -265,7 +278,9 @@ export class Engine {
     const entry = this.registry.byUuid(message.uuid);
     if (entry === undefined) return;
     this.registry.setLoad(entry, message);
-    entry.lastWriteMs = Date.now();
+    // Reports come every second while there are rows, written or not.
+    if (message.lastSequence > entry.reportedSequence) entry.lastWriteMs = Date.now();
+    entry.reportedSequence = Math.max(entry.reportedSequence, message.lastSequence);
     this.flushes.consider(entry, Date.now());
   }
 
@@ -302,6 +317,19 @@ export class Engine {
     if (this.registry.bufferedBytes() <= bufferedBytesMax * relievedShare) return;
     const [largest] = this.registry.all().toSorted((left, right) => right.bufferedBytes - left.bufferedBytes);
     if (largest !== undefined) this.flushes.relieve(largest, nowMs);
+  }
+
+  #openUpkeep(onError: (doing: string, error: unknown) => void): Upkeep {
+    const { config, pools } = this.#parts;
+    return new Upkeep({
+      config,
+      registry: this.registry,
+      pool: pools.background,
+      retention: this.retention,
+      heldKeys: () => this.snapshots.heldKeys(),
+      onCompacted: (files) => this.metrics.compacted(files),
+      onError,
+    });
   }
 
   #openMetrics(): Metrics {

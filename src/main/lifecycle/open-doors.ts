@@ -8,6 +8,7 @@ import { QueryControlRoutes } from "../protocols/rest/query-control-routes.js";
 import { QueryRoutes } from "../protocols/rest/query-routes.js";
 import { restHandler } from "../protocols/rest/router.js";
 import { StatusRoutes } from "../protocols/rest/status-routes.js";
+import { TableLifeRoutes } from "../protocols/rest/table-life-routes.js";
 import { TableRoutes } from "../protocols/rest/table-routes.js";
 import { WriteRoutes } from "../protocols/rest/write-routes.js";
 import { errorReply } from "../protocols/rest/write-reply.js";
@@ -44,7 +45,7 @@ const subscribeMessageBytesMax = 64 * 1024;
 /** Opens every protocol on the engine. When it resolves, clients can connect. */
 export async function openDoors(engine: Engine, options: DoorOptions): Promise<Doors> {
   const { config, log, version, slab } = options;
-  const { registry, tables, flushes, writes, metrics, nodeId } = engine;
+  const { registry, tables, owners, flushes, writes, metrics, nodeId, retention, schemas } = engine;
   const onInternal = (error: unknown): void => log.error({ err: error }, "a request failed by a mistake of ours");
   const listSnapshots = (table: string) => engine.snapshots.list(table);
   const pool = openQueryPool(engine, options, onInternal);
@@ -54,7 +55,8 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
   const { bodyBytesMax } = config.http;
   const handler = restHandler({
     write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
-    table: new TableRoutes({ registry, tables, flushes, listSnapshots, onInternal }),
+    table: new TableRoutes({ registry, tables, owners, flushes, listSnapshots, onInternal }),
+    tableLife: new TableLifeRoutes({ registry, retention, schemas, onInternal }),
     deletes: new DeleteRoutes({ deletes: engine.openDeletes(queries), onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { Piscina } from "piscina";
 import type { Config } from "../../shared/config.js";
@@ -21,13 +22,14 @@ import type {
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
-import type { TableSettings } from "../../shared/schema/table-settings.js";
-import { chooseStore } from "../../shared/store/open-store.js";
-import { warehouseUri } from "../../shared/store/s3-options.js";
+import type { TableSchema } from "../../shared/schema/table-schema.js";
+import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
+import { chooseStore, placeOf } from "../../shared/store/open-store.js";
+import { type ExclusionOptions, StoreExclusion } from "../../shared/store/store-exclusion.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { FileCache } from "../query/file-cache.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
-import { type DataFolder, type FolderLock, takeCacheFolder } from "./data-folder.js";
+import { type DataFolder, type FolderLock, holderOf, takeCacheFolder } from "./data-folder.js";
 import { workerUrls } from "./worker-urls.js";
 
 type Done<Kind extends PersistResult["kind"]> = Extract<PersistResult, { kind: Kind }>;
@@ -50,6 +52,8 @@ export interface PersistPools {
   readonly localFiles: LocalFiles;
   /** Of all pools' calls to the store. */
   readonly storeHealth: StoreHealth;
+  /** How commits of several servers are kept apart, once the warehouse is loaded; null for a folder. */
+  readonly exclusion: ExclusionOptions | null;
   /** Where everything is, for the log. */
   readonly places: { readonly dataFolder: string; readonly warehouse: string };
   close(): Promise<void>;
@@ -60,7 +64,7 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   const stopWord = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   const storeHealth = new StoreHealth();
   const options: PersistWorkerOptions = {
-    store: chooseStore(folder.warehouse, config.store),
+    store: withExclusion(chooseStore(folder.warehouse, config.store), exclusionOf(config, folder)),
     storeHealth: storeHealth.memory,
     temporaryFolder: join(folder.temp, "persist"),
     partitionsPerRound: config.flush.partitionsMax,
@@ -95,6 +99,7 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     background,
     localFiles,
     storeHealth,
+    exclusion: options.store.kind === "s3" ? (options.store.exclusion ?? null) : null,
     places: { dataFolder: folder.root, warehouse: placeOf(options.store) },
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
@@ -104,9 +109,18 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   };
 }
 
-/** Without secrets. */
-function placeOf(store: StoreOptions): string {
-  return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
+/** Of servers on one store, if it turns out to have no conditional puts. */
+function exclusionOf({ redis, store, nodeId }: Config, folder: DataFolder): ExclusionOptions {
+  const { host, port, username, password, db, tls } = redis;
+  return {
+    memory: new StoreExclusion().memory,
+    redis: host === "" ? null : { host, port, username, password, database: db, isTls: tls },
+    claim: { holder: holderOf(folder), node: nodeId === "" ? hostname() : nodeId, staleMs: store.claimMs },
+  };
+}
+
+function withExclusion(store: StoreOptions, exclusion: ExclusionOptions): StoreOptions {
+  return store.kind === "s3" ? { ...store, exclusion } : store;
 }
 
 interface FetchParts {
@@ -222,6 +236,11 @@ export class PersistPool {
     await this.#run({ kind: "check-store" }, "done");
   }
 
+  /** Rejects with SERVER_BUSY where another server has the claim on the warehouse now. */
+  async tendClaim(act: "renew" | "release"): Promise<void> {
+    await this.#run({ kind: "claim", act }, "done");
+  }
+
   async loadTable(identity: TableIdentity): Promise<TableState> {
     return (await this.#run({ kind: "load-table", identity }, "table")).state;
   }
@@ -238,8 +257,18 @@ export class PersistPool {
     return (await this.#run({ kind: "create-table", name, settings }, "table")).state;
   }
 
-  async changeSettings(identity: TableIdentity, settings: TableSettings): Promise<CommitResult> {
-    return (await this.#run({ kind: "change-settings", identity, settings }, "committed")).commit;
+  async changeSettings(identity: TableIdentity, patch: SettingsPatch): Promise<CommitResult> {
+    return (await this.#run({ kind: "change-settings", identity, patch }, "committed")).commit;
+  }
+
+  /** When it resolves, the schema is the table's, or one that it grew into is. */
+  async commitSchema(identity: TableIdentity, schema: TableSchema): Promise<CommitResult> {
+    return (await this.#run({ kind: "commit-schema", identity, schema }, "committed")).commit;
+  }
+
+  /** When it resolves, no file of an earlier day (since 1970-01-01) is in the table, durably. */
+  async dropDays(identity: TableIdentity, beforeDay: number): Promise<CommitResult> {
+    return (await this.#run({ kind: "drop-days", identity, beforeDay }, "committed")).commit;
   }
 
   async dropTable(identity: TableIdentity): Promise<void> {

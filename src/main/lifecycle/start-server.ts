@@ -3,6 +3,7 @@ import type { Logger } from "../../shared/log.js";
 import { MainDoorbell } from "../../shared/ring/doorbell.js";
 import { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { openTable } from "../catalog/table-service.js";
+import { ClaimKeeper } from "./claim-keeper.js";
 import { dataFolderAt, takeDataFolder } from "./data-folder.js";
 import { Engine } from "./engine.js";
 import { foreignLogs } from "./foreign-logs.js";
@@ -39,7 +40,11 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const lock = await takeDataFolder(folder);
 
   const pools = await openPersistPools(config, folder, log);
-  const loading = pools.flush.loadWarehouse();
+  const claim = new ClaimKeeper({ exclusion: pools.exclusion, pool: pools.quick, log, onLost: onFatal });
+  const loading = pools.flush.loadWarehouse().then((states) => {
+    claim.start();
+    return states;
+  });
 
   const slab = new SlabAllocator(powerOfTwoAtMost(config.ingest.slabBytes));
   const mainBell = new MainDoorbell(() => engine?.drain());
@@ -95,7 +100,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const startMs = Math.round(performance.now() - startedMs);
   const facts = { url, startMs, tables: states.length, sockets: server.implementation, ...pools.places };
   log.info(facts, "listening");
-  const parts = { server, queries, live, engine, ingest, wal, pools, mainBell, lock };
+  const parts = { server, queries, live, engine, ingest, wal, pools, claim, mainBell, lock };
   return { url, stop: () => shutDown(parts, { drainMs: config.shutdown.drainMs, log }) };
 }
 

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
-import type { WalTotals } from "../../shared/messages.js";
+import type { WalTotals } from "../../shared/wal-messages.js";
 import type { StoreStats } from "../../shared/store/store-health.js";
 import type { FileStats } from "../query/local-files.js";
 import type { WriteOutcome } from "../write/write-request.js";
@@ -36,6 +36,8 @@ export class Metrics {
   readonly #flushes: Counter<"outcome">;
   readonly #flushedRows: Counter;
   readonly #compactedFiles: Counter;
+  readonly #expiredFiles: Counter;
+  readonly #expiredRows: Counter;
   readonly #workerCrashes: Counter<"pool">;
   readonly #liveRows: Counter;
   /** Set when the door opens through which they come. */
@@ -78,6 +80,8 @@ export class Metrics {
     });
     this.#flushedRows = counter("miniodb_flushed_rows_total", "Rows committed to the object store.");
     this.#compactedFiles = counter("miniodb_compacted_files_total", "Small files that were merged into larger ones.");
+    this.#expiredFiles = counter("miniodb_retention_files_total", "Files that left their table by its retention_days.");
+    this.#expiredRows = counter("miniodb_retention_rows_total", "Rows that left their table by its retention_days.");
     this.#workerCrashes = new Counter({
       name: "miniodb_pool_crashes_total",
       help: "Worker threads that died and were replaced.",
@@ -124,6 +128,12 @@ export class Metrics {
 
   compacted(files: number): void {
     this.#compactedFiles.inc(files);
+  }
+
+  /** A commit took days out of a table. */
+  retained(removed: { readonly files: number; readonly rows: number }): void {
+    this.#expiredFiles.inc(removed.files);
+    this.#expiredRows.inc(removed.rows);
   }
 
   /** Where the present load of live queries can be read. */

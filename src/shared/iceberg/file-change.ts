@@ -13,11 +13,12 @@ import { MiniodbError } from "../errors.js";
 import { failpoint } from "../failpoints.js";
 import type { DataFile } from "../messages.js";
 import type { ColumnType } from "../schema/column-type.js";
+import { isDroppedField, type TableSchema } from "../schema/table-schema.js";
 import { keyOfUri, manifestKey, manifestListKey, type AttemptName } from "../store/store-paths.js";
 import { syncMarker, type CatalogContext } from "./catalog-context.js";
 import { countsOf, liveEntries, planChange, type ChangePlan, type FileChanges } from "./change-plan.js";
 import { appliesTo, deletesByDataKey, manifestContent, toDeleteFile } from "./delete-entry.js";
-import { encodeManifest, toDataFile, withInherited, type ManifestEntry } from "./manifest.js";
+import { encodeManifest, toDataFile, withInherited, type ManifestEntry, type NewDataFile } from "./manifest.js";
 import {
   decodeManifestList,
   describeManifest,
@@ -110,15 +111,21 @@ export async function changeFiles(
   const parent = currentSnapshot(base);
   // All of them, also for an append: the invariants look at every live file. They are cached, and never change.
   const live = await readLiveManifests(context, parent);
+  const schema = currentSchema(base);
   const snapshotId = newSnapshotId(base, context.random);
+  const add = request.add.map((file) => withoutDropped(file, schema));
   // From here on it is clear which files stay: the invariants first, then the objects.
-  const plan = planChange(live, request, {
-    schema: currentSchema(base),
-    sortOrderId: base["default-sort-order-id"],
-    snapshotId,
-    uriOf: (key) => context.store.uri(key),
-    rowsStated: rowsStated(parent),
-  });
+  const plan = planChange(
+    live,
+    { ...request, add },
+    {
+      schema,
+      sortOrderId: base["default-sort-order-id"],
+      snapshotId,
+      uriOf: (key) => context.store.uri(key),
+      rowsStated: rowsStated(parent),
+    },
+  );
   const numbers: SnapshotNumbers = {
     snapshotId,
     parentSnapshotId: parent?.["snapshot-id"] ?? null,
@@ -153,6 +160,23 @@ export async function changeFiles(
 
 function changeCounts({ added, manifests, total }: ChangePlan["data"]) {
   return { added: countsOf(added), removed: countsOf(manifests.removed), total };
+}
+
+/**
+ * The file as its table knows it: a column that was dropped while the file was written is in its bytes, where readers, who
+ * go by field id, pass it by.
+ */
+function withoutDropped(file: NewDataFile, schema: TableSchema): NewDataFile {
+  if (!file.fieldIds.some((fieldId) => isDroppedField(schema, fieldId))) return file;
+  const isKept = ([id]: readonly [string, unknown]): boolean => !isDroppedField(schema, Number(id));
+  const kept = <Value>(byFieldId: Readonly<Record<number, Value>>): Record<number, Value> =>
+    Object.fromEntries(Object.entries(byFieldId).filter(isKept));
+  return {
+    ...file,
+    fieldIds: file.fieldIds.filter((fieldId) => !isDroppedField(schema, fieldId)),
+    bounds: kept(file.bounds),
+    ...(file.columnBytes === undefined ? {} : { columnBytes: kept(file.columnBytes) }),
+  };
 }
 
 interface ManifestsToWrite {

@@ -1,6 +1,6 @@
 import { MiniodbError } from "../errors.js";
 import type { TableIdentity, TableState } from "../messages.js";
-import type { TableSettings } from "../schema/table-settings.js";
+import { withPatch, type SettingsPatch } from "../schema/table-settings.js";
 import { ObjectNotFound, type ObjectStore } from "../store/object-store.js";
 import { isStoreFailure } from "../store/store-failure.js";
 import { catalogContext, type CatalogContext } from "./catalog-context.js";
@@ -14,6 +14,7 @@ import {
   type DeleteRequest,
   type RewriteRequest,
 } from "./commit-files.js";
+import { commitRetention, type RetentionRequest } from "./commit-retention.js";
 import type { CommitResult } from "./commit-result.js";
 import { withSortOrder } from "./schema-change.js";
 import { withoutExpired } from "./snapshot.js";
@@ -26,7 +27,7 @@ import {
   loadTable,
   type CreateRequest,
 } from "./table-life.js";
-import { withSettings } from "./table-properties.js";
+import { settingsOf, withSettings } from "./table-properties.js";
 import {
   type HistoryRequest,
   type LoadedSnapshot,
@@ -116,20 +117,28 @@ export class TableCatalog {
     return this.#committing(identity, () => commitDelete(this.#context, identity, request));
   }
 
-  /** The table has exactly these settings afterwards. */
+  /** Every file of earlier days goes, in one commit. Throws TABLE_NOT_FOUND. */
+  commitRetention(identity: TableIdentity, request: RetentionRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitRetention(this.#context, identity, request));
+  }
+
+  /** What the patch does not name stays as it is: two changes at the same time both count. */
   changeSettings(
     identity: TableIdentity,
-    settings: TableSettings,
+    patch: SettingsPatch,
     commitId = this.#context.newUuid(),
   ): Promise<CommitResult> {
     return this.#committing(identity, () =>
       commit(this.#context, identity, {
         commitId,
         states: ["live"],
-        build: async ({ metadata }) => ({
-          metadata: withSortOrder({ ...metadata, properties: withSettings(metadata.properties, settings) }),
-          delta: { added: [], removedKeys: [] },
-        }),
+        build: async ({ metadata }) => {
+          const settings = withPatch(settingsOf(metadata.properties), patch);
+          return {
+            metadata: withSortOrder({ ...metadata, properties: withSettings(metadata.properties, settings) }),
+            delta: { added: [], removedKeys: [] },
+          };
+        },
       }),
     );
   }

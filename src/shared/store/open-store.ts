@@ -3,7 +3,7 @@ import { openDisk } from "../disk/open-disk.js";
 import type { StoreOptions } from "../messages.js";
 import { LocalStore } from "./local-store.js";
 import type { ObjectStore } from "./object-store.js";
-import type { S3Options } from "./s3-options.js";
+import { warehouseUri, type S3Options } from "./s3-options.js";
 
 /** What the module of a `module` store exports. */
 export interface StoreModule {
@@ -64,6 +64,11 @@ function endpointOf({ endpoint, tls }: Config["store"], problems: string[]): str
   return url.replace(/\/+$/, "");
 }
 
+/** For logs and reports: without secrets. */
+export function placeOf(store: StoreOptions): string {
+  return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
+}
+
 /** A client of the store, for one thread. Nothing is repeated or held back by it; see persist-context.ts. */
 export async function openStore(options: StoreOptions): Promise<ObjectStore> {
   switch (options.kind) {
@@ -72,7 +77,10 @@ export async function openStore(options: StoreOptions): Promise<ObjectStore> {
     case "s3": {
       // The SDK takes a third of a second to load: not for those who do without it.
       const [{ openS3Client }, { S3Store }] = await Promise.all([import("./s3-client.js"), import("./s3-store.js")]);
-      return new S3Store(openS3Client(options.s3), options.s3);
+      const store = new S3Store(openS3Client(options.s3), options.s3);
+      if (options.exclusion === undefined) return store;
+      const { withExclusion } = await import("./arrange-exclusion.js");
+      return withExclusion(store, options.exclusion, warehouseUri(options.s3));
     }
     case "module": {
       const { openStore } = (await import(options.url)) as StoreModule;
@@ -92,20 +100,29 @@ export async function prepareStore(options: StoreOptions): Promise<void> {
       new LocalStore({ root: options.folder, disk: openDisk(), sweepTemporary: true });
       return;
     case "s3": {
-      const modules = [import("./s3-client.js"), import("./s3-probe.js"), import("./s3-upload.js")] as const;
-      const [{ openS3Client }, { probeS3 }, { removeStaleUploads }] = await Promise.all(modules);
-      const client = openS3Client(options.s3);
-      try {
-        await probeS3(client, options.s3, options.startTimeoutMs);
-        await removeStaleUploads(client, options.s3, Date.now());
-      } finally {
-        client.destroy();
-      }
-      return;
+      return prepareS3(options);
     }
     case "module": {
       const { openStore } = (await import(options.url)) as StoreModule;
       openStore(options.folder, true);
     }
+  }
+}
+
+async function prepareS3({ s3, startTimeoutMs, exclusion }: Extract<StoreOptions, { kind: "s3" }>): Promise<void> {
+  const modules = [import("./s3-client.js"), import("./s3-store.js"), import("./s3-probe.js")] as const;
+  const [{ openS3Client }, { S3Store }, { probeS3, refusePlainPuts }] = await Promise.all(modules);
+  const [{ removeStaleUploads }, { arrangeExclusion }] = await Promise.all([
+    import("./s3-upload.js"),
+    import("./arrange-exclusion.js"),
+  ]);
+  const client = openS3Client(s3);
+  try {
+    const { isConditional } = await probeS3(client, s3, startTimeoutMs);
+    if (exclusion !== undefined) await arrangeExclusion(new S3Store(client, s3), exclusion, isConditional);
+    else if (!isConditional) refusePlainPuts(s3);
+    await removeStaleUploads(client, s3, Date.now());
+  } finally {
+    client.destroy();
   }
 }

@@ -3,15 +3,17 @@ import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { MiniodbError } from "../../shared/errors.js";
 import { TableCatalog } from "../../shared/iceberg/table-catalog.js";
-import type { PersistWorkerOptions } from "../../shared/messages.js";
+import type { PersistWorkerOptions, StoreOptions } from "../../shared/messages.js";
 import type { ObjectStore } from "../../shared/store/object-store.js";
 import { BreakingStore } from "../../shared/store/breaking-store.js";
 import { MeteredStore } from "../../shared/store/metered-store.js";
 import { ObjectNotFound } from "../../shared/store/object-store.js";
 import { openStore, prepareStore } from "../../shared/store/open-store.js";
+import { StoreExclusion } from "../../shared/store/store-exclusion.js";
 import { isStoreFailure } from "../../shared/store/store-failure.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { RetryingStore } from "../../shared/store/retrying-store.js";
+import { releaseClaim, renewClaim } from "../../shared/store/warehouse-claim.js";
 
 /** What the tasks that touch the store work with; made once per worker. Tests make their own, with a faulty store. */
 export interface PersistContext {
@@ -72,6 +74,19 @@ export async function checkStore({ store }: PersistContext): Promise<void> {
     if (!isStoreFailure(error)) throw error;
     throw new MiniodbError("STORE_UNAVAILABLE", error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Nothing to do where the store needs no claim. Throws SERVER_BUSY where another server has it now. */
+export async function tendClaim(
+  { store }: PersistContext,
+  options: StoreOptions,
+  act: "renew" | "release",
+): Promise<void> {
+  if (options.kind !== "s3" || options.exclusion === undefined) return;
+  const { claim, memory } = options.exclusion;
+  const shared = new StoreExclusion(memory);
+  if (shared.mode !== "claim") return;
+  await (act === "renew" ? renewClaim(store, claim, shared) : releaseClaim(store, claim, shared));
 }
 
 /** A path in the temporary folder that nobody else uses. */

@@ -1,5 +1,6 @@
 import { workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
+import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { GarbageReport } from "../../shared/iceberg/collect-garbage.js";
 import type {
   FlushTask,
@@ -14,11 +15,13 @@ import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
 import { CacheCopies } from "./cache-copies.js";
+import { commitOnce } from "./commit-once.js";
+import { commitSchema } from "./commit-schema.js";
 import { compactFiles } from "./compact.js";
 import { deleteRows } from "./delete-rows.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
-import { checkStore, openPersistContext, prepare, type PersistContext } from "./persist-context.js";
+import { checkStore, openPersistContext, tendClaim, prepare, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
 import { warmUp } from "./warm-up.js";
 
@@ -71,6 +74,8 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       const past = await (await context()).catalog.loadPastRows(task.identity, task.through);
       return { kind: "past-rows", past };
     }
+    case "commit-schema":
+      return { kind: "committed", commit: await commitSchema(await context(), task) };
     case "warm-up":
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };
@@ -79,6 +84,9 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       return { kind: "tables", states: await loadWarehouse(await context()) };
     case "check-store":
       await checkStore(await context());
+      return { kind: "done" };
+    case "claim":
+      await tendClaim(await context(), (workerData as PersistWorkerOptions).store, task.act);
       return { kind: "done" };
     case "load-table":
       return { kind: "table", state: await (await context()).catalog.loadTable(task.identity) };
@@ -96,8 +104,10 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     case "change-settings":
       return {
         kind: "committed",
-        commit: await (await context()).catalog.changeSettings(task.identity, task.settings),
+        commit: await (await context()).catalog.changeSettings(task.identity, task.patch),
       };
+    case "drop-days":
+      return { kind: "committed", commit: await dropDays(await context(), task) };
     case "drop-table":
       await (await context()).catalog.dropTable(task.identity);
       return { kind: "done" };
@@ -110,6 +120,18 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     case "fetch-object":
       return fetchObject(await context(), task);
   }
+}
+
+async function dropDays(
+  persist: PersistContext,
+  { identity, beforeDay }: { readonly identity: TableIdentity; readonly beforeDay: number },
+): Promise<CommitResult> {
+  return commitOnce(persist, {
+    identity,
+    files: [],
+    range: null,
+    commit: (commitId) => persist.catalog.commitRetention(identity, { beforeDay, commitId }),
+  });
 }
 
 async function flushTable(persist: PersistContext, task: FlushTask): Promise<PersistResult> {

@@ -1,4 +1,4 @@
-import type { DuckDBDataChunk, DuckDBResult } from "@duckdb/node-api";
+import { type DuckDBDataChunk, type DuckDBResult, ResultReturnType } from "@duckdb/node-api";
 import { MiniodbError } from "../../shared/errors.js";
 import { limits } from "../../shared/limits.js";
 import { boundValues } from "./bound-values.js";
@@ -14,7 +14,6 @@ import { MsgpackResult } from "./result-msgpack.js";
 import { nestedArrow } from "./result-nested-arrow.js";
 import { jsonTextExpression, msgpackSelectList, portableSelectList } from "./result-portable.js";
 import { ResultSink } from "./result-sink.js";
-import { columnBytes } from "./result-vectors.js";
 
 /** A large result goes to its file in pieces of this; a chunk more fits in. */
 const pieceBytes = 256 * 1024;
@@ -144,14 +143,10 @@ interface OpenedStream {
   readonly result: DuckDBResult;
   /** The statement again, materialised: what went wrong with the stream is an error there. */
   readonly sql: string;
-  /** As they come, under the names of the statement's columns; behind them is one that is true in the last row. */
+  /** As they come, under the names of the statement's columns. */
   readonly given: readonly ResultColumn[];
 }
 
-/**
- * A stream of DuckDB ends without a word when the query fails or is interrupted (node-api 1.5: fetchChunk gives an empty
- * chunk, and duckdb_result_error is not exposed). So a row of its own comes last, and without it the stream broke off.
- */
 async function openStream(
   task: ExecuteTask,
   { connection, running }: ExecutionPlace,
@@ -162,13 +157,12 @@ async function openStream(
   // One row more, to see whether there is any.
   const range = { statement, offsetRows, limitRows: limitRows === null ? null : limitRows + 1 };
   const sql = rangeSql(range, request);
-  const marked = `SELECT *, false FROM (${sql}) UNION ALL SELECT ${"NULL, ".repeat(request.columns.length)} true`;
-  const prepared = await connection.duckdb.prepare(marked);
+  const prepared = await connection.duckdb.prepare(sql);
   try {
     const [values, types] = boundValues(statement, task.values);
     if (values !== undefined) prepared.bind(values, types);
     const result = await prepared.stream();
-    return { result, sql, given: columnsOf(result).slice(0, -1) };
+    return { result, sql, given: columnsOf(result) };
   } finally {
     prepared.destroySync();
   }
@@ -199,8 +193,13 @@ interface ComingChunk {
   chunk: Promise<DuckDBDataChunk | null>;
 }
 
+/**
+ * A stream of DuckDB ends without a word when the query fails or is interrupted (node-api 1.5: fetchChunk gives an empty
+ * chunk, and duckdb_result_error is not exposed). But the type of a result that has an error is INVALID:
+ * https://duckdb.org/docs/stable/clients/c/api (duckdb_result_return_type).
+ */
 async function takeComing(
-  { result, sql, given }: OpenedStream,
+  { result, sql }: OpenedStream,
   { task, place, coming }: { task: ExecuteTask; place: ExecutionPlace; coming: ComingChunk },
   take: TakeChunk,
 ): Promise<{ readonly rows: number; readonly hasMore: boolean }> {
@@ -209,16 +208,17 @@ async function takeComing(
   for (let rows = 0; ;) {
     running.checkpoint();
     const chunk = await coming.chunk;
-    if (chunk === null || chunk.rowCount === 0) break;
-    const isLast = columnBytes(chunk, given.length, 1).data[chunk.rowCount - 1] === 1;
-    if (!isLast) coming.chunk = result.fetchChunk();
-    const found = isLast ? chunk.rowCount - 1 : chunk.rowCount;
-    const taken = Math.min(found, limitRows - rows);
+    if (chunk === null || chunk.rowCount === 0) {
+      running.checkpoint();
+      if (result.returnType !== ResultReturnType.INVALID) return { rows, hasMore: false };
+      break;
+    }
+    coming.chunk = result.fetchChunk();
+    const taken = Math.min(chunk.rowCount, limitRows - rows);
     if (taken > 0) await take(chunk, taken);
     rows += taken;
-    if (isLast || taken < found) return { rows, hasMore: taken < found };
+    if (taken < chunk.rowCount) return { rows, hasMore: true };
   }
-  running.checkpoint();
   await connection.duckdb.run(sql, ...boundValues(task.statement, task.values));
   throw new MiniodbError("INTERNAL", "the result broke off, and the statement has no error");
 }

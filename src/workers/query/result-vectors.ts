@@ -45,8 +45,19 @@ export function isValid(validity: Uint8Array | null, row: number): boolean {
   return validity === null || (((validity[row >> 3] as number) >> (row & 7)) & 1) === 1;
 }
 
+const wordValues = 4_294_967_296;
+
+/** 64-bit integers as near as doubles come, which is exactly for safe ones. */
+export function readLongs({ buffer, byteOffset }: Uint8Array, rows: number, target: Float64Array): void {
+  const words = new Int32Array(buffer, byteOffset, rows * 2);
+  for (let row = 0; row < rows; row++) {
+    target[row] = (words[row * 2 + 1] as number) * wordValues + ((words[row * 2] as number) >>> 0);
+  }
+}
+
 export const textWidth = 16;
-const inlineBytesMax = 12;
+/** A text of up to so many bytes is in its entry. */
+export const inlineBytesMax = 12;
 
 /** Lengths by row, 0 at a NULL, for the first `rows` rows, and their sum. `lengths` has room for them. */
 export function textLengths({ data, validity }: ColumnBytes, rows: number, lengths: Uint32Array): number {

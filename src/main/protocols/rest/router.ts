@@ -5,6 +5,7 @@ import type { QueryControlRoutes } from "./query-control-routes.js";
 import type { QueryRoutes } from "./query-routes.js";
 import { sendReply } from "./send-reply.js";
 import type { StatusRoutes } from "./status-routes.js";
+import type { TableLifeRoutes } from "./table-life-routes.js";
 import type { TableRoutes } from "./table-routes.js";
 import { errorReply, thrownReply } from "./write-reply.js";
 import type { WriteRoutes } from "./write-routes.js";
@@ -13,6 +14,7 @@ export interface Routes {
   readonly write: WriteRoutes;
   readonly table: TableRoutes;
   readonly deletes: DeleteRoutes;
+  readonly tableLife: TableLifeRoutes;
   readonly query: QueryRoutes;
   readonly queryControl: QueryControlRoutes;
   readonly status: StatusRoutes;
@@ -23,11 +25,11 @@ type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
 const queryPath = /^\/v1\/queries\/([^/]+)$/;
-const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/delete)?$/;
+const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/delete|\/retention|\/schema)?$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
-  const { write, table, deletes, query, queryControl, status, onInternal } = routes;
+  const { write, table, tableLife, deletes, query, queryControl, status, onInternal } = routes;
   const exact = new Map<string, Methods>([
     ["/v1/data", { POST: (exchange) => write.oneRow(exchange), DELETE: (exchange) => deletes.ids(exchange) }],
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
@@ -37,10 +39,19 @@ export function restHandler(routes: Routes): HttpHandler {
     ["/metrics", { GET: (exchange) => status.metrics(exchange) }],
   ]);
   const ofTable: Readonly<Record<string, Methods>> = {
-    "": { GET: (exchange, name) => table.get(exchange, name), DELETE: (exchange, name) => table.drop(exchange, name) },
+    "": {
+      GET: (exchange, name) => table.get(exchange, name),
+      PUT: (exchange, name) => table.change(exchange, name),
+      DELETE: (exchange, name) => table.drop(exchange, name),
+    },
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
     "/delete": { POST: (exchange, name) => deletes.where(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
+    "/retention": { POST: (exchange, name) => tableLife.retention(exchange, name) },
+    "/schema": {
+      GET: (exchange, name) => tableLife.schema(exchange, name),
+      PATCH: (exchange, name) => tableLife.changeSchema(exchange, name),
+    },
     "/snapshots": { GET: (exchange, name) => table.snapshots(exchange, name) },
   };
   const ofQuery: Methods = {

@@ -1,0 +1,94 @@
+import type { DuckDBDataChunk } from "@duckdb/node-api";
+import { type CellBuffer, writeAscii, writeNull } from "./json-cell-buffer.js";
+import type { JsonCells } from "./json-cells.js";
+import { writePadded, writeThousandths } from "./json-numbers.js";
+import { rfc3339 } from "./json-values.js";
+import { columnBytes, isValid, readLongs } from "./result-vectors.js";
+
+const dayMs = 86_400_000;
+const secondMicros = 1_000_000;
+const bytesMax = 40;
+/** `"YYYY-MM-DDTHH:MM:SS` */
+const secondBytes = 20;
+const colon = 0x3a;
+/** `Z"`, low byte first. */
+const ending = 0x22_5a;
+/** DuckDB's infinity of timestamps; minus infinity is its negative. */
+const infiniteMicros = 2n ** 63n - 1n;
+
+/** Microseconds since 1970 as RFC 3339 in UTC. The text up to the second is made once for neighbours that share it. */
+export class JsonTimestampCells implements JsonCells {
+  /** Room for whole words. */
+  readonly #text = new DataView(new ArrayBuffer(secondBytes + 4));
+  #day = Number.NaN;
+  #second = Number.NaN;
+  #data: Uint8Array = new Uint8Array(0);
+  #validity: Uint8Array | null = null;
+  #micros = new Float64Array(0);
+
+  load(chunk: DuckDBDataChunk, column: number, rows: number): number {
+    const { data, validity } = columnBytes(chunk, column, 8);
+    if (this.#micros.length < rows) this.#micros = new Float64Array(rows);
+    readLongs(data, rows, this.#micros);
+    this.#data = data;
+    this.#validity = validity;
+    return bytesMax;
+  }
+
+  write(from: number, to: number, out: CellBuffer): void {
+    const view = out.reserve((to - from) * bytesMax);
+    const text = this.#text;
+    const { ends } = out;
+    let [at, cell] = [out.length, out.count];
+    for (let row = from; row < to; row++) {
+      const micros = this.#micros[row] as number;
+      if (!isValid(this.#validity, row)) at = writeNull(view, at);
+      // Years 1685 to 2255: four digits, and exact.
+      else if (!Number.isSafeInteger(micros)) at = this.#writeFar(row, view, at);
+      else {
+        const second = Math.floor(micros / secondMicros);
+        if (second !== this.#second) this.#setSecond(second);
+        for (let index = 0; index < secondBytes; index += 4) {
+          view.setInt32(at + index, text.getInt32(index, true), true);
+        }
+        at = writeFraction(micros - second * secondMicros, view, at + secondBytes);
+      }
+      ends[cell++] = at;
+    }
+    out.length = at;
+    out.count = cell;
+  }
+
+  #setSecond(second: number): void {
+    const text = this.#text;
+    const day = Math.floor(second / 86_400);
+    if (day !== this.#day) writeAscii(`"${new Date(day * dayMs).toISOString().slice(0, 11)}`, text, 0);
+    this.#day = day;
+    this.#second = second;
+    const seconds = second - day * 86_400;
+    const minutes = (seconds / 60) | 0;
+    const hours = (minutes / 60) | 0;
+    writePadded(hours, 2, text, 12);
+    text.setUint8(14, colon);
+    writePadded(minutes - hours * 60, 2, text, 15);
+    text.setUint8(17, colon);
+    writePadded(seconds - minutes * 60, 2, text, 18);
+  }
+
+  #writeFar(row: number, view: DataView, at: number): number {
+    const { buffer, byteOffset } = this.#data;
+    const micros = new DataView(buffer, byteOffset).getBigInt64(row * 8, true);
+    if (micros === infiniteMicros || micros === -infiniteMicros) return writeNull(view, at);
+    return writeAscii(rfc3339(micros * 1000n), view, at);
+  }
+}
+
+/** Three digits, six where they say more, and what a timestamp ends with. */
+function writeFraction(micros: number, view: DataView, at: number): number {
+  const millis = (micros / 1000) | 0;
+  const rest = micros - millis * 1000;
+  let end = writeThousandths(millis, view, at);
+  if (rest !== 0) end = writePadded(rest, 3, view, end);
+  view.setUint16(end, ending, true);
+  return end + 2;
+}
