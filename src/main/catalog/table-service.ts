@@ -1,5 +1,6 @@
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { IngestToMain, MainToIngest, OpenTable, TableState, ToWal } from "../../shared/messages.js";
+import type { IngestToMain, MainToIngest, OpenTable, TableState } from "../../shared/messages.js";
+import type { ToWal } from "../../shared/wal-messages.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
 import type { StoreHealth } from "../../shared/store/store-health.js";
