@@ -10,6 +10,7 @@
  * flag             --wal-segment-bytes 67108864
  * ```
  */
+import { mirrorOptions } from "./mirror-options.js";
 import { boolean, choice, integer, type Machine, type Option, string } from "./option-types.js";
 
 const kib = 1024;
@@ -368,6 +369,8 @@ export const options = {
     max: gib,
     help: "Size of a part; four are uploaded at once, and are in memory.",
   }),
+
+  ...mirrorOptions,
 
   "compaction.intervalMs": integer({
     default: 30 * second,

@@ -16,6 +16,8 @@ import { LiveTails } from "../live/live-tails.js";
 import type { LocalFiles } from "../query/local-files.js";
 import { Metrics } from "../telemetry/metrics.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
+import { mirrorHealth } from "../upkeep/mirror-health.js";
+import { openSecondPool, type SecondPool } from "../upkeep/second-pool.js";
 import { Upkeep } from "../upkeep/upkeep.js";
 import type { IngestLink } from "../write/ingest-link.js";
 import { WritePath } from "../write/write-path.js";
@@ -64,6 +66,7 @@ export class Engine {
   readonly #records: RecordBroker;
   readonly #upkeep: Upkeep;
   readonly #storeWatch: StoreWatch;
+  readonly #second: SecondPool;
   #timer: NodeJS.Timeout | undefined;
   #isRefusing = false;
 
@@ -96,6 +99,7 @@ export class Engine {
       },
     });
     this.#storeWatch = openStoreWatch(parts, this.flushes);
+    this.#second = openSecondPool(parts, this.registry);
     this.live = new LiveTails({
       limits: config.live,
       registry: this.registry,
@@ -127,14 +131,7 @@ export class Engine {
     });
     const past = new PastSnapshots(pools.quick);
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
-    this.#upkeep = new Upkeep({
-      config,
-      registry: this.registry,
-      pool: pools.background,
-      heldKeys: () => this.snapshots.heldKeys(),
-      onCompacted: (files) => this.metrics.compacted(files),
-      onError,
-    });
+    this.#upkeep = this.#openUpkeep(onError);
     this.metrics = this.#openMetrics();
   }
 
@@ -146,10 +143,7 @@ export class Engine {
     this.live.start();
     // The log knows what it holds, not what the store has: without this a segment of rows that were committed just before
     // a crash would wait for the next flush of each of its tables, and a full log for ever, as it takes no rows to flush.
-    const positions = this.registry.all().map(({ identity, flushedSequence }) => {
-      return { uuid: identity.uuid, sequence: flushedSequence };
-    });
-    wal.post({ kind: "flushed", positions });
+    for (const entry of this.registry.all()) this.#second.logHold.flushed(entry, entry.flushedSequence);
     wal.post({ kind: "replayed" });
     this.#timer = setInterval(() => this.#tick(), tickMs);
     this.#upkeep.start();
@@ -212,10 +206,12 @@ export class Engine {
 
   health(): { readonly isHealthy: boolean; readonly details: Readonly<Record<string, string>> } {
     const { wal } = this.#parts;
+    const { mirror } = this.#second;
     const failing = this.flushes.failing;
     const details = {
       wal: wal.stall === null ? "ok" : `stalled: ${wal.stall.message}`,
       store: this.#storeWatch.text,
+      ...(mirror !== null && mirrorHealth(mirror, this.#parts.pools.mirrorHealth)),
       flush: failing === 0 ? "ok" : `${failing} tables cannot be flushed`,
       writes: this.#isRefusing ? "draining" : "ok",
       tables: String(this.registry.count),
@@ -227,6 +223,7 @@ export class Engine {
   /** No more upkeep; waits for flushes that run. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#second.mirror?.stop();
     await this.#upkeep.stop();
     await this.flushes.stop();
     // A flush that commits waits for its table's tail.
@@ -260,10 +257,10 @@ export class Engine {
   }
 
   #onFlushed(entry: TableEntry, sequence: number): void {
-    const { ingest, wal } = this.#parts;
+    const { ingest } = this.#parts;
     const { uuid } = entry.identity;
     ingest.post(entry.worker, { kind: "flushed", uuid, sequence, schema: entry.state.schema });
-    wal.post({ kind: "flushed", positions: [{ uuid, sequence }] });
+    this.#second.logHold.flushed(entry, sequence);
     this.metrics.flushed("ok", entry.bufferedRows);
   }
 
@@ -272,6 +269,8 @@ export class Engine {
     // A doorbell message that was never sent (a thread died between publish and ring) is made good here.
     this.drain();
     this.#storeWatch.tick(nowMs);
+    this.#second.mirror?.tick(nowMs);
+    this.#second.logHold.tick(() => this.registry.all());
     for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
     this.#relieve(nowMs);
     const { stall } = this.#parts.wal;
@@ -292,6 +291,18 @@ export class Engine {
     if (this.registry.bufferedBytes() <= bufferedBytesMax * relievedShare) return;
     const [largest] = this.registry.all().toSorted((left, right) => right.bufferedBytes - left.bufferedBytes);
     if (largest !== undefined) this.flushes.relieve(largest, nowMs);
+  }
+
+  #openUpkeep(onError: (doing: string, error: unknown) => void): Upkeep {
+    const { config, pools } = this.#parts;
+    return new Upkeep({
+      config,
+      registry: this.registry,
+      pool: pools.background,
+      heldKeys: () => this.snapshots.heldKeys(),
+      onCompacted: (files) => this.metrics.compacted(files),
+      onError,
+    });
   }
 
   #openMetrics(): Metrics {
@@ -315,6 +326,8 @@ export class Engine {
         files: () => this.files.stats,
         liveDeltaBytes: () => this.live.bytes,
         store: () => this.#parts.pools.storeHealth.stats,
+        mirror: this.#second.mirror,
+        mirrorStore: () => this.#parts.pools.mirrorHealth.stats,
       },
       version,
     );

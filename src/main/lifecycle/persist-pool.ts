@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { Piscina } from "piscina";
 import type { Config } from "../../shared/config.js";
@@ -5,6 +6,7 @@ import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
 import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
 import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
+import type { MirrorReport } from "../../shared/iceberg/mirror-table.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "../../shared/iceberg/table-history.js";
 import type {
   CompactTask,
@@ -19,8 +21,8 @@ import type {
   TableState,
 } from "../../shared/messages.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
-import { chooseStore } from "../../shared/store/open-store.js";
-import { warehouseUri } from "../../shared/store/s3-options.js";
+import type { MirrorWorkerOptions } from "../../shared/mirror-messages.js";
+import { chooseMirror, chooseStore, placeOf } from "../../shared/store/open-store.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { FileCache } from "../query/file-cache.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
@@ -33,6 +35,7 @@ type WithoutKind<Task> = Omit<Task, "kind">;
 /** A thread beyond the minimum ends after so long without work. */
 const idleMs = 10_000;
 const quickTasksPerThread = 8;
+const mirrorTasksPerThread = 8;
 
 export interface PersistPools {
   /** Short tasks that somebody waits for: hot segments, and the tables' own commits. They never wait for a flush. */
@@ -41,12 +44,16 @@ export interface PersistPools {
   readonly flush: PersistPool;
   /** Long tasks that nobody waits for: compaction, expiry, garbage. Its thread is there only while it has work. */
   readonly background: PersistPool;
+  /** Copies to the second pool; null where there is none. */
+  readonly mirror: PersistPool | null;
+  /** Of all calls to the second pool. */
+  readonly mirrorHealth: StoreHealth;
   /** Committed data files on this machine, for queries. */
   readonly localFiles: LocalFiles;
   /** Of all pools' calls to the store. */
   readonly storeHealth: StoreHealth;
   /** Where everything is, for the log. */
-  readonly places: { readonly dataFolder: string; readonly warehouse: string };
+  readonly places: { readonly dataFolder: string; readonly warehouse: string; readonly mirror?: string };
   close(): Promise<void>;
 }
 
@@ -54,8 +61,12 @@ export interface PersistPools {
 export async function openPersistPools(config: Config, folder: DataFolder, log: Logger): Promise<PersistPools> {
   const stopWord = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   const storeHealth = new StoreHealth();
+  const mirrorHealth = new StoreHealth();
+  const store = chooseStore(folder.warehouse, config.store);
+  const by = `the server on ${config.nodeId === "" ? hostname() : config.nodeId}`;
+  const second = mirrorOptionsOf(config, { store, storeHealth: mirrorHealth, by });
   const options: PersistWorkerOptions = {
-    store: chooseStore(folder.warehouse, config.store),
+    store,
     storeHealth: storeHealth.memory,
     temporaryFolder: join(folder.temp, "persist"),
     partitionsPerRound: config.flush.partitionsMax,
@@ -68,6 +79,8 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     },
     stopWord,
     lowPriority: true,
+    fence: new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT),
+    ...(second !== null && { mirror: second }),
   };
   const isRemote = options.store.kind !== "local";
   // Before any thread is there that would have to be ended again.
@@ -82,24 +95,43 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     localFiles instanceof FileCache ? localFiles : null,
   );
   const background = new PersistPool(options, { min: 0, max: 1, isRemote });
+  const mirror = second === null ? null : openMirrorPool(options);
   return {
     quick,
     flush,
     background,
+    mirror,
+    mirrorHealth,
     localFiles,
     storeHealth,
-    places: { dataFolder: folder.root, warehouse: placeOf(options.store) },
+    places: {
+      dataFolder: folder.root,
+      warehouse: placeOf(store),
+      ...(second !== null && { mirror: second.secondPlace }),
+    },
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
-      await Promise.all([quick.close(), flush.close(), background.close(), fetching?.close()]);
+      await Promise.all([quick.close(), flush.close(), background.close(), mirror?.close(), fetching?.close()]);
       cacheLock?.release();
     },
   };
 }
 
-/** Without secrets. */
-function placeOf(store: StoreOptions): string {
-  return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
+/** What workers need of the second pool; null where there is none. Throws ConfigError. */
+export function mirrorOptionsOf(
+  config: Config,
+  parts: { readonly store: StoreOptions; readonly storeHealth: StoreHealth; readonly by: string },
+): MirrorWorkerOptions | null {
+  const store = chooseMirror(config);
+  if (store === null) return null;
+  const { copiesMax, rateBytesMax } = config.mirror;
+  const places = { firstPlace: placeOf(parts.store), secondPlace: placeOf(store) };
+  return { store, storeHealth: parts.storeHealth.memory, ...places, by: parts.by, copiesMax, rateBytesMax };
+}
+
+/** One thread, for some tables at once and for looks at both pools. */
+export function openMirrorPool(options: PersistWorkerOptions): PersistPool {
+  return new PersistPool(options, { min: 0, max: 1, isRemote: true, tasksPerThread: mirrorTasksPerThread });
 }
 
 interface FetchParts {
@@ -235,6 +267,36 @@ export class PersistPool {
 
   collectGarbage(graceMs: number, keepKeys: readonly string[]): Promise<Done<"collected">> {
     return this.#run({ kind: "collect-garbage", graceMs, keepKeys }, "collected");
+  }
+
+  /** Rejects with POOL_SUPERSEDED where another pool was promoted; then no worker of this process commits any more. */
+  async checkPools(): Promise<void> {
+    await this.#run({ kind: "check-pools" }, "done");
+  }
+
+  /** When it resolves the second pool has the table as the first one had it since the call. */
+  async mirrorTable(location: string, isFailover = false): Promise<MirrorReport> {
+    return (await this.#run({ kind: "mirror-table", location, isFailover }, "mirrored")).report;
+  }
+
+  surveyMirror(isComplete: boolean): Promise<Done<"surveyed">> {
+    return this.#run({ kind: "survey-mirror", isComplete }, "surveyed");
+  }
+
+  collectMirror(graceMs: number): Promise<Done<"collected">> {
+    return this.#run({ kind: "collect-mirror", graceMs }, "collected");
+  }
+
+  inspectPools(): Promise<Done<"inspected">> {
+    return this.#run({ kind: "inspect-pools" }, "inspected");
+  }
+
+  async fenceFirst(): Promise<void> {
+    await this.#run({ kind: "fence-first" }, "done");
+  }
+
+  async promoteSecond(): Promise<void> {
+    await this.#run({ kind: "promote-second" }, "done");
   }
 
   /**

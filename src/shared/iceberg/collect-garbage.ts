@@ -35,6 +35,7 @@ export interface GarbageReport {
  * of which anything cannot be read is left as it is.
  */
 export async function collectGarbage(context: CatalogContext, request: GarbageRequest): Promise<GarbageReport> {
+  await context.checkFence();
   const removed: string[] = [];
   const failed: { location: string; error: unknown }[] = [];
   let bytes = 0;
@@ -52,7 +53,8 @@ export async function collectGarbage(context: CatalogContext, request: GarbageRe
   return { removed, bytes, failed };
 }
 
-async function collectTable(
+/** Of one table; answers what went, or would go. */
+export async function collectTable(
   context: CatalogContext,
   location: string,
   request: GarbageRequest,
