@@ -118,8 +118,9 @@ export class MirrorLoop {
 
   /** To be called a few times a second. */
   tick(nowMs: number): void {
-    if (this.#isStopped || this.#superseded !== null) return;
+    if (this.#isStopped) return;
     this.#look(nowMs);
+    if (this.#superseded !== null) return;
     const ours = new Map(this.#options.registry.all().map((entry) => [entry.identity.location, entry]));
     for (const [location, entry] of ours) this.#consider(location, entry, nowMs);
     for (const [location] of this.#tables) if (!ours.has(location)) this.#consider(location, undefined, nowMs);
@@ -186,7 +187,11 @@ export class MirrorLoop {
     if (this.#isLooking) return;
     const { pool, intervalMs, garbage } = this.#options;
     let work: () => Promise<void>;
-    if (nowMs >= this.#surveyAtMs) {
+    if (this.#superseded !== null) {
+      // Until the old pool can be reached, and told: its record is for servers that begin on it later.
+      if (nowMs < this.#checkAtMs) return;
+      work = () => pool.checkPools();
+    } else if (nowMs >= this.#surveyAtMs) {
       this.#surveyAtMs = nowMs + intervalMs;
       work = () => this.#survey();
     } else if (nowMs >= this.#collectAtMs) {

@@ -39,14 +39,8 @@ export interface PairState {
  * server begins on it. Throws COMMIT_CONFLICT where the second pool belongs to something else.
  */
 export async function establishPair(pair: PoolPair, known?: PairState): Promise<PairState> {
-  const { first, second } = pair;
-  const [own, other] =
-    known === undefined
-      ? await Promise.all([readPoolState(first.store), readPoolState(second.store)])
-      : await Promise.all([
-          readNewerPoolState(first.store, known.first),
-          readNewerPoolState(second.store, known.second),
-        ]);
+  const { second } = pair;
+  const [own, other] = await readBoth(pair, known);
   if (own?.record.role === "second") throw supersededError(own.record);
   if (other === undefined) return adoptEmpty(pair, own);
   if (own === undefined) {
@@ -65,6 +59,26 @@ export async function establishPair(pair: PoolPair, known?: PairState): Promise<
   // The pool that was first before, or one that slept through a promotion.
   const record = secondRecord(pair, own.record);
   return { first: own, second: await writePoolRecord(second.store, other, record) };
+}
+
+/**
+ * The records of both. Where the first pool cannot be reached, and the second one says that it was promoted since, that is
+ * answer enough: throws POOL_SUPERSEDED.
+ */
+async function readBoth(
+  { first, second }: PoolPair,
+  known: PairState | undefined,
+): Promise<[PoolState | undefined, PoolState | undefined]> {
+  const read = ({ store }: Pool, state: PoolState | undefined): Promise<PoolState | undefined> =>
+    known === undefined ? readPoolState(store) : readNewerPoolState(store, state);
+  const [own, other] = await Promise.allSettled([read(first, known?.first), read(second, known?.second)]);
+  if (own.status === "rejected" && other.status === "fulfilled" && known !== undefined) {
+    const record = other.value?.record;
+    if (record?.role === "first" && record.epoch > known.first.record.epoch) throw supersededError(record);
+  }
+  if (own.status === "rejected") throw own.reason;
+  if (other.status === "rejected") throw other.reason;
+  return [own.value, other.value];
 }
 
 /** A second pool without a record: it must hold nothing that the first one does not know. */
