@@ -1,5 +1,5 @@
 /** Messages between main and the persist pool that are about two pools; beside messages.ts, which names them. */
-import type { MirrorReport } from "./iceberg/mirror-table.js";
+import type { Diverged, MirrorReport } from "./iceberg/mirror-table.js";
 import type { StoreOptions } from "./messages.js";
 import type { PoolRecord } from "./store/pool-record.js";
 
@@ -44,6 +44,8 @@ export type MirrorResult =
       readonly kind: "surveyed";
       /** Folders of tables in the first pool. */ readonly locations: readonly string[];
       /** Folders of tables that only the second pool has. */ readonly secondOnly: readonly string[];
+      /** Tables that it had as first pool, and the first pool of now has not. */
+      readonly setAside: readonly (Diverged & { readonly location: string })[];
     }
   | { readonly kind: "inspected"; readonly first: InspectedPool; readonly second: InspectedPool };
 

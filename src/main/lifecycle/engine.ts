@@ -43,6 +43,8 @@ export interface EngineParts {
   readonly states: readonly TableState[];
 }
 
+const trimmedRowsMessage =
+  "rows that were committed once are neither in the store nor in the log: the store was behind when it was promoted, or the log is damaged";
 /** A request that waits for a stalled log is answered after this time; it may still become durable. */
 const stallReplyMs = 2_000;
 const tickMs = 250;
@@ -243,7 +245,13 @@ export class Engine {
     }
     this.live.noteGaps(message.gaps);
     for (const gap of message.gaps) {
-      log.error({ ...gap, table: this.registry.byUuid(gap.tableUuid)?.name }, "rows are missing from the damaged log");
+      const entry = this.registry.byUuid(gap.tableUuid);
+      // A log loses what lies between its records by damage, and what lies before them to a commit: one that this pool lacks.
+      const isTrimmed = gap.firstSequence === (entry?.flushedSequence ?? 0) + 1;
+      log.error(
+        { ...gap, table: entry?.name },
+        isTrimmed ? trimmedRowsMessage : "rows are missing from the damaged log",
+      );
     }
     if (message.replayedRows > 0) log.info({ rows: message.replayedRows }, "replayed from the log");
   }

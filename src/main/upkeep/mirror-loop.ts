@@ -1,5 +1,5 @@
 import { MiniodbError } from "../../shared/errors.js";
-import type { MirrorReport } from "../../shared/iceberg/mirror-table.js";
+import type { Diverged, MirrorReport } from "../../shared/iceberg/mirror-table.js";
 import type { Logger } from "../../shared/log.js";
 import type { TableState } from "../../shared/messages.js";
 import type { TableEntry } from "../catalog/table-entry.js";
@@ -173,12 +173,13 @@ export class MirrorLoop {
     this.#totals.commits += commits;
     this.#totals.objects += objects;
     this.#totals.bytes += bytes;
-    if (diverged === null) return;
+    if (diverged !== null) this.#noteDiverged(name, diverged);
+  }
+
+  #noteDiverged(table: string, diverged: Diverged): void {
     this.#totals.diverged += diverged.versions.length;
-    this.#options.log.warn(
-      { table: name, ...diverged },
-      "the second pool had commits that the first one never got; they are kept aside there",
-    );
+    const message = "the second pool had commits that the first one never got; they are kept aside there";
+    this.#options.log.warn({ table, ...diverged }, message);
   }
 
   // ---- both pools as a whole
@@ -218,7 +219,8 @@ export class MirrorLoop {
       this.#isSurveyed &&
       this.lag().tables === 0 &&
       followed.every((table) => table.isSettled || table.version !== null);
-    const { locations, secondOnly } = await this.#options.pool.surveyMirror(isComplete);
+    const { locations, secondOnly, setAside } = await this.#options.pool.surveyMirror(isComplete);
+    for (const { location, ...diverged } of setAside) this.#noteDiverged(location, diverged);
     for (const location of locations) this.#followed(location);
     if (secondOnly.length > 0 && secondOnly.length !== this.#secondOnly) {
       this.#options.log.warn({ locations: secondOnly }, "tables that only the second pool has are left alone");

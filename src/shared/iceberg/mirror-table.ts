@@ -15,10 +15,10 @@
 import { MiniodbError } from "../errors.js";
 import { ObjectNotFound, type ObjectStore } from "../store/object-store.js";
 import type { PairState } from "../store/pool-pair.js";
-import { divergedKey, versionKey } from "../store/store-paths.js";
+import { divergedKey, tablePrefix, versionKey } from "../store/store-paths.js";
 import type { CatalogContext } from "./catalog-context.js";
 import { namedObjects, type NamedObject, type NamedObjects } from "./named-objects.js";
-import { parseTableMetadata, type TableMetadata } from "./table-metadata.js";
+import { currentSnapshot, parseTableMetadata, type TableMetadata } from "./table-metadata.js";
 import { commitIdProperty, lifeState, positionsOf, type TableLifeState } from "./table-properties.js";
 import { identityOf } from "./table-state.js";
 import { listVersions, putVersion, writeHint, type ListedVersion } from "./version-log.js";
@@ -188,6 +188,30 @@ async function isDiverged(
   if (pair.second.record.isReconciled || promoted === undefined) return false;
   if (base.version !== promoted.version) return base.version > promoted.version;
   return base.metadata.properties[commitIdProperty] !== promoted.commitId;
+}
+
+/**
+ * Takes a whole table out of a pool that was first before: it came into being there and the new first pool never heard of
+ * it, or it was dropped since. All of its objects are copied aside first. Undefined where it has no version.
+ */
+export async function setTableAside(context: MirrorContext, location: string): Promise<Diverged | undefined> {
+  const { target, pair } = context;
+  const versions = (await listVersions(target.store, location)).map(({ version }) => version);
+  const latest = versions.at(-1);
+  if (latest === undefined) return undefined;
+  const { metadata } = await readStored(target.store, location, latest);
+  const objects: NamedObject[] = [];
+  for await (const { key, bytes } of target.store.list(tablePrefix(location))) objects.push({ key, bytes, rows: 0 });
+  const aside = (key: string): string => divergedKey(pair.second.record.epoch, key);
+  const tally: Tally = { commits: 0, objects: 0, bytes: 0 };
+  await copyAll(context, { from: target.store, objects, toKey: aside, tally });
+  await context.check();
+  // An older state each time, then none. The rest has no name then, and goes as garbage.
+  for (const version of versions.toReversed()) await target.store.delete(versionKey(location, version));
+  const summary = currentSnapshot(metadata)?.summary ?? {};
+  const files = Number(summary["total-data-files"] ?? 0);
+  const rows = Number(summary["total-records"] ?? 0);
+  return { fork: 0, versions, files, rows, keptAt: target.store.uri(aside(location)) };
 }
 
 interface Replacing {

@@ -2,7 +2,13 @@ import { assert } from "../../shared/assert.js";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import { catalogContext, type CatalogContext } from "../../shared/iceberg/catalog-context.js";
 import { collectTable } from "../../shared/iceberg/collect-garbage.js";
-import { mirrorTable, type MirrorReport } from "../../shared/iceberg/mirror-table.js";
+import {
+  mirrorTable,
+  setTableAside,
+  type Diverged,
+  type MirrorContext,
+  type MirrorReport,
+} from "../../shared/iceberg/mirror-table.js";
 import { currentSnapshot } from "../../shared/iceberg/table-metadata.js";
 import { commitIdProperty, lifeState } from "../../shared/iceberg/table-properties.js";
 import { identityOf } from "../../shared/iceberg/table-state.js";
@@ -64,29 +70,40 @@ export class MirrorPools {
 
   async mirror(location: string, isFailover: boolean): Promise<MirrorReport> {
     const check = isFailover ? () => this.#fencedPair() : () => this.check();
-    const pair = await check();
-    return mirrorTable(
-      {
-        source: this.#source,
-        target: this.#target,
-        pair,
-        copy: (object) => this.#copier.copy(object),
-        copiesAtOnce: this.#options.copiesMax,
-        check: async () => {
-          checkStop(this.#persist);
-          await check();
-        },
+    return mirrorTable(await this.#context(check), location);
+  }
+
+  async #context(check: () => Promise<PairState>): Promise<MirrorContext> {
+    return {
+      source: this.#source,
+      target: this.#target,
+      pair: await check(),
+      copy: (object) => this.#copier.copy(object),
+      copiesAtOnce: this.#options.copiesMax,
+      check: async () => {
+        checkStop(this.#persist);
+        await check();
       },
-      location,
-    );
+    };
   }
 
   async survey(isComplete: boolean): Promise<Extract<PersistResult, { kind: "surveyed" }>> {
     const state = await this.check();
-    if (isComplete) this.#state = await noteReconciled(this.#pair, state);
-    const [first, second] = await Promise.all([locationsIn(this.#persist.store), locationsIn(this.#second)]);
+    // The second pool first: a table that is made meanwhile must not look like one that only this pool has.
+    const second = await locationsIn(this.#second);
+    const first = await locationsIn(this.#persist.store);
     const ours = new Set(first);
-    return { kind: "surveyed", locations: first, secondOnly: second.filter((location) => !ours.has(location)) };
+    const secondOnly = second.filter((location) => !ours.has(location));
+    const setAside: (Diverged & { location: string })[] = [];
+    if (!state.second.record.isReconciled) {
+      const context = await this.#context(() => this.check());
+      for (const location of secondOnly.splice(0)) {
+        const diverged = await setTableAside(context, location);
+        if (diverged !== undefined) setAside.push({ location, ...diverged });
+      }
+    }
+    if (isComplete) this.#state = await noteReconciled(this.#pair, state);
+    return { kind: "surveyed", locations: first, secondOnly, setAside };
   }
 
   /**

@@ -62,7 +62,7 @@ function open(parts: Partial<MirrorLoopOptions> = {}): Bench {
         asked.push(place);
         return pool.answer(place);
       },
-      surveyMirror: async () => ({ kind: "surveyed", locations: pool.locations, secondOnly: [] }),
+      surveyMirror: async () => ({ kind: "surveyed", locations: pool.locations, secondOnly: [], setAside: [] }),
       collectMirror: async () => ({ kind: "collected", files: 0, bytes: 0, failed: [] }),
     },
     intervalMs: 60_000,
