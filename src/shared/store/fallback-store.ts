@@ -1,4 +1,11 @@
-import { ObjectChanged, type ByteRange, type ObjectEntry, type ObjectPart, type ObjectStore } from "./object-store.js";
+import {
+  compareChecksum,
+  ObjectChanged,
+  type ByteRange,
+  type ObjectEntry,
+  type ObjectPart,
+  type ObjectStore,
+} from "./object-store.js";
 import { isStoreFailure } from "./store-failure.js";
 import { isImmutableKey } from "./store-paths.js";
 
@@ -57,6 +64,10 @@ export class FallbackStore implements ObjectStore {
 
   listFolders(prefix: string): Promise<string[]> {
     return this.#first.listFolders(prefix);
+  }
+
+  compareChecksum(key: string, path: string): Promise<boolean | null> {
+    return compareChecksum(this.#first, key, path);
   }
 
   delete(key: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import type { ObjectCopy } from "../../shared/iceberg/mirror-table.js";
-import type { ObjectStore } from "../../shared/store/object-store.js";
+import { compareChecksum, type ObjectStore } from "../../shared/store/object-store.js";
 import { StoreError } from "../../shared/store/store-failure.js";
 import { copyObject } from "./fetch-object.js";
 import { checkStop, temporaryPath, type PersistContext } from "./persist-context.js";
@@ -18,9 +18,8 @@ export interface CopierOptions {
 }
 
 /**
- * Copies objects into the second pool. What is read has the size that the metadata says; of objects up to 32 MiB an S3
- * store's own CRC-32C is compared too (a range, as larger ones are read in, has none). What is written carries its CRC-32C,
- * which the store compares and keeps.
+ * Copies objects into the second pool. What is read has the size that the metadata says and, from a store that keeps one,
+ * its CRC-32C. What is written to S3 carries its CRC-32C, which the store compares and keeps.
  */
 export class ObjectCopier {
   readonly #options: CopierOptions;
@@ -65,6 +64,9 @@ export class ObjectCopier {
     try {
       await throttle.take(bytes);
       await copyObject({ ...persist, readStore: from }, { key, bytes, path });
+      if ((await compareChecksum(from, key, path)) === false) {
+        throw new StoreError("unclear", `${key} was not read as it was written: it is not copied`);
+      }
       await target.putFile(toKey, path);
       return bytes;
     } finally {
