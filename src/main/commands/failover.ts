@@ -85,7 +85,7 @@ async function decide(pool: PersistPool, isDecided: boolean, say: Say): Promise<
     say("Nothing was changed. With --yes the second pool becomes the first one.");
     return 0;
   }
-  const missing = plan.isFirstReachable ? await fenceAndCatchUp(pool, plan, say) : plan.behind.length;
+  const missing = plan.isCopied ? await fenceAndCatchUp(pool, plan, say) : plan.behind.length;
   await pool.promoteSecond();
   say(`${second.place} is the first pool now.`);
   if (missing > 0) {

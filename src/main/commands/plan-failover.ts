@@ -7,6 +7,8 @@ export interface FailoverPlan {
   /** Why it cannot be done; null where it can. */
   readonly refusal: string | null;
   readonly isFirstReachable: boolean;
+  /** The first pool may be fenced, and what the second lacks be copied from it. */
+  readonly isCopied: boolean;
   /** Locations of tables whose last commits the second pool lacks, as far as is known. */
   readonly behind: string[];
 }
@@ -15,7 +17,7 @@ export interface FailoverPlan {
 const tablesListedMax = 20;
 
 export function planFailover(first: InspectedPool, second: InspectedPool): FailoverPlan {
-  const nothing = { isFirstReachable: first.isReachable, behind: [] };
+  const nothing = { isFirstReachable: first.isReachable, isCopied: false, behind: [] };
   const places = [`First pool:  ${first.place}${stateOf(first)}`, `Second pool: ${second.place}${stateOf(second)}`];
   if (!second.isReachable) {
     return { report: places, refusal: "The second pool cannot be reached: it cannot be promoted.", ...nothing };
@@ -27,6 +29,11 @@ export function planFailover(first: InspectedPool, second: InspectedPool): Failo
   if (record.role === "first") {
     const since = `The second pool is first already: since ${record.time} (epoch ${record.epoch}, by ${record.by}).`;
     return { report: places, refusal: `${since} Swap store.* and mirror.* in the configuration.`, ...nothing };
+  }
+  if (!record.isReconciled) {
+    places.push(
+      "The second pool has not followed the first one yet since that became first: it may hold what diverged.",
+    );
   }
   if (!first.isReachable) return planBlind(second, places);
   const warehouse = first.record?.warehouse;
@@ -45,7 +52,8 @@ function planBlind({ tables }: Extract<InspectedPool, { isReachable: true }>, pl
       : `Lag: unknown since ${new Date(newestMs).toISOString()}, the time of the last commit that the second pool has.`;
   const holdings = `The second pool holds ${tables.length} tables with ${sum(tables, "rows")} rows.`;
   const hint = "Rows that are still in the logs of servers are committed when these start with the pools swapped.";
-  return { report: [...places, lag, holdings, hint], refusal: null, isFirstReachable: false, behind: [] };
+  const report = [...places, lag, holdings, hint];
+  return { report, refusal: null, isFirstReachable: false, isCopied: false, behind: [] };
 }
 
 type Reachable = Extract<InspectedPool, { isReachable: true }>;
@@ -64,10 +72,16 @@ function planSeeing(first: Reachable, second: Reachable, places: string[]): Fail
   );
   const bytes = behind.reduce((total, { table, copy }) => total + Math.max(0, table.bytes - (copy?.bytes ?? 0)), 0);
   const rows = behind.reduce((total, { table, copy }) => total + Math.max(0, table.rows - (copy?.rows ?? 0)), 0);
+  // A failover that was broken off leaves two second pools. The one that was fenced last is the newer one: nothing is ever
+  // copied over it from the other.
+  const isCopied = first.record?.role === "first" || (first.record?.epoch ?? 0) > (second.record?.epoch ?? 0);
+  const what = isCopied
+    ? "They are copied after the first pool is fenced."
+    : "They are not copied: neither pool is first.";
   const lag =
     behind.length === 0
       ? "Lag: none. The second pool has the last commit of every table."
-      : `Lag: ${behind.length} tables, ${commits} commits, about ${rows} rows and ${bytes} bytes. They are copied after the first pool is fenced.`;
+      : `Lag: ${behind.length} tables, ${commits} commits, about ${rows} rows and ${bytes} bytes. ${what}`;
   const lines = behind.slice(0, tablesListedMax).map(({ table, copy }) => {
     return `  ${table.name}: version ${copy?.version ?? "none"} of ${table.version}, last commit at ${new Date(table.updatedMs).toISOString()}`;
   });
@@ -78,7 +92,7 @@ function planSeeing(first: Reachable, second: Reachable, places: string[]): Fail
     lines.push(`Tables that only the second pool has: ${extra.slice(0, tablesListedMax).join(", ")}`);
   }
   const report = [...places, lag, ...lines];
-  return { report, refusal: null, isFirstReachable: true, behind: behind.map(({ table }) => table.location) };
+  return { report, refusal: null, isFirstReachable: true, isCopied, behind: behind.map(({ table }) => table.location) };
 }
 
 function stateOf(pool: InspectedPool): string {

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { Piscina } from "piscina";
-import type { Config } from "../../shared/config.js";
+import { type Config, ConfigError } from "../../shared/config.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
 import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
@@ -125,6 +125,7 @@ export function mirrorOptionsOf(
   const store = chooseMirror(config);
   if (store === null) return null;
   const { copiesMax, rateBytesMax } = config.mirror;
+  if (placeOf(store) === placeOf(parts.store)) throw new ConfigError(["mirror.* names the same place as store.*"]);
   const places = { firstPlace: placeOf(parts.store), secondPlace: placeOf(store) };
   return { store, storeHealth: parts.storeHealth.memory, ...places, by: parts.by, copiesMax, rateBytesMax };
 }

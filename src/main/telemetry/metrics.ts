@@ -304,5 +304,6 @@ function registerMirror(
   );
   total("miniodb_mirror_store_calls_total", "Calls of the second pool, repetitions included.", () => store().calls);
   total("miniodb_mirror_store_failures_total", "Calls that the second pool did not do.", () => store().failed);
+  total("miniodb_mirror_store_read_bytes_total", "Bytes read from the second pool.", () => store().readBytes);
   gauge("miniodb_mirror_store_broken", "1 while calls are held back.", () => (store().brokenSinceMs === null ? 0 : 1));
 }

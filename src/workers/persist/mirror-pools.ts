@@ -203,6 +203,9 @@ export class MirrorPools {
     const [first, second] = await Promise.all([readPoolState(this.#persist.store), readPoolState(this.#second)]);
     if (first === undefined || second === undefined) throw notMirrored(this.#pair.second.place);
     if (second.record.role === "first") throw supersededError(second.record);
+    // Fenced by a failover that was broken off, the second pool is the newer one.
+    if (first.record.role === "second" && first.record.epoch <= second.record.epoch)
+      throw supersededError(first.record);
     return { first, second };
   }
 }

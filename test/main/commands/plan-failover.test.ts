@@ -74,6 +74,19 @@ describe("the report before a failover", () => {
     assert.match(report, /2 tables with 90 rows/);
   });
 
+  test("of two second pools, after one that was broken off, nothing is copied over the newer one", () => {
+    const [older, newer] = [pool("second", [table("a", 5)]), pool("second", [table("a", 7)], { epoch: 2 })];
+    assert.equal(planFailover(newer, older).isCopied, true);
+    const back = planFailover(older, newer);
+    assert.deepEqual([back.isCopied, back.refusal], [false, null]);
+    assert.equal(planFailover(pool("first", []), pool("second", [])).isCopied, true);
+  });
+
+  test("warns of a second pool that still holds what diverged", () => {
+    const plan = planFailover(away, pool("second", [table("a", 7)], { isReconciled: false }));
+    assert.match(plan.report.join("\n"), /may hold what diverged/);
+  });
+
   test("refuses what cannot be promoted", () => {
     const first = pool("first", []);
     const cases = [
