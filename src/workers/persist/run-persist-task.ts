@@ -21,6 +21,7 @@ import { commitSchema } from "./commit-schema.js";
 import { compactFiles } from "./compact.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
+import { MirrorPools, performMirrorTask } from "./mirror-pools.js";
 import { checkStore, openPersistContext, tendClaim, prepare, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
 import { warmUp } from "./warm-up.js";
@@ -38,6 +39,30 @@ async function context(): Promise<PersistContext> {
     opened = undefined;
     throw error;
   }
+}
+
+/** Longest wait of a start for what the second pool says: it may be away, which is no reason not to start. */
+const secondWaitMs = 3_000;
+
+/** Throws POOL_SUPERSEDED where either pool says that the first one is not first any more. */
+async function beginOnFirst(persist: PersistContext): Promise<void> {
+  await persist.fence.begin();
+  if (persist.secondStore === null) return;
+  const asked = (await pools()).check().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const answer = await Promise.race([asked, persist.sleep(secondWaitMs)]);
+  // All else is the mirror's matter, which looks again and says what is wrong.
+  if (answer instanceof MiniodbError && answer.code === "POOL_SUPERSEDED") throw answer;
+}
+
+let openedPools: MirrorPools | undefined;
+
+async function pools(): Promise<MirrorPools> {
+  const persist = await context();
+  openedPools ??= new MirrorPools(persist, workerData as PersistWorkerOptions);
+  return openedPools;
 }
 
 /**
@@ -74,7 +99,10 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };
     case "load-warehouse":
-      if (task.isFirst) await prepare(workerData as PersistWorkerOptions);
+      if (task.isFirst) {
+        await prepare(workerData as PersistWorkerOptions);
+        await beginOnFirst(await context());
+      }
       return { kind: "tables", states: await loadWarehouse(await context()) };
     case "check-store":
       await checkStore(await context());
@@ -116,6 +144,14 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     }
     case "fetch-object":
       return fetchObject(await context(), task);
+    case "check-pools":
+    case "mirror-table":
+    case "survey-mirror":
+    case "collect-mirror":
+    case "inspect-pools":
+    case "fence-first":
+    case "promote-second":
+      return performMirrorTask(await pools(), task);
   }
 }
 

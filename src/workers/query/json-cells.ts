@@ -1,4 +1,11 @@
-import { DATE, type DuckDBDataChunk, DuckDBDateValue, DuckDBDecimalType, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import {
+  DATE,
+  type DuckDBDataChunk,
+  DuckDBDateValue,
+  DuckDBDecimalType,
+  type DuckDBType,
+  DuckDBTypeId,
+} from "@duckdb/node-api";
 import { assert } from "../../shared/assert.js";
 import { type CellBuffer, writeAscii, writeNull } from "./json-cell-buffer.js";
 import { doubleBytesMax, writeDouble, writeInteger } from "./json-numbers.js";
@@ -255,7 +262,8 @@ class DateCells implements JsonCells {
   write(from: number, to: number, out: CellBuffer): void {
     const view = out.reserve((to - from) * dateBytesMax);
     for (let row = from; row < to; row++) {
-      if (isValid(this.#validity, row)) out.length = writeAscii(this.#textOf(this.#days[row] as number), view, out.length);
+      if (isValid(this.#validity, row))
+        out.length = writeAscii(this.#textOf(this.#days[row] as number), view, out.length);
       else out.length = writeNull(view, out.length);
       out.ends[out.count++] = out.length;
     }
