@@ -81,7 +81,7 @@ export class Engine {
   #isRefusing = false;
 
   constructor(parts: EngineParts) {
-    const { config, pools, ingest, wal, stream, slab, folder } = parts;
+    const { config, pools, ingest, stream, slab, folder } = parts;
     this.#parts = parts;
     this.folder = folder;
     this.files = pools.localFiles;
@@ -121,19 +121,7 @@ export class Engine {
       stream,
       onError,
     });
-    this.tables = new TableService({
-      registry: this.registry,
-      pool: pools.quick,
-      toWorker,
-      toWal: (message) => wal.post(message),
-      onDropped: (entry) => {
-        this.flushes.forget(entry);
-        this.live.onDropped(entry);
-      },
-      autoCreate: config.tables.autoCreate,
-      tablesMax: config.tables.max,
-      storeHealth: pools.storeHealth,
-    });
+    this.tables = this.#openTables();
     this.writes = new WritePath({
       slab,
       table: (slot) => this.registry.bySlot(slot),
@@ -325,6 +313,23 @@ export class Engine {
     if (this.registry.bufferedBytes() <= bufferedBytesMax * relievedShare) return;
     const [largest] = this.registry.all().toSorted((left, right) => right.bufferedBytes - left.bufferedBytes);
     if (largest !== undefined) this.flushes.relieve(largest, nowMs);
+  }
+
+  #openTables(): TableService {
+    const { config, pools, wal, ingest } = this.#parts;
+    return new TableService({
+      registry: this.registry,
+      pool: pools.quick,
+      toWorker: (worker, message) => ingest.post(worker, message),
+      toWal: (message) => wal.post(message),
+      onDropped: (entry) => {
+        this.flushes.forget(entry);
+        this.live.onDropped(entry);
+      },
+      autoCreate: config.tables.autoCreate,
+      tablesMax: config.tables.max,
+      storeHealth: pools.storeHealth,
+    });
   }
 
   #openUpkeep(onError: (doing: string, error: unknown) => void): Upkeep {

@@ -2,6 +2,7 @@ import { workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { GarbageReport } from "../../shared/iceberg/collect-garbage.js";
+import type { TableCatalog } from "../../shared/iceberg/table-catalog.js";
 import type {
   FlushTask,
   PersistResult,
@@ -79,6 +80,20 @@ export async function runPersistTask(task: PersistTask): Promise<PersistResult> 
   }
 }
 
+type CatalogTask = Extract<
+  PersistTask,
+  {
+    readonly kind:
+      | "load-table"
+      | "list-snapshots"
+      | "load-snapshot"
+      | "create-table"
+      | "change-settings"
+      | "drop-table"
+      | "expire-snapshots";
+  }
+>;
+
 async function perform(task: PersistTask): Promise<PersistResult> {
   switch (task.kind) {
     case "seal": {
@@ -111,33 +126,18 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       await tendClaim(await context(), (workerData as PersistWorkerOptions).store, task.act);
       return { kind: "done" };
     case "load-table":
-      return { kind: "table", state: await (await context()).catalog.loadTable(task.identity) };
     case "list-snapshots":
-      return { kind: "snapshots", snapshots: await (await context()).catalog.listSnapshots(task.identity) };
     case "load-snapshot":
-      return { kind: "snapshot", snapshot: await (await context()).catalog.loadSnapshot(task.identity, task.request) };
-    case "create-table": {
-      const { name, settings } = task;
-      return {
-        kind: "table",
-        state: await (await context()).catalog.createTable({ name, settings, schema: initialSchema }),
-      };
-    }
+    case "create-table":
     case "change-settings":
-      return {
-        kind: "committed",
-        commit: await (await context()).catalog.changeSettings(task.identity, task.patch),
-      };
+    case "drop-table":
+    case "expire-snapshots":
+      return performCatalogTask((await context()).catalog, task);
     case "drop-days":
     case "rollback":
     case "tag":
     case "untag":
       return changeHistory(await context(), task);
-    case "drop-table":
-      await (await context()).catalog.dropTable(task.identity);
-      return { kind: "done" };
-    case "expire-snapshots":
-      return { kind: "committed", commit: await (await context()).catalog.expireSnapshots(task.identity, task) };
     case "collect-garbage": {
       const { graceMs, keepKeys } = task;
       return collected(await (await context()).catalog.collectGarbage({ graceMs, keepKeys: new Set(keepKeys) }));
@@ -152,6 +152,29 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     case "fence-first":
     case "promote-second":
       return performMirrorTask(await pools(), task);
+  }
+}
+
+/** What the catalog does without the rest of a worker's parts. */
+async function performCatalogTask(catalog: TableCatalog, task: CatalogTask): Promise<PersistResult> {
+  switch (task.kind) {
+    case "load-table":
+      return { kind: "table", state: await catalog.loadTable(task.identity) };
+    case "list-snapshots":
+      return { kind: "snapshots", snapshots: await catalog.listSnapshots(task.identity) };
+    case "load-snapshot":
+      return { kind: "snapshot", snapshot: await catalog.loadSnapshot(task.identity, task.request) };
+    case "create-table": {
+      const { name, settings } = task;
+      return { kind: "table", state: await catalog.createTable({ name, settings, schema: initialSchema }) };
+    }
+    case "change-settings":
+      return { kind: "committed", commit: await catalog.changeSettings(task.identity, task.patch) };
+    case "drop-table":
+      await catalog.dropTable(task.identity);
+      return { kind: "done" };
+    case "expire-snapshots":
+      return { kind: "committed", commit: await catalog.expireSnapshots(task.identity, task) };
   }
 }
 
