@@ -10,6 +10,7 @@
  * flag             --wal-segment-bytes 67108864
  * ```
  */
+import { mirrorOptions } from "./mirror-options.js";
 import { boolean, choice, integer, type Machine, type Option, string } from "./option-types.js";
 
 const kib = 1024;
@@ -398,6 +399,7 @@ export const options = {
   "redis.password": string({ default: "", legacyEnv: ["REDIS_PASSWORD"], help: "Password for Redis." }),
   "redis.db": integer({ default: 0, min: 0, max: 65_535, legacyEnv: ["REDIS_DB"], help: "Number of its database." }),
   "redis.tls": boolean({ default: false, help: "TLS to Redis." }),
+  ...mirrorOptions,
 
   "compaction.intervalMs": integer({
     default: 30 * second,

@@ -16,6 +16,7 @@ import type { ErrorMessage } from "./errors.js";
 import type { CatalogOptions } from "./iceberg/catalog-context.js";
 import type { CommitResult } from "./iceberg/commit-result.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/table-history.js";
+import type { MirrorResult, MirrorTask, MirrorWorkerOptions } from "./mirror-messages.js";
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
 import type { SchemaOperation } from "./schema/schema-operations.js";
 import type { TableSchema } from "./schema/table-schema.js";
@@ -243,6 +244,13 @@ export interface PersistWorkerOptions {
   readonly stopWord: SharedArrayBuffer;
   /** Nobody waits for its tasks: the path of writes and seals goes first where processors are short. */
   readonly lowPriority: boolean;
+  /** The second pool, where there is one. */
+  readonly mirror?: MirrorWorkerOptions;
+  /**
+   * Two words of all persist workers: [0] becomes 1 when another pool was promoted, and nothing may be committed any more;
+   * [1] is 1 where that can be, so that commits look at the pool's record.
+   */
+  readonly fence?: SharedArrayBuffer;
 }
 
 /** The warehouse. */
@@ -301,6 +309,7 @@ export type PersistTask =
       readonly graceMs: number;
       /** In use whatever the metadata says. */ readonly keepKeys: readonly string[];
     }
+  | MirrorTask
   | FetchTask;
 
 /** Never rejects: errors come as `failed`. */
@@ -320,6 +329,7 @@ export type PersistResult =
       readonly bytes: number;
       readonly failed: readonly { readonly location: string; readonly error: ErrorMessage }[];
     }
+  | MirrorResult
   | FetchResult
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly error: ErrorMessage };
