@@ -204,8 +204,8 @@ export class MirrorPools {
     if (first === undefined || second === undefined) throw notMirrored(this.#pair.second.place);
     if (second.record.role === "first") throw supersededError(second.record);
     // Fenced by a failover that was broken off, the second pool is the newer one.
-    const isOlder = first.record.role === "second" && first.record.epoch <= second.record.epoch;
-    if (isOlder) throw supersededError(first.record);
+    const isPromoted = first.record.role === "second" && first.record.epoch <= second.record.epoch;
+    if (isPromoted) throw supersededError(first.record);
     return { first, second };
   }
 }
