@@ -18,13 +18,17 @@ interface Disturbance {
   compactedFiles: number;
 }
 
-/** The files of this suite are small and its time is short. */
-const compactionFlags = ["--compaction-interval-ms", "1000", "--compaction-small-files-min", "4"];
+const serverFlags = [
+  // The files of this suite are small and its time is short.
+  ["--compaction-interval-ms", "1000", "--compaction-small-files-min", "4"],
+  // Queries are to run, not to be answered from memory.
+  ["--query-cache-bytes", "0"],
+].flat();
 
 export const interference: Suite = {
   name: "interference",
   async run(context) {
-    return context.withServer(compactionFlags, async (server) => {
+    return context.withServer(serverFlags, async (server) => {
       await loadHistory(context, server);
       const job = {
         payload: "row-json",

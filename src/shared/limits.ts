@@ -21,6 +21,24 @@ export const limits = {
   batchIdBytesMax: 255,
   /** An id under the default rule. */
   idBytesMax: 255,
+  /** What a table's own id rule may say: it runs for every row, and is kept in every version of the metadata. */
+  idLengthMax: 1_024,
+  idPatternCharactersMax: 512,
+  idAllowedCharactersMax: 1_024,
+  idPrefixCharactersMax: 64,
+  /** Free properties of a table, and the length of a key or a value. */
+  tablePropertiesMax: 100,
+  tablePropertyCharactersMax: 1_024,
+  /** Columns of a sort order. */
+  sortColumnsMax: 16,
+  /** Changes of one request to a table's columns, and what a comment says of one. */
+  schemaOperationsMax: 100,
+  columnCommentCharactersMax: 1_024,
+  /** Tags of one table: each keeps a snapshot, and the files of it. */
+  tagsMax: 100,
+  /** Days that rows may be kept for, and seconds between two flushes: a hundred years, and one. */
+  retentionDaysMax: 36_500,
+  flushSecondsMax: 31_536_000,
   /** Entries of one manifest: about 1 MiB with ten columns of statistics. */
   manifestEntriesMax: 4_000,
   /** Manifests smaller than this are merged, once there are `manifestsMergeMin` of them. */

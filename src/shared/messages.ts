@@ -15,10 +15,14 @@ import type { ErrorMessage } from "./errors.js";
 import type { CatalogOptions } from "./iceberg/catalog-context.js";
 import type { CommitResult } from "./iceberg/commit-result.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/table-history.js";
+import type { MirrorResult, MirrorTask, MirrorWorkerOptions } from "./mirror-messages.js";
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
+import type { SchemaOperation } from "./schema/schema-operations.js";
 import type { TableSchema } from "./schema/table-schema.js";
-import type { TableSettings } from "./schema/table-settings.js";
+import type { SettingsPatch, TableSettings } from "./schema/table-settings.js";
 import type { S3Options } from "./store/s3-options.js";
+import type { ExclusionOptions } from "./store/store-exclusion.js";
+import type { BufferedRows, CommitSchemaTask, HistoryTask, OwnerSchema } from "./table-messages.js";
 
 // ---- tables as all threads know them ---------------------------------------------------------------------------
 
@@ -96,6 +100,16 @@ export type MainToIngest =
     }
   /** Nobody reads the slice of this ticket any more: its blocks may be overwritten once their rows are in the store. */
   | { readonly kind: "release-records"; readonly ticket: number }
+  /** Change the columns between two batches; answered by `schema-changed` with the same ticket. */
+  | {
+      readonly kind: "change-schema";
+      readonly ticket: number;
+      readonly uuid: string;
+      readonly operations: readonly SchemaOperation[];
+      /** Of the committed files that main knows: columns that have values there. */ readonly fieldIdsInFiles: readonly number[];
+    }
+  /** How much is in the buffer? Answered by `measured` with the same ticket. */
+  | { readonly kind: "measure-rows"; readonly ticket: number; readonly uuid: string }
   /** A commit covers everything up to here: forget it. `committedFieldIds` may be in files from now on. */
   | { readonly kind: "flushed"; readonly uuid: string; readonly sequence: number; readonly schema: TableSchema }
   | { readonly kind: "stop" };
@@ -172,6 +186,16 @@ export type IngestToMain =
       readonly slice: RecordSlice;
       readonly lastSequence: number;
       /** Null when the table is gone. */ readonly schema: TableSchema | null;
+    }
+  | {
+      readonly kind: "measured";
+      readonly ticket: number;
+      /** Null when the table is gone. */ readonly buffered: BufferedRows | null;
+    }
+  | {
+      readonly kind: "schema-changed";
+      readonly ticket: number;
+      readonly answer: OwnerSchema | { readonly kind: "refused"; readonly error: ErrorMessage };
     }
   /** Blocks were dropped that main has seen: they go when main collects its garbage. */
   | { readonly kind: "blocks-dropped"; readonly bytes: number }
@@ -287,12 +311,25 @@ export interface PersistWorkerOptions {
   readonly stopWord: SharedArrayBuffer;
   /** Nobody waits for its tasks: the path of writes and seals goes first where processors are short. */
   readonly lowPriority: boolean;
+  /** The second pool, where there is one. */
+  readonly mirror?: MirrorWorkerOptions;
+  /**
+   * Two words of all persist workers: [0] becomes 1 when another pool was promoted, and nothing may be committed any more;
+   * [1] is 1 where that can be, so that commits look at the pool's record.
+   */
+  readonly fence?: SharedArrayBuffer;
 }
 
 /** The warehouse. */
 export type StoreOptions =
   | { readonly kind: "local"; readonly folder: string }
-  | { readonly kind: "s3"; readonly s3: S3Options; readonly startTimeoutMs: number }
+  | {
+      readonly kind: "s3";
+      readonly s3: S3Options;
+      readonly startTimeoutMs: number;
+      /** What to do about a store without conditional puts; without it, such a store is refused. */
+      readonly exclusion?: ExclusionOptions;
+    }
   /** A store that the module at this URL makes of the folder; see store/open-store.ts. */
   | { readonly kind: "module"; readonly url: string; readonly folder: string };
 
@@ -300,6 +337,7 @@ export type PersistTask =
   | SealTask
   | FlushTask
   | CompactTask
+  | CommitSchemaTask
   /** Loads and compiles the encoder, so that the first seal need not wait for it; answered by `done`. */
   | { readonly kind: "warm-up" }
   /**
@@ -309,6 +347,8 @@ export type PersistTask =
   | { readonly kind: "load-warehouse"; readonly isFirst: boolean }
   /** Answered by `done` when the store answers, whatever it says; fails with STORE_UNAVAILABLE. */
   | { readonly kind: "check-store" }
+  /** Renews the claim on a store without conditional puts, or gives it back; `done`, or SERVER_BUSY once another has it. */
+  | { readonly kind: "claim"; readonly act: "renew" | "release" }
   /** Answered by `table`, or fails with TABLE_NOT_FOUND. */
   | { readonly kind: "load-table"; readonly identity: TableIdentity }
   /** Answered by `snapshots`, or fails with TABLE_NOT_FOUND. */
@@ -318,7 +358,8 @@ export type PersistTask =
   /** Answered by `table`; fails with TABLE_EXISTS. */
   | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
   /** Answered by `committed`. */
-  | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly settings: TableSettings }
+  | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly patch: SettingsPatch }
+  | HistoryTask
   /** Answered by `done`. */
   | { readonly kind: "drop-table"; readonly identity: TableIdentity }
   /** Keeps the newest snapshots and the young ones; answered by `committed`. */
@@ -334,6 +375,7 @@ export type PersistTask =
       readonly graceMs: number;
       /** In use whatever the metadata says. */ readonly keepKeys: readonly string[];
     }
+  | MirrorTask
   | FetchTask;
 
 /** Never rejects: errors come as `failed`. */
@@ -352,6 +394,7 @@ export type PersistResult =
       readonly bytes: number;
       readonly failed: readonly { readonly location: string; readonly error: ErrorMessage }[];
     }
+  | MirrorResult
   | FetchResult
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly error: ErrorMessage };

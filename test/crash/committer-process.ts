@@ -6,6 +6,9 @@ import { TableCatalog } from "../../src/shared/iceberg/table-catalog.js";
 import type { TableIdentity } from "../../src/shared/messages.js";
 import { initialSchema } from "../../src/shared/schema/table-schema.js";
 import { openS3Client } from "../../src/shared/store/s3-client.js";
+import { LeasedStore } from "../../src/shared/store/leased-store.js";
+import type { ObjectStore } from "../../src/shared/store/object-store.js";
+import { openRedis, RedisLease } from "../../src/shared/store/redis-lease.js";
 import type { S3Options } from "../../src/shared/store/s3-options.js";
 import { S3Store } from "../../src/shared/store/s3-store.js";
 import { RetryingStore } from "../../src/shared/store/retrying-store.js";
@@ -17,6 +20,8 @@ export interface CommitterJob {
   readonly committers: number;
   readonly commits: number;
   readonly rows: number;
+  /** The store's puts are plain: commits take a lease in the Redis on this port of this machine. */
+  readonly lease: { readonly redisPort: number; readonly leaseMs: number } | null;
 }
 
 /** Streams and the position that each has been told it reached. */
@@ -32,13 +37,23 @@ const attemptsMax = 500;
 
 process.once("message", (job: CommitterJob) => {
   void Promise.all(Array.from({ length: job.committers }, () => runCommitter(job))).then((result: CommitterResult) => {
-    process.send?.(result, () => process.disconnect());
+    // Connections to Redis stay open.
+    process.send?.(result, () => process.exit(0));
   });
 });
 
-async function runCommitter({ s3, identity, commits, rows }: CommitterJob) {
+async function openStore({ s3, lease }: CommitterJob): Promise<ObjectStore> {
+  const store = new S3Store(openS3Client(s3), s3);
+  if (lease === null) return store;
+  const redis = { host: "127.0.0.1", port: lease.redisPort, username: "", password: "", database: 0, isTls: false };
+  const options = { warehouse: `s3://${s3.bucket}`, leaseMs: lease.leaseMs, waitMsMax: 20_000 };
+  return new LeasedStore(store, new RedisLease(await openRedis(redis), options));
+}
+
+async function runCommitter(job: CommitterJob) {
+  const { identity, commits, rows } = job;
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-  const store = new RetryingStore(new S3Store(openS3Client(s3), s3), {
+  const store = new RetryingStore(await openStore(job), {
     attemptsMax: 6,
     waitMs: 10,
     waitMsMax: 200,

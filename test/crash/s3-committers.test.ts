@@ -1,13 +1,15 @@
 /** Sixteen committers in two processes append to one table on a real S3 server: every row once, no lost commit. */
 import assert from "node:assert/strict";
-import { fork } from "node:child_process";
+import { type ChildProcess, fork } from "node:child_process";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { TableCatalog } from "../../src/shared/iceberg/table-catalog.js";
 import { initialSchema } from "../../src/shared/schema/table-schema.js";
 import { openS3Client } from "../../src/shared/store/s3-client.js";
 import { S3Store } from "../../src/shared/store/s3-store.js";
 import { HttpClient } from "../harness/http-client.js";
+import { type RedisTestServer, startRedis, whyNoRedis } from "../harness/redis-server.js";
 import { noFault, randomS3Faults, S3FaultProxy, type S3FaultOdds } from "../harness/s3-fault-proxy.js";
 import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
 import { seededRandom } from "../harness/seeded-random.js";
@@ -15,34 +17,43 @@ import { ServerProcess } from "../harness/server-process.js";
 import { s3OptionsOf } from "../shared/store/s3-fixture.js";
 import type { CommitterJob, CommitterResult } from "./committer-process.js";
 
-const skip = await whyNoS3Server();
+const skip = (await whyNoS3Server()) || whyNoRedis();
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261123);
 const commits = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 2);
 const processes = 2;
 const committers = 8;
 const rows = 20;
+const leaseMs = 500;
 
 describe("16 committers over two processes on one table", { skip }, () => {
   let s3: S3TestServer;
   let proxy: S3FaultProxy;
   let bucket: string;
+  let redis: RedisTestServer;
 
   before(async () => {
-    s3 = await startS3Server();
+    [s3, redis] = await Promise.all([startS3Server(), startRedis()]);
     bucket = await s3.createBucket();
     proxy = await S3FaultProxy.start(s3.endpoint);
   });
 
   after(async () => {
     await proxy.stop();
-    await s3.stop();
+    await Promise.all([s3.stop(), redis.stop()]);
   });
 
-  const cases: Readonly<Record<string, S3FaultOdds>> = {
-    undisturbed: { shares: {} },
-    "losing answers": { shares: { answerAfter: 0.03, resetAfter: 0.03, reset: 0.03, answer: 0.03 } },
+  interface Case {
+    readonly odds: S3FaultOdds;
+    /** The store has plain puts only, and each process is stopped now and then for longer than a lease. */
+    readonly isLeased?: boolean;
+  }
+  const lossy = { shares: { answerAfter: 0.03, resetAfter: 0.03, reset: 0.03, answer: 0.03 } };
+  const cases: Readonly<Record<string, Case>> = {
+    undisturbed: { odds: { shares: {} } },
+    "losing answers": { odds: lossy },
+    "leased and paused": { odds: lossy, isLeased: true },
   };
-  for (const [name, odds] of Object.entries(cases)) {
+  for (const [name, { odds, isLeased = false }] of Object.entries(cases)) {
     test(`${name}: every row is there once (seed ${seed})`, async (t) => {
       const table = name.replaceAll(" ", "_");
       const options = s3OptionsOf(s3, bucket, { endpoint: proxy.endpoint, prefix: "" });
@@ -51,8 +62,9 @@ describe("16 committers over two processes on one table", { skip }, () => {
       const { identity } = await catalog.createTable({ name: table, schema: initialSchema, settings: {} });
       proxy.plan = randomS3Faults(seededRandom(seed), odds);
       const startMs = performance.now();
-      const job = { s3: options, identity, committers, commits, rows };
-      const results = await Promise.all(Array.from({ length: processes }, () => runProcess(job)));
+      const lease = isLeased ? { redisPort: redis.port, leaseMs } : null;
+      const job = { s3: options, identity, committers, commits, rows, lease };
+      const results = await Promise.all(Array.from({ length: processes }, () => runProcess(job, isLeased)));
       proxy.plan = () => noFault;
       const streams = results.flat();
       const elapsedMs = Math.round(performance.now() - startMs);
@@ -75,8 +87,19 @@ describe("16 committers over two processes on one table", { skip }, () => {
   }
 });
 
-function runProcess(job: CommitterJob): Promise<CommitterResult> {
+/** SIGSTOP and SIGCONT at random moments, with pauses longer than a lease. */
+async function pauseNowAndThen(child: ChildProcess, random: () => number): Promise<void> {
+  while (child.exitCode === null && child.signalCode === null) {
+    await delay(200 + random() * 800);
+    child.kill("SIGSTOP");
+    await delay(leaseMs * (1 + random()));
+    child.kill("SIGCONT");
+  }
+}
+
+function runProcess(job: CommitterJob, isPaused: boolean): Promise<CommitterResult> {
   const child = fork(fileURLToPath(new URL("committer-process.js", import.meta.url)));
+  if (isPaused) void pauseNowAndThen(child, Math.random);
   return new Promise((resolve, reject) => {
     child.once("message", resolve);
     child.once("error", reject);

@@ -19,7 +19,7 @@ export interface WriteReply {
 }
 
 export interface Sending {
-  readonly method?: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly body?: string | Uint8Array;
   readonly headers?: Readonly<Record<string, string>>;
 }

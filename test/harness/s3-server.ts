@@ -10,15 +10,15 @@
  * S3_TEST_SERVER=minio or versitygw insists on one of the two, and has it built where it is not there: MinIO takes several
  * times as long, and so is not built unasked.
  */
-import { CreateBucketCommand, paginateListObjectsV2, S3Client } from "@aws-sdk/client-s3";
+import { CreateBucketCommand, paginateListObjectsV2, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { findFreePort } from "./free-port.js";
 import { findS3Program, type S3Program } from "./s3-program.js";
 
 export interface S3TestServer {
@@ -192,6 +192,13 @@ export async function listKeys(access: S3Access, bucket: string, prefix = ""): P
   return keys;
 }
 
+/** For S3FaultProxy.putAnyway: the put without its condition, through a client of its own that the caller destroys. */
+export function plainPut(client: S3Client, bucket: string): (key: string, body: Uint8Array) => Promise<void> {
+  return async (key, body) => {
+    await client.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: body }));
+  };
+}
+
 async function createBucket(access: S3Access): Promise<string> {
   const name = `miniodb-test-${randomUUID()}`;
   const client = openTestClient(access);
@@ -201,15 +208,4 @@ async function createBucket(access: S3Access): Promise<string> {
   } finally {
     client.destroy();
   }
-}
-
-async function findFreePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -119,7 +119,8 @@ export class ServerProcess {
     const own = ["--data-folder", this.folder, "--http-port", "0"];
     const startMs = performance.now();
     const child = spawn(process.execPath, [...nodeFlags, mainFile, ...own, ...(this.#options.flags ?? []), ...flags], {
-      env: { ...cleanEnvironment(), ...this.#options.env },
+      // The number is that of `npm start`.
+      env: { ...cleanEnvironment(), MALLOC_ARENA_MAX: "256", ...this.#options.env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;

@@ -33,7 +33,10 @@ export class TableEntry implements AcknowledgedTable {
   bufferedBytes = 0;
   bufferedRows = 0;
   oldestMs = 0;
+  /** When rows came last, as far as this run of the server knows; 0: none did. */
   lastWriteMs = 0;
+  /** The last row that its owner has reported. */
+  reportedSequence: number;
   isDropped = false;
 
   constructor(state: TableState, place: { readonly slot: number; readonly worker: number; readonly stream: string }) {
@@ -45,6 +48,7 @@ export class TableEntry implements AcknowledgedTable {
     this.flushedSequence = state.positions[place.stream] ?? 0;
     this.flushBoundary = this.flushedSequence;
     this.ackedSequence = this.flushedSequence;
+    this.reportedSequence = this.flushedSequence;
     this.tokenPrefix = tokenPrefix(place.stream, state.identity.uuid);
   }
 
@@ -59,13 +63,6 @@ export class TableEntry implements AcknowledgedTable {
   /** Everything up to here is in the store or in hot segments. */
   get sealedSequence(): number {
     return this.hot.at(-1)?.lastSequence ?? this.flushedSequence;
-  }
-
-  /** Rows that a query sees, the unsealed ones included. */
-  get rows(): number {
-    let rows = this.ackedSequence - this.flushedSequence;
-    for (const file of this.state.files) rows += file.rows;
-    return rows;
   }
 
   /** A commit of ours: the new state, and the hot segments that it made superfluous, in one step. */

@@ -1,4 +1,5 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { MiniodbError } from "../../shared/errors.js";
@@ -33,6 +34,19 @@ export function dataFolderAt(path: string): DataFolder {
     temp: join(root, "temp"),
     lockFile: join(root, lockName),
   };
+}
+
+/**
+ * Who has this folder, for claims on a warehouse: the same for ever, and no other folder's. Only for the holder of the
+ * folder's lock. Not synced: a claim under a lost name is one of a server that is gone.
+ */
+export function holderOf(folder: DataFolder): string {
+  const path = join(folder.root, "holder.uuid");
+  if (!existsSync(path)) {
+    writeFileSync(`${path}.new`, randomUUID());
+    renameSync(`${path}.new`, path);
+  }
+  return readFileSync(path, "utf8");
 }
 
 export interface FolderLock {

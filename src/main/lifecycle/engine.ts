@@ -2,13 +2,16 @@ import { hostname } from "node:os";
 import type { Config } from "../../shared/config.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
-import type { IngestToMain, TableState } from "../../shared/messages.js";
+import type { IngestToMain, MainToIngest, TableState } from "../../shared/messages.js";
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { CatalogSnapshots } from "../catalog/catalog-snapshots.js";
 import { PastSnapshots } from "../catalog/past-snapshots.js";
+import { OwnerQuestions } from "../catalog/owner-questions.js";
 import { RecordBroker } from "../catalog/record-broker.js";
+import { SchemaService } from "../catalog/schema-service.js";
 import { SealCoordinator } from "../catalog/seal-coordinator.js";
+import { TableHistory } from "../catalog/table-history.js";
 import { TableRegistry } from "../catalog/table-registry.js";
 import { TableService } from "../catalog/table-service.js";
 import type { TableEntry } from "../catalog/table-entry.js";
@@ -16,6 +19,9 @@ import { LiveTails } from "../live/live-tails.js";
 import type { LocalFiles } from "../query/local-files.js";
 import { Metrics } from "../telemetry/metrics.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
+import { Retention, type RetentionOptions } from "../upkeep/retention.js";
+import { mirrorHealth } from "../upkeep/mirror-health.js";
+import { openSecondPool, type SecondPool } from "../upkeep/second-pool.js";
 import { Upkeep } from "../upkeep/upkeep.js";
 import type { IngestLink } from "../write/ingest-link.js";
 import { WritePath } from "../write/write-path.js";
@@ -41,6 +47,8 @@ export interface EngineParts {
   readonly states: readonly TableState[];
 }
 
+const trimmedRowsMessage =
+  "rows that were committed once are neither in the store nor in the log: the store was behind when it was promoted, or the log is damaged";
 /** A request that waits for a stalled log is answered after this time; it may still become durable. */
 const stallReplyMs = 2_000;
 const tickMs = 250;
@@ -51,12 +59,16 @@ const relievedShare = 0.75;
 export class Engine {
   readonly registry: TableRegistry;
   readonly tables: TableService;
+  readonly owners: OwnerQuestions;
   readonly writes: WritePath;
   readonly seals: SealCoordinator;
   readonly flushes: FlushCoordinator;
   readonly snapshots: CatalogSnapshots;
   readonly live: LiveTails;
   readonly metrics: Metrics;
+  readonly retention: Retention;
+  readonly schemas: SchemaService;
+  readonly history: TableHistory;
   readonly folder: DataFolder;
   readonly files: LocalFiles;
   readonly nodeId: string;
@@ -64,18 +76,21 @@ export class Engine {
   readonly #records: RecordBroker;
   readonly #upkeep: Upkeep;
   readonly #storeWatch: StoreWatch;
+  readonly #second: SecondPool;
   #timer: NodeJS.Timeout | undefined;
   #isRefusing = false;
 
   constructor(parts: EngineParts) {
-    const { config, pools, ingest, wal, stream, slab, folder } = parts;
+    const { config, pools, ingest, stream, slab, folder } = parts;
     this.#parts = parts;
     this.folder = folder;
     this.files = pools.localFiles;
     this.nodeId = config.nodeId === "" ? hostname() : config.nodeId;
     this.registry = new TableRegistry(stream, config.ingest.workers);
     for (const state of parts.states) this.registry.add(state);
-    this.#records = new RecordBroker((worker, message) => ingest.post(worker, message));
+    const toWorker = (worker: number, message: MainToIngest): void => ingest.post(worker, message);
+    this.#records = new RecordBroker(toWorker);
+    this.owners = new OwnerQuestions(toWorker);
     const onError = (doing: string, error: unknown): void => parts.log.error({ err: error }, `failed: ${doing}`);
     this.seals = new SealCoordinator({
       limits: config.seal,
@@ -96,6 +111,7 @@ export class Engine {
       },
     });
     this.#storeWatch = openStoreWatch(parts, this.flushes);
+    this.#second = openSecondPool(parts, this.registry);
     this.live = new LiveTails({
       limits: config.live,
       registry: this.registry,
@@ -105,18 +121,7 @@ export class Engine {
       stream,
       onError,
     });
-    this.tables = new TableService({
-      registry: this.registry,
-      pool: pools.quick,
-      toWorker: (worker, message) => ingest.post(worker, message),
-      toWal: (message) => wal.post(message),
-      onDropped: (entry) => {
-        this.flushes.forget(entry);
-        this.live.onDropped(entry);
-      },
-      autoCreate: config.tables.autoCreate,
-      tablesMax: config.tables.max,
-    });
+    this.tables = this.#openTables();
     this.writes = new WritePath({
       slab,
       table: (slot) => this.registry.bySlot(slot),
@@ -127,14 +132,12 @@ export class Engine {
     });
     const past = new PastSnapshots(pools.quick);
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
-    this.#upkeep = new Upkeep({
-      config,
-      registry: this.registry,
-      pool: pools.background,
-      heldKeys: () => this.snapshots.heldKeys(),
-      onCompacted: (files) => this.metrics.compacted(files),
-      onError,
-    });
+    const { owners, flushes } = this;
+    this.schemas = new SchemaService({ owners, flushes, pool: pools.flush, toWorker });
+    this.history = new TableHistory({ flushes, pool: pools.quick });
+    const onRemoved: RetentionOptions["onRemoved"] = (removed) => this.metrics.retained(removed);
+    this.retention = new Retention({ pool: pools.quick, nowMs: Date.now, onRemoved });
+    this.#upkeep = this.#openUpkeep(onError);
     this.metrics = this.#openMetrics();
   }
 
@@ -146,10 +149,7 @@ export class Engine {
     this.live.start();
     // The log knows what it holds, not what the store has: without this a segment of rows that were committed just before
     // a crash would wait for the next flush of each of its tables, and a full log for ever, as it takes no rows to flush.
-    const positions = this.registry.all().map(({ identity, flushedSequence }) => {
-      return { uuid: identity.uuid, sequence: flushedSequence };
-    });
-    wal.post({ kind: "flushed", positions });
+    for (const entry of this.registry.all()) this.#second.logHold.flushed(entry, entry.flushedSequence);
     wal.post({ kind: "replayed" });
     this.#timer = setInterval(() => this.#tick(), tickMs);
     this.#upkeep.start();
@@ -175,6 +175,10 @@ export class Engine {
       case "records":
         this.#records.onRecords(message);
         return;
+      case "measured":
+      case "schema-changed":
+        this.owners.onAnswer(message);
+        return;
       case "blocks-dropped":
         noteDropped(message.bytes);
         return;
@@ -198,6 +202,7 @@ export class Engine {
     this.writes.drain();
     this.writes.failWorker(link, lost);
     this.#records.failWorker(link.worker, lost);
+    this.owners.failWorker(link.worker, lost);
   }
 
   onWorkerReplaced(link: IngestLink, ready: Ready): void {
@@ -212,10 +217,12 @@ export class Engine {
 
   health(): { readonly isHealthy: boolean; readonly details: Readonly<Record<string, string>> } {
     const { wal } = this.#parts;
+    const { mirror } = this.#second;
     const failing = this.flushes.failing;
     const details = {
       wal: wal.stall === null ? "ok" : `stalled: ${wal.stall.message}`,
       store: this.#storeWatch.text,
+      ...(mirror !== null && mirrorHealth(mirror, this.#parts.pools.mirrorHealth)),
       flush: failing === 0 ? "ok" : `${failing} tables cannot be flushed`,
       writes: this.#isRefusing ? "draining" : "ok",
       tables: String(this.registry.count),
@@ -227,6 +234,7 @@ export class Engine {
   /** No more upkeep; waits for flushes that run. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#second.mirror?.stop();
     await this.#upkeep.stop();
     await this.flushes.stop();
     // A flush that commits waits for its table's tail.
@@ -242,11 +250,20 @@ export class Engine {
     const { log } = this.#parts;
     for (const [uuid, sequence] of Object.entries(message.lastSequences)) {
       const entry = this.registry.byUuid(uuid);
-      if (entry !== undefined) entry.ackedSequence = Math.max(entry.ackedSequence, sequence);
+      if (entry === undefined) continue;
+      entry.ackedSequence = Math.max(entry.ackedSequence, sequence);
+      // They are no write of this run.
+      entry.reportedSequence = Math.max(entry.reportedSequence, sequence);
     }
     this.live.noteGaps(message.gaps);
     for (const gap of message.gaps) {
-      log.error({ ...gap, table: this.registry.byUuid(gap.tableUuid)?.name }, "rows are missing from the damaged log");
+      const entry = this.registry.byUuid(gap.tableUuid);
+      // A log loses what lies between its records by damage, and what lies before them to a commit: one that this pool lacks.
+      const isTrimmed = gap.firstSequence === (entry?.flushedSequence ?? 0) + 1;
+      log.error(
+        { ...gap, table: entry?.name },
+        isTrimmed ? trimmedRowsMessage : "rows are missing from the damaged log",
+      );
     }
     if (message.replayedRows > 0) log.info({ rows: message.replayedRows }, "replayed from the log");
   }
@@ -255,15 +272,17 @@ export class Engine {
     const entry = this.registry.byUuid(message.uuid);
     if (entry === undefined) return;
     this.registry.setLoad(entry, message);
-    entry.lastWriteMs = Date.now();
+    // Reports come every second while there are rows, written or not.
+    if (message.lastSequence > entry.reportedSequence) entry.lastWriteMs = Date.now();
+    entry.reportedSequence = Math.max(entry.reportedSequence, message.lastSequence);
     this.flushes.consider(entry, Date.now());
   }
 
   #onFlushed(entry: TableEntry, sequence: number): void {
-    const { ingest, wal } = this.#parts;
+    const { ingest } = this.#parts;
     const { uuid } = entry.identity;
     ingest.post(entry.worker, { kind: "flushed", uuid, sequence, schema: entry.state.schema });
-    wal.post({ kind: "flushed", positions: [{ uuid, sequence }] });
+    this.#second.logHold.flushed(entry, sequence);
     this.metrics.flushed("ok", entry.bufferedRows);
   }
 
@@ -272,6 +291,8 @@ export class Engine {
     // A doorbell message that was never sent (a thread died between publish and ring) is made good here.
     this.drain();
     this.#storeWatch.tick(nowMs);
+    this.#second.mirror?.tick(nowMs);
+    this.#second.logHold.tick(() => this.registry.all());
     for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
     this.#relieve(nowMs);
     const { stall } = this.#parts.wal;
@@ -292,6 +313,36 @@ export class Engine {
     if (this.registry.bufferedBytes() <= bufferedBytesMax * relievedShare) return;
     const [largest] = this.registry.all().toSorted((left, right) => right.bufferedBytes - left.bufferedBytes);
     if (largest !== undefined) this.flushes.relieve(largest, nowMs);
+  }
+
+  #openTables(): TableService {
+    const { config, pools, wal, ingest } = this.#parts;
+    return new TableService({
+      registry: this.registry,
+      pool: pools.quick,
+      toWorker: (worker, message) => ingest.post(worker, message),
+      toWal: (message) => wal.post(message),
+      onDropped: (entry) => {
+        this.flushes.forget(entry);
+        this.live.onDropped(entry);
+      },
+      autoCreate: config.tables.autoCreate,
+      tablesMax: config.tables.max,
+      storeHealth: pools.storeHealth,
+    });
+  }
+
+  #openUpkeep(onError: (doing: string, error: unknown) => void): Upkeep {
+    const { config, pools } = this.#parts;
+    return new Upkeep({
+      config,
+      registry: this.registry,
+      pool: pools.background,
+      retention: this.retention,
+      heldKeys: () => this.snapshots.heldKeys(),
+      onCompacted: (files) => this.metrics.compacted(files),
+      onError,
+    });
   }
 
   #openMetrics(): Metrics {
@@ -315,6 +366,8 @@ export class Engine {
         files: () => this.files.stats,
         liveDeltaBytes: () => this.live.bytes,
         store: () => this.#parts.pools.storeHealth.stats,
+        mirror: this.#second.mirror,
+        mirrorStore: () => this.#parts.pools.mirrorHealth.stats,
       },
       version,
     );

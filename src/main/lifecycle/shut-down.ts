@@ -3,6 +3,7 @@ import type { MainDoorbell } from "../../shared/ring/doorbell.js";
 import type { LiveService } from "../live/live-service.js";
 import type { QueryService } from "../query/query-service.js";
 import type { HttpServer } from "../sockets/http-server.js";
+import type { ClaimKeeper } from "./claim-keeper.js";
 import type { FolderLock } from "./data-folder.js";
 import type { Engine } from "./engine.js";
 import type { IngestWorkers } from "./ingest-workers.js";
@@ -17,6 +18,7 @@ export interface RunningParts {
   readonly ingest: IngestWorkers;
   readonly wal: WalThread;
   readonly pools: PersistPools;
+  readonly claim: ClaimKeeper;
   readonly mainBell: MainDoorbell;
   readonly lock: FolderLock;
 }
@@ -26,7 +28,7 @@ export interface RunningParts {
  * in the log. Each step has its share of `drainMs`; what is not done by then was not acknowledged, or is in the log.
  */
 export async function shutDown(parts: RunningParts, limits: { drainMs: number; log: Logger }): Promise<void> {
-  const { server, queries, live, engine, ingest, wal, pools, mainBell, lock } = parts;
+  const { server, queries, live, engine, ingest, wal, pools, claim, mainBell, lock } = parts;
   const { drainMs, log } = limits;
   const deadlineMs = Date.now() + drainMs;
   const left = (): number => Math.max(0, deadlineMs - Date.now());
@@ -35,6 +37,8 @@ export async function shutDown(parts: RunningParts, limits: { drainMs: number; l
   if (!isDrained) log.warn({ drainMs }, "requests were cut off at shutdown.drainMs");
   await within(left(), live.stop());
   await within(left(), engine.stop());
+  // The last commit is made.
+  await within(left(), claim.stop());
   await within(left() + stepMsMin, ingest.stop());
   await within(left() + stepMsMin, wal.stop());
   // From here on nothing can be lost, whatever a native library makes of the end of its thread.

@@ -1,10 +1,15 @@
 import { MiniodbError } from "../../shared/errors.js";
+import { limits } from "../../shared/limits.js";
+import { compileIdPattern } from "../../shared/schema/id-pattern.js";
+import { nameKey } from "../../shared/schema/table-schema.js";
 import {
   idStrategies,
   type IdStrategy,
   type IdValidation,
+  type SettingsPatch,
   type TableSettings,
 } from "../../shared/schema/table-settings.js";
+import { suggestName } from "../../shared/suggest-name.js";
 
 /**
  * Between the original API's table config and our settings. Keys of the original come first; the others are ours.
@@ -13,36 +18,61 @@ import {
  * |---------------------------|--------------------|
  * | buffer_size (rows)        | flushRows          |
  * | flush_interval_seconds    | flushIntervalMs    |
- * | retention_days            | retentionDays      |
- * | backup_enabled            | backupEnabled      |
- * | properties                | properties         |
- * | id_strategy, id_prefix, auto_generate_id, id_validation | as named |
- * | flush_bytes               | flushBytes         |
- * | sort_order                | sortOrder          |
- * | add_columns               | addColumns         |
- * | long_meets_double         | longMeetsDouble    |
  */
+const settingOfKey: Readonly<Record<string, keyof TableSettings>> = {
+  buffer_size: "flushRows",
+  flush_interval_seconds: "flushIntervalMs",
+  retention_days: "retentionDays",
+  backup_enabled: "backupEnabled",
+  properties: "properties",
+  id_strategy: "idStrategy",
+  id_prefix: "idPrefix",
+  auto_generate_id: "autoGenerateId",
+  id_validation: "idValidation",
+  flush_bytes: "flushBytes",
+  sort_order: "sortOrder",
+  add_columns: "addColumns",
+  long_meets_double: "longMeetsDouble",
+};
+
+/** The settings of a new table. Throws INVALID_REQUEST, naming the field; unknown keys are refused, as misspelt ones. */
 export function settingsOfConfig(config: unknown): TableSettings {
   if (config === undefined || config === null) return {};
-  const reader = new ConfigReader(config);
-  const seconds = reader.integer("flush_interval_seconds");
-  const settings: { -readonly [Key in keyof TableSettings]: TableSettings[Key] | undefined } = {
+  const given = Object.entries(readConfig(config)).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as TableSettings;
+}
+
+/**
+ * What a config changes about a table: keys that it lacks stay as they are; null, 0 and "" go back to the default, as
+ * they mean it in the original. Throws as settingsOfConfig does.
+ */
+export function patchOfConfig(config: unknown): SettingsPatch {
+  const settings = readConfig(config);
+  const named = Object.keys(config as object).flatMap((key) => settingOfKey[key] ?? []);
+  return Object.fromEntries(named.map((key) => [key, settings[key] ?? null])) as SettingsPatch;
+}
+
+type ReadSettings = { readonly [Key in keyof TableSettings]-?: TableSettings[Key] | undefined };
+
+function readConfig(config: unknown): ReadSettings {
+  const reader = new ConfigReader(config, "");
+  reader.refuseOthers(Object.keys(settingOfKey));
+  const seconds = reader.integer("flush_interval_seconds", limits.flushSecondsMax);
+  return {
     flushRows: positive(reader.integer("buffer_size")),
     flushIntervalMs: positive(seconds === undefined ? undefined : seconds * 1000),
     flushBytes: positive(reader.integer("flush_bytes")),
-    sortOrder: reader.texts("sort_order"),
+    sortOrder: reader.columns("sort_order"),
     idStrategy: reader.choice<IdStrategy>("id_strategy", idStrategies),
-    idPrefix: reader.text("id_prefix"),
+    idPrefix: reader.idPrefix("id_prefix"),
     autoGenerateId: reader.flag("auto_generate_id"),
     idValidation: reader.idValidation("id_validation"),
-    retentionDays: positive(reader.integer("retention_days")),
+    retentionDays: positive(reader.integer("retention_days", limits.retentionDaysMax)),
     longMeetsDouble: reader.choice("long_meets_double", ["widen", "reject"] as const),
     addColumns: reader.flag("add_columns"),
     backupEnabled: reader.flag("backup_enabled"),
     properties: reader.textMap("properties"),
   };
-  const given = Object.entries(settings).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given) as TableSettings;
 }
 
 /** The config as clients of the original read it, ours included; unset keys are left out. */
@@ -77,66 +107,102 @@ function positive(value: number | undefined): number | undefined {
 /** Reads fields of one JSON object; a field of the wrong type is INVALID_REQUEST, an absent or null one undefined. */
 class ConfigReader {
   readonly #fields: Readonly<Record<string, unknown>>;
+  /** Of the names in messages. */
+  readonly #prefix: string;
 
-  constructor(config: unknown) {
-    if (typeof config !== "object" || config === null || Array.isArray(config)) throw wrong("config", "an object");
+  constructor(config: unknown, prefix: string) {
+    this.#prefix = prefix;
+    if (typeof config !== "object" || config === null || Array.isArray(config)) {
+      throw wrong(prefix === "" ? "config" : prefix.slice(0, -1), "an object");
+    }
     this.#fields = config as Readonly<Record<string, unknown>>;
   }
 
-  integer(name: string): number | undefined {
+  refuseOthers(names: readonly string[]): void {
+    const stranger = Object.keys(this.#fields).find((name) => !names.includes(name));
+    if (stranger === undefined) return;
+    const field = `${this.#prefix}${stranger.slice(0, 100)}`;
+    const suggestion = suggestName(stranger, names);
+    const hint = suggestion === null ? "" : `; did you mean ${suggestion}?`;
+    throw new MiniodbError("INVALID_REQUEST", `config has no key ${field}${hint}`, { field });
+  }
+
+  integer(name: string, max = Number.MAX_SAFE_INTEGER): number | undefined {
     const value = this.#value(name);
     if (value === undefined) return undefined;
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw wrong(name, "a whole number");
+    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0 || value > max) {
+      throw this.#wrong(name, max === Number.MAX_SAFE_INTEGER ? "a whole number" : `a whole number up to ${max}`);
+    }
     return value;
   }
 
-  text(name: string): string | undefined {
+  text(name: string, charactersMax: number): string | undefined {
     const value = this.#value(name);
-    if (value === undefined || typeof value === "string") return value === "" ? undefined : value;
-    throw wrong(name, "a text");
+    if (value === undefined) return undefined;
+    if (typeof value !== "string" || value.length > charactersMax) {
+      throw this.#wrong(name, `a text of at most ${charactersMax} characters`);
+    }
+    return value === "" ? undefined : value;
   }
 
   flag(name: string): boolean | undefined {
     const value = this.#value(name);
     if (value === undefined || typeof value === "boolean") return value;
-    throw wrong(name, "true or false");
+    throw this.#wrong(name, "true or false");
   }
 
   choice<Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
-    const text = this.text(name);
-    if (text === undefined) return undefined;
-    const found = choices.find((choice) => choice === text);
-    if (found === undefined) throw wrong(name, `one of ${choices.join(", ")}`);
+    const value = this.#value(name);
+    if (value === undefined || value === "") return undefined;
+    const found = choices.find((choice) => choice === value);
+    if (found === undefined) throw this.#wrong(name, `one of ${choices.join(", ")}`);
     return found;
   }
 
-  texts(name: string): string[] | undefined {
+  /** Names of columns, each once; an empty list is the default. */
+  columns(name: string): string[] | undefined {
     const value = this.#value(name);
     if (value === undefined) return undefined;
-    if (!Array.isArray(value) || value.length === 0 || !value.every((item) => typeof item === "string")) {
-      throw wrong(name, "a list of texts");
+    const isList = Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "");
+    if (!isList || value.length > limits.sortColumnsMax || new Set(value.map(nameKey)).size < value.length) {
+      throw this.#wrong(name, `a list of at most ${limits.sortColumnsMax} columns, each once`);
     }
-    return value;
+    return value.length === 0 ? undefined : value;
   }
 
   textMap(name: string): Record<string, string> | undefined {
     const value = this.#value(name);
     if (value === undefined) return undefined;
-    const isMap = typeof value === "object" && value !== null && !Array.isArray(value);
-    if (!isMap || !Object.values(value).every((item) => typeof item === "string")) {
-      throw wrong(name, "an object of texts");
+    const entries = typeof value === "object" && !Array.isArray(value) ? Object.entries(value as object) : null;
+    const charactersMax = limits.tablePropertyCharactersMax;
+    const isFine = ([key, text]: readonly [string, unknown]): boolean =>
+      key.length <= charactersMax && typeof text === "string" && text.length <= charactersMax;
+    if (entries === null || entries.length > limits.tablePropertiesMax || !entries.every(isFine)) {
+      const bounds = `${limits.tablePropertiesMax} texts of at most ${charactersMax} characters`;
+      throw this.#wrong(name, `an object of at most ${bounds}`);
     }
-    return value as Record<string, string>;
+    return entries.length === 0 ? undefined : (value as Record<string, string>);
+  }
+
+  /** Any text that a client can write again: it stands at the front of every generated id. */
+  idPrefix(name: string): string | undefined {
+    const prefix = this.text(name, limits.idPrefixCharactersMax);
+    const hasControls = prefix !== undefined && /[\u0000-\u001f\u007f]/.test(prefix);
+    if (hasControls) throw this.#wrong(name, "without control characters");
+    return prefix;
   }
 
   idValidation(name: string): IdValidation | undefined {
     const value = this.#value(name);
     if (value === undefined) return undefined;
-    const reader = new ConfigReader(value);
-    const maxLength = positive(reader.integer("max_length"));
-    const pattern = reader.text("pattern");
-    const allowedChars = reader.text("allowed_chars");
-    if (pattern !== undefined) assertPattern(pattern);
+    const reader = new ConfigReader(value, `${name}.`);
+    reader.refuseOthers(["max_length", "pattern", "allowed_chars"]);
+    const maxLength = positive(reader.integer("max_length", limits.idLengthMax));
+    const pattern = reader.text("pattern", limits.idPatternCharactersMax);
+    const allowedChars = reader.text("allowed_chars", limits.idAllowedCharactersMax);
+    if (pattern !== undefined && compileIdPattern(pattern) === null) {
+      throw wrong(`${name}.pattern`, "a regular expression in the syntax of RE2 (no lookaround, no backreferences)");
+    }
     if (maxLength === undefined && pattern === undefined && allowedChars === undefined) return undefined;
     return {
       ...(maxLength === undefined ? {} : { maxLength }),
@@ -148,13 +214,9 @@ class ConfigReader {
   #value(name: string): unknown {
     return this.#fields[name] ?? undefined;
   }
-}
 
-function assertPattern(pattern: string): void {
-  try {
-    new RegExp(pattern, "u");
-  } catch {
-    throw wrong("id_validation.pattern", "a regular expression");
+  #wrong(name: string, expected: string): MiniodbError {
+    return wrong(`${this.#prefix}${name}`, expected);
   }
 }
 

@@ -1,11 +1,12 @@
-import { timestampFieldId } from "../../shared/schema/table-schema.js";
 import type { TableEntry } from "../catalog/table-entry.js";
+import type { TableStatistics } from "../catalog/table-statistics.js";
+import { columnsOfSchema } from "./schema-changes.js";
 import { configOfSettings } from "./table-config.js";
 
 /** A table as the original API describes it: proto-shaped, snake case, timestamps in seconds and nanos. */
-export function tableInfo(entry: TableEntry): Record<string, unknown> {
+export function tableInfo(entry: TableEntry, statistics: TableStatistics): Record<string, unknown> {
   const { state, schema } = entry;
-  const bounds = timeBounds(entry);
+  const { oldestMicros, newestMicros } = statistics;
   return {
     name: entry.name,
     config: configOfSettings(state.settings),
@@ -13,33 +14,19 @@ export function tableInfo(entry: TableEntry): Record<string, unknown> {
     ...(entry.lastWriteMs === 0 ? {} : { last_write: protoTime(entry.lastWriteMs) }),
     status: "active",
     stats: {
-      record_count: entry.rows,
-      file_count: state.files.length,
-      size_bytes: state.files.reduce((sum, file) => sum + file.bytes, 0),
-      ...(bounds === null
-        ? {}
-        : { oldest_record: protoMicros(bounds.lower), newest_record: protoMicros(bounds.upper) }),
+      record_count: statistics.rows,
+      file_count: statistics.files,
+      size_bytes: statistics.bytes,
+      ...(oldestMicros === null ? {} : { oldest_record: protoMicros(oldestMicros) }),
+      ...(newestMicros === null ? {} : { newest_record: protoMicros(newestMicros) }),
+      unflushed_rows: statistics.unflushedRows,
+      unflushed_bytes: statistics.unflushedBytes,
     },
-    columns: schema.columns.map(({ name, type, required }) => ({ name, type, required })),
+    columns: columnsOfSchema(schema),
   };
 }
 
-/** Oldest and newest timestamp of the committed files, µs; null while there are none. */
-function timeBounds(entry: TableEntry): { readonly lower: bigint; readonly upper: bigint } | null {
-  let lower: bigint | null = null;
-  let upper: bigint | null = null;
-  for (const file of entry.state.files) {
-    const bounds = file.bounds[timestampFieldId];
-    if (typeof bounds?.lower !== "string" || typeof bounds.upper !== "string") continue;
-    const from = BigInt(bounds.lower);
-    const to = BigInt(bounds.upper);
-    if (lower === null || from < lower) lower = from;
-    if (upper === null || to > upper) upper = to;
-  }
-  return lower === null || upper === null ? null : { lower, upper };
-}
-
-export function protoTime(epochMs: number): { readonly seconds: number; readonly nanos: number } {
+function protoTime(epochMs: number): { readonly seconds: number; readonly nanos: number } {
   const seconds = Math.floor(epochMs / 1000);
   return { seconds, nanos: Math.round((epochMs - seconds * 1000) * 1_000_000) };
 }
@@ -49,10 +36,31 @@ function protoMicros(micros: bigint): { readonly seconds: number; readonly nanos
   return { seconds: Number((micros - nanos) / 1_000_000n), nanos: Number(nanos) * 1000 };
 }
 
-/** `*` and `?` as in the original's pattern parameter; an empty pattern takes all. */
+/** `*` and `?` as in the original's pattern parameter, in any case of letters; an empty pattern takes all. */
 export function namePattern(pattern: string): (name: string) => boolean {
   if (pattern === "") return () => true;
-  const escaped = pattern.replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`);
-  const expression = new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`, "i");
-  return (name) => expression.test(name);
+  const wanted = pattern.toLowerCase();
+  return (name) => matchesGlob(wanted, name.toLowerCase());
+}
+
+/** Where a character does not fit, only the last star takes one more: never more steps than pattern times name. */
+function matchesGlob(pattern: string, name: string): boolean {
+  let at = 0;
+  let starAt = -1;
+  let takenTo = 0;
+  for (let position = 0; position < name.length;) {
+    if (pattern[at] === "*") {
+      starAt = at++;
+      takenTo = position;
+    } else if (pattern[at] === "?" || pattern[at] === name[position]) {
+      at++;
+      position++;
+    } else {
+      if (starAt < 0) return false;
+      at = starAt + 1;
+      position = ++takenTo;
+    }
+  }
+  while (pattern[at] === "*") at++;
+  return at === pattern.length;
 }

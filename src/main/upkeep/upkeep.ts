@@ -4,20 +4,22 @@ import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableRegistry } from "../catalog/table-registry.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
+import type { Retention } from "./retention.js";
 import { planCompaction } from "./plan-compaction.js";
 
 export interface UpkeepOptions {
-  readonly config: Pick<Config, "compaction" | "garbage" | "snapshots">;
+  readonly config: Pick<Config, "compaction" | "garbage" | "retention" | "snapshots">;
   readonly registry: TableRegistry;
   /** A pool of its own: a long compaction holds up no flush. */
   readonly pool: PersistPool;
+  readonly retention: Retention;
   /** Data files that queries read. */
   readonly heldKeys: () => readonly string[];
   readonly onCompacted: (files: number) => void;
   readonly onError: (doing: string, error: unknown) => void;
 }
 
-/** Slow work in the background, one thing at a time: small files are merged, snapshots expire, garbage goes. */
+/** Slow work in the background, one thing at a time: old days go, small files are merged, snapshots expire, garbage goes. */
 export class Upkeep {
   readonly #options: UpkeepOptions;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -30,7 +32,9 @@ export class Upkeep {
   }
 
   start(): void {
-    const { compaction, garbage } = this.#options.config;
+    const { compaction, garbage, retention } = this.#options.config;
+    // Before compaction: what is to go need not be merged first.
+    this.#every(retention.intervalMs, () => this.#retainAll());
     this.#every(compaction.intervalMs, () => this.#compactAll());
     this.#every(garbage.intervalMs, () => this.#collect());
   }
@@ -51,6 +55,19 @@ export class Upkeep {
       });
     }, intervalMs);
     this.#timers.push(timer);
+  }
+
+  async #retainAll(): Promise<void> {
+    const { registry, retention, onError } = this.#options;
+    for (const entry of registry.all()) {
+      if (entry.state.settings.retentionDays === undefined) continue;
+      if (this.#isStopped) return;
+      try {
+        await retention.enforce(entry);
+      } catch (error) {
+        if (!entry.isDropped) onError(`removing old rows of ${entry.name}`, error);
+      }
+    }
   }
 
   async #compactAll(): Promise<void> {

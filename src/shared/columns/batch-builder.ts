@@ -1,6 +1,13 @@
 import { assert } from "../assert.js";
 import type { ColumnType } from "../schema/column-type.js";
-import { nameKey, withColumn, withDouble, type TableColumn, type TableSchema } from "../schema/table-schema.js";
+import {
+  isColumnName,
+  nameKey,
+  withColumn,
+  withDouble,
+  type TableColumn,
+  type TableSchema,
+} from "../schema/table-schema.js";
 import type { ColumnBatch } from "./column-batch.js";
 import { ColumnBuilder } from "./column-builder.js";
 import type { RowErrorCode } from "./row-account.js";
@@ -220,11 +227,4 @@ interface SchemaChange {
   readonly schema: TableSchema;
   readonly index: number;
   readonly replaced: ColumnBuilder | null;
-}
-
-const columnNameBytesMax = 255;
-
-/** Any text without control characters: SQL quotes it. */
-function isColumnName(name: string): boolean {
-  return name.length > 0 && name.length <= columnNameBytesMax && !/[\u0000-\u001f\u007f]/.test(name);
 }

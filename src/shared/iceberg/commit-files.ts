@@ -89,6 +89,10 @@ export async function commitRewrite(
       const none = { metadata: positioned, retiredFieldIds: new Set<number>() };
       const { metadata, retiredFieldIds } =
         request.schema === undefined ? none : changeSchema(positioned, request.schema);
+      // A schema alone makes no snapshot: the rows are the same.
+      if (request.add.length + request.remove.length + retiredFieldIds.size === 0 && append === undefined) {
+        return { metadata, delta: { added: [], removedKeys: [] } };
+      }
       return built(context, metadata, {
         name,
         operation: append === undefined ? "replace" : "overwrite",

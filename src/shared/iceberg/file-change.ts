@@ -12,6 +12,7 @@ import { MiniodbError } from "../errors.js";
 import { failpoint } from "../failpoints.js";
 import type { DataFile } from "../messages.js";
 import type { ColumnType } from "../schema/column-type.js";
+import { isDroppedField, type TableSchema } from "../schema/table-schema.js";
 import { keyOfUri, manifestKey, manifestListKey, type AttemptName } from "../store/store-paths.js";
 import { syncMarker, type CatalogContext } from "./catalog-context.js";
 import { checkFiles, type RowsGained } from "./invariants.js";
@@ -98,7 +99,8 @@ export async function changeFiles(
   const live = await readLiveManifests(context, parent);
   const schema = currentSchema(base);
   const snapshotId = newSnapshotId(base, context.random);
-  const added = request.add.map((file) =>
+  const files = request.add.map((file) => withoutDropped(file, schema));
+  const added = files.map((file) =>
     newEntry(file, { schema, sortOrderId: base["default-sort-order-id"], uriOf: (key) => context.store.uri(key) }),
   );
   const plan = planManifests(live, { added, removedKeys: new Set(request.removeKeys), snapshotId });
@@ -112,7 +114,7 @@ export async function changeFiles(
   const total = countsOf([...stayed, ...added]);
   checkFiles({
     schema,
-    added: request.add,
+    added: files,
     removedRows: countsOf(plan.removed).rows,
     rowsGained: request.rowsGained,
     keys: [...before, ...added].map((entry) => entry.key),
@@ -147,6 +149,23 @@ export async function changeFiles(
   });
   const types = columnTypesOf(base);
   return { metadata, added: added.map((entry) => toDataFile(entry, types)) };
+}
+
+/**
+ * The file as its table knows it: a column that was dropped while the file was written is in its bytes, where readers, who
+ * go by field id, pass it by.
+ */
+function withoutDropped(file: NewDataFile, schema: TableSchema): NewDataFile {
+  if (!file.fieldIds.some((fieldId) => isDroppedField(schema, fieldId))) return file;
+  const isKept = ([id]: readonly [string, unknown]): boolean => !isDroppedField(schema, Number(id));
+  const kept = <Value>(byFieldId: Readonly<Record<number, Value>>): Record<number, Value> =>
+    Object.fromEntries(Object.entries(byFieldId).filter(isKept));
+  return {
+    ...file,
+    fieldIds: file.fieldIds.filter((fieldId) => !isDroppedField(schema, fieldId)),
+    bounds: kept(file.bounds),
+    ...(file.columnBytes === undefined ? {} : { columnBytes: kept(file.columnBytes) }),
+  };
 }
 
 interface ManifestsToWrite {

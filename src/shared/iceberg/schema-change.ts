@@ -1,6 +1,6 @@
 /** What a commit does to the stored schema. Pure. */
 import { MiniodbError } from "../errors.js";
-import { columnByFieldId, nameKey, type TableColumn, type TableSchema } from "../schema/table-schema.js";
+import { columnByFieldId, isDroppedField, type TableColumn, type TableSchema } from "../schema/table-schema.js";
 import { daySpec, sortOrder } from "./partition-spec.js";
 import { nameMapping, toIcebergSchema } from "./schema-json.js";
 import { withoutUnusedSchemas } from "./snapshot.js";
@@ -18,7 +18,9 @@ export interface SchemaChange {
 
 /**
  * Takes the writer's schema into the metadata when it is newer than the stored one. An older or equal one must lie
- * within the stored one: then the stored one stays. Throws COMMIT_CONFLICT where the two cannot be brought together.
+ * within the stored one, but for columns that were dropped since: then the stored one stays. Throws COMMIT_CONFLICT where
+ * the two cannot be brought together. A stored column that a newer schema lacks was dropped: only one writer, the table's
+ * owner, makes newer schemas, each out of the one before.
  *
  * A long column that became double comes with a new field id (`replacesFieldId`), or, while no file held it, with the
  * same one; either way the old values must be out of the live files with this very commit (`retiredFieldIds`).
@@ -26,7 +28,9 @@ export interface SchemaChange {
 export function changeSchema(base: TableMetadata, schema: TableSchema): SchemaChange {
   const stored = currentSchema(base);
   if (schema.version <= stored.version) {
-    const stranger = schema.columns.find((column) => columnByFieldId(stored, column.fieldId)?.type !== column.type);
+    const stranger = schema.columns.find(({ fieldId, type }) => {
+      return columnByFieldId(stored, fieldId)?.type !== type && !isDroppedField(stored, fieldId);
+    });
     if (stranger !== undefined) {
       throw conflict(`the table has another column than "${stranger.name}" (field ${stranger.fieldId})`, stored);
     }
@@ -36,9 +40,10 @@ export function changeSchema(base: TableMetadata, schema: TableSchema): SchemaCh
   for (const column of stored.columns) {
     const after = columnByFieldId(schema, column.fieldId);
     if (after?.type === column.type) continue;
-    const heir = schema.columns.find((candidate) => isHeir(candidate, column));
-    if (heir === undefined) throw conflict(`the writer has no column "${column.name}" of type ${column.type}`, stored);
-    retiredFieldIds.add(column.fieldId);
+    if (schema.columns.some((candidate) => isHeir(candidate, column))) retiredFieldIds.add(column.fieldId);
+    else if (!isDroppedField(schema, column.fieldId)) {
+      throw conflict(`the writer has no column "${column.name}" of type ${column.type}`, stored);
+    }
   }
   return { metadata: withSchema(base, schema), retiredFieldIds };
 }
@@ -74,7 +79,7 @@ export function withSortOrder(metadata: TableMetadata): TableMetadata {
 /** The one change of type there is. */
 function isHeir(candidate: TableColumn, column: TableColumn): boolean {
   if (column.type !== "long" || candidate.type !== "double") return false;
-  return candidate.replacesFieldId === column.fieldId || nameKey(candidate.name) === nameKey(column.name);
+  return candidate.replacesFieldId === column.fieldId || candidate.fieldId === column.fieldId;
 }
 
 function conflict(reason: string, stored: TableSchema): MiniodbError {

@@ -1,6 +1,6 @@
 /**
- * TableSchema as Iceberg schema JSON and back. `schema-id` is TableSchema.version. A `json` column is a string column
- * whose doc is "json".
+ * TableSchema as Iceberg schema JSON and back. `schema-id` is TableSchema.version. A column's comment is its doc. A
+ * `json` column is a string column whose doc is "json", or "json: " and its comment.
  */
 import { MiniodbError } from "../errors.js";
 import { columnTypeTable, type ColumnType } from "../schema/column-type.js";
@@ -22,6 +22,7 @@ export interface IcebergField {
 }
 
 const jsonDoc = "json";
+const jsonDocPrefix = "json: ";
 const typeByIceberg: Readonly<Record<string, ColumnType>> = {
   boolean: "boolean",
   long: "long",
@@ -34,14 +35,23 @@ export function toIcebergSchema(schema: TableSchema): IcebergSchema {
   return {
     type: "struct",
     "schema-id": schema.version,
-    fields: schema.columns.map(({ fieldId, name, type, required }) => ({
-      id: fieldId,
-      name,
-      required,
-      type: columnTypeTable[type].iceberg,
-      ...(type === "json" ? { doc: jsonDoc } : {}),
-    })),
+    fields: schema.columns.map((column) => {
+      const { fieldId, name, type, required } = column;
+      const doc = docOf(column);
+      return {
+        id: fieldId,
+        name,
+        required,
+        type: columnTypeTable[type].iceberg,
+        ...(doc === undefined ? {} : { doc }),
+      };
+    }),
   };
+}
+
+function docOf({ type, comment }: TableColumn): string | undefined {
+  if (type !== "json") return comment;
+  return comment === undefined ? jsonDoc : jsonDocPrefix + comment;
 }
 
 /** `lastColumnId` is the table's `last-column-id`. Throws INTERNAL for a type that no column of ours has. */
@@ -57,8 +67,12 @@ function toColumn(field: IcebergField): TableColumn {
       `Column "${field.name}" has the type ${JSON.stringify(field.type)}, which this version cannot read.`,
     );
   }
-  const isJson = type === "string" && field.doc === jsonDoc;
-  return { fieldId: field.id, name: field.name, type: isJson ? "json" : type, required: field.required };
+  const { id: fieldId, name, required, doc } = field;
+  if (type === "string" && doc === jsonDoc) return { fieldId, name, type: "json", required };
+  if (type === "string" && doc?.startsWith(jsonDocPrefix) === true) {
+    return { fieldId, name, type: "json", required, comment: doc.slice(jsonDocPrefix.length) };
+  }
+  return { fieldId, name, type, required, ...(doc === undefined ? {} : { comment: doc }) };
 }
 
 /** The property `schema.name-mapping.default`: field ids by name, for data files that carry none. */

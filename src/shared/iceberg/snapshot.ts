@@ -11,7 +11,7 @@ export interface FileCounts {
 
 export interface NewSnapshot {
   readonly snapshotId: number;
-  readonly operation: "append" | "replace" | "overwrite";
+  readonly operation: "append" | "replace" | "overwrite" | "delete";
   readonly commitId: string;
   readonly manifestListUri: string;
   readonly added: FileCounts;

@@ -1,17 +1,19 @@
 import { MiniodbError } from "../errors.js";
 import type { TableIdentity, TableState } from "../messages.js";
-import type { TableSettings } from "../schema/table-settings.js";
+import { withPatch, type SettingsPatch } from "../schema/table-settings.js";
 import { ObjectNotFound, type ObjectStore } from "../store/object-store.js";
 import { isStoreFailure } from "../store/store-failure.js";
 import { catalogContext, type CatalogContext } from "./catalog-context.js";
 import { collectGarbage, type GarbageReport, type GarbageRequest } from "./collect-garbage.js";
 import { changeTimeMs, commit, type Committed } from "./commit.js";
 import { commitAppend, commitRewrite, type AppendRequest, type RewriteRequest } from "./commit-files.js";
+import { commitRollback, commitTag, commitUntag, type RollbackRequest, type TagRequest } from "./commit-refs.js";
+import { commitRetention, type RetentionRequest } from "./commit-retention.js";
 import type { CommitResult } from "./commit-result.js";
 import { withSortOrder } from "./schema-change.js";
 import { withoutExpired } from "./snapshot.js";
 import { createTable, dropTable, findTable, listTables, loadTable, type CreateRequest } from "./table-life.js";
-import { withSettings } from "./table-properties.js";
+import { settingsOf, withSettings } from "./table-properties.js";
 import {
   type HistoryRequest,
   type LoadedSnapshot,
@@ -87,20 +89,43 @@ export class TableCatalog {
     return this.#committing(identity, () => commitRewrite(this.#context, identity, request));
   }
 
-  /** The table has exactly these settings afterwards. */
+  /** Every file of earlier days goes, in one commit. Throws TABLE_NOT_FOUND. */
+  commitRetention(identity: TableIdentity, request: RetentionRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitRetention(this.#context, identity, request));
+  }
+
+  /** A new snapshot with the files of an earlier one. Throws NOT_FOUND, INVALID_REQUEST; see commit-refs.ts. */
+  rollback(identity: TableIdentity, request: RollbackRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitRollback(this.#context, identity, request));
+  }
+
+  /** Throws NOT_FOUND where there is no such snapshot (any more). */
+  tag(identity: TableIdentity, request: TagRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitTag(this.#context, identity, request));
+  }
+
+  /** Throws NOT_FOUND where there is no such tag. */
+  untag(identity: TableIdentity, request: Pick<TagRequest, "commitId" | "name">): Promise<CommitResult> {
+    return this.#committing(identity, () => commitUntag(this.#context, identity, request));
+  }
+
+  /** What the patch does not name stays as it is: two changes at the same time both count. */
   changeSettings(
     identity: TableIdentity,
-    settings: TableSettings,
+    patch: SettingsPatch,
     commitId = this.#context.newUuid(),
   ): Promise<CommitResult> {
     return this.#committing(identity, () =>
       commit(this.#context, identity, {
         commitId,
         states: ["live"],
-        build: async ({ metadata }) => ({
-          metadata: withSortOrder({ ...metadata, properties: withSettings(metadata.properties, settings) }),
-          delta: { added: [], removedKeys: [] },
-        }),
+        build: async ({ metadata }) => {
+          const settings = withPatch(settingsOf(metadata.properties), patch);
+          return {
+            metadata: withSortOrder({ ...metadata, properties: withSettings(metadata.properties, settings) }),
+            delta: { added: [], removedKeys: [] },
+          };
+        },
       }),
     );
   }

@@ -22,6 +22,8 @@ export interface TableColumn {
    * became double (Iceberg allows no such promotion), and the rewrite of those files has not been committed yet.
    */
   readonly replacesFieldId?: number;
+  /** What a person says of it. */
+  readonly comment?: string;
 }
 
 export const timestampColumn = "timestamp";
@@ -41,6 +43,13 @@ export const initialSchema: TableSchema = {
 
 /** Table names, from the original API. */
 export const tableNamePattern = /^[a-zA-Z][a-zA-Z0-9_]{0,63}$/;
+
+const columnNameBytesMax = 255;
+
+/** Any text without control characters: SQL quotes it. */
+export function isColumnName(name: string): boolean {
+  return name.length > 0 && name.length <= columnNameBytesMax && !/[\u0000-\u001f\u007f]/.test(name);
+}
 
 /** One name, whatever its case: tables and columns are the same when their keys are. */
 export function nameKey(name: string): string {
@@ -88,10 +97,15 @@ export function withoutReplaced(schema: TableSchema, committed: TableSchema): Ta
     const stored = columnByFieldId(committed, column.fieldId);
     if (stored === undefined || stored.replacesFieldId !== undefined) return column;
     changed = true;
-    const { fieldId, name, type, required } = column;
-    return { fieldId, name, type, required };
+    const { replacesFieldId: _, ...settled } = column;
+    return settled;
   });
   return changed ? { ...schema, version: schema.version + 1, columns } : schema;
+}
+
+/** True for the id of a column that was dropped: ids are given in ascending order, and never again. */
+export function isDroppedField(schema: TableSchema, fieldId: number): boolean {
+  return fieldId <= schema.lastFieldId && columnByFieldId(schema, fieldId) === undefined;
 }
 
 /** True when rows sealed under `older` read right under `newer`: same field ids, same types, maybe more columns. */

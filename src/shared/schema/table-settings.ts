@@ -23,6 +23,17 @@ export interface TableSettings {
   readonly properties?: Readonly<Record<string, string>>;
 }
 
+/** What a client changes: keys that it does not name stay, null goes back to the server's default. */
+export type SettingsPatch = {
+  readonly [Key in keyof TableSettings]?: Exclude<TableSettings[Key], undefined> | null;
+};
+
+/** The settings after the patch. */
+export function withPatch(settings: TableSettings, patch: SettingsPatch): TableSettings {
+  const merged = Object.entries({ ...settings, ...patch }).filter(([, value]) => value !== null);
+  return Object.fromEntries(merged) as TableSettings;
+}
+
 export const idStrategies = ["user_provided", "uuid", "snowflake", "custom"] as const;
 export type IdStrategy = (typeof idStrategies)[number];
 

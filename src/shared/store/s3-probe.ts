@@ -35,12 +35,17 @@ function isLasting(error: unknown): boolean {
   return Object.hasOwn(remedies, codeOfS3Error(error)) || !isPassingFailure(storeErrorOf(error, "list", ""));
 }
 
+export interface ProbedStore {
+  /** A put-if-absent has one winner; without that two commits could take each other's place. */
+  readonly isConditional: boolean;
+}
+
 /**
- * At the start: the bucket is there and may be used, and a put-if-absent has one winner, without which two commits could
- * take each other's place. A store that does not answer is waited for, so that server and store may start together.
- * Throws STORE_UNAVAILABLE with what is wrong and what to do; leaves no object behind.
+ * At the start: the bucket is there and may be used, what is put is seen at once, and whether the store has conditional
+ * puts. A store that does not answer is waited for, so that server and store may start together. Throws STORE_UNAVAILABLE
+ * with what is wrong and what to do; leaves no object behind.
  */
-export async function probeS3(client: S3Client, options: S3Options, timeoutMs: number): Promise<void> {
+export async function probeS3(client: S3Client, options: S3Options, timeoutMs: number): Promise<ProbedStore> {
   await reach(client, options, timeoutMs);
   const store = new S3Store(client, options);
   const key = `.miniodb-probe/${randomUUID()}`;
@@ -50,14 +55,34 @@ export async function probeS3(client: S3Client, options: S3Options, timeoutMs: n
     const isTakenAfter = !(await store.putIfAbsent(key, Buffer.from("late")));
     const found = Buffer.from(await store.get(key)).toString();
     const winners = won.flatMap((isWon, index) => (isWon ? [String(index)] : []));
-    if (winners.length === 1 && winners[0] === found && isTakenAfter) return;
+    if (winners.length === 1 && winners[0] === found && isTakenAfter) return { isConditional: true };
+    await checkReadAfterWrite(store, key, options);
+    return { isConditional: false };
   } catch (error) {
+    if (error instanceof MiniodbError) throw error;
     throw unusable(options, "a conditional put failed", error, "give these credentials the right to write and delete");
   } finally {
     await store.delete(key).catch(() => {});
   }
+}
+
+/** Of a store without conditional puts, where nothing else keeps commits apart. */
+export function refusePlainPuts(options: S3Options): never {
   const what = "does not honour If-None-Match on PutObject, so that two commits could overwrite each other";
   throw new MiniodbError("STORE_UNAVAILABLE", `${place(options)} ${what}: use a store or a version of it that does`);
+}
+
+/** What stands in for conditional puts (leased-store.ts, warehouse-claim.ts) relies on it. */
+async function checkReadAfterWrite(store: S3Store, key: string, options: S3Options): Promise<void> {
+  for (let round = 0; round < claims; round++) {
+    await store.put(key, Buffer.from(`round ${round}`));
+    const found = Buffer.from(await store.get(key)).toString();
+    let listed = 0;
+    for await (const _entry of store.list(key)) listed++;
+    if (found === `round ${round}` && listed === 1) continue;
+    const what = "has no conditional puts, and does not show at once what was put: commits are not safe on it";
+    throw new MiniodbError("STORE_UNAVAILABLE", `${place(options)} ${what}`);
+  }
 }
 
 async function reach(client: S3Client, options: S3Options, timeoutMs: number): Promise<void> {

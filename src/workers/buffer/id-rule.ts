@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { limits } from "../../shared/limits.js";
+import { compileIdPattern } from "../../shared/schema/id-pattern.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 
 export type AcceptsId = (source: Uint8Array, start: number, end: number) => boolean;
@@ -18,21 +19,26 @@ function acceptsPlainId(source: Uint8Array, start: number, end: number): boolean
   return true;
 }
 
-/** The table's id rule over UTF-8 bytes; its own `idValidation` takes the place of the default. */
+/** No character takes more. */
+const utf8BytesMax = 4;
+
+/**
+ * The table's id rule over UTF-8 bytes; its own `idValidation` takes the place of the default. A pattern that somebody
+ * else wrote into the table's properties, and that we cannot read, takes no id at all.
+ */
 export function idRule(settings: TableSettings): AcceptsId {
   const validation = settings.idValidation;
   if (validation === undefined) return acceptsPlainId;
-  const maxLength = validation.maxLength ?? limits.idBytesMax;
-  const pattern = validation.pattern === undefined ? null : new RegExp(validation.pattern, "u");
+  const maxLength = Math.min(validation.maxLength ?? limits.idBytesMax, limits.idLengthMax);
+  const matches = validation.pattern === undefined ? () => true : compileIdPattern(validation.pattern);
   const allowed = validation.allowedChars === undefined ? null : new Set(validation.allowedChars);
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   return (source, start, end) => {
+    if (matches === null || end - start > maxLength * utf8BytesMax) return false;
     const text = decoder.decode(source.subarray(start, end));
     if (text.length === 0 || text.length > maxLength) return false;
-    if (pattern !== null && !pattern.test(text)) return false;
-    if (allowed === null) return true;
-    for (const char of text) if (!allowed.has(char)) return false;
-    return true;
+    if (allowed !== null) for (const char of text) if (!allowed.has(char)) return false;
+    return matches(text);
   };
 }
 

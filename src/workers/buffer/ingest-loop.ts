@@ -1,7 +1,8 @@
 import { receiveMessageOnPort } from "node:worker_threads";
-import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
+import { fromErrorMessage, MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
 import type { IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
+import type { BufferedRows } from "../../shared/table-messages.js";
 import { ByteRingConsumer } from "../../shared/ring/byte-ring.js";
 import { DoorbellRinger, DoorbellSleeper, MainDoorbellRinger } from "../../shared/ring/doorbell.js";
 import { EntryRingGate, EntryRingProducer } from "../../shared/ring/entry-ring.js";
@@ -9,6 +10,7 @@ import { frameDurabilities, FrameReader } from "../../shared/ring/frame.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { BlockPool, type Block } from "./block-pool.js";
+import { measureRows } from "./measure-rows.js";
 import { replayTables } from "./replay-tables.js";
 import { Replies } from "./replies.js";
 import { RequestIntake } from "./request-intake.js";
@@ -24,6 +26,8 @@ const idleWaitMs = 250;
 const reportIntervalMs = 1000;
 /** A name for each block across all workers: the low bits count, the high bits are the worker. */
 const blocksPerWorker = 2 ** 26;
+
+type ChangeSchema = Extract<MainToIngest, { kind: "change-schema" }>;
 
 /**
  * The life of one ingest worker: a synchronous loop over its rings. It never waits for disk or network; it sleeps on its
@@ -50,6 +54,8 @@ export class IngestLoop {
   readonly #blocks: BlockPool;
   /** Blocks of the slices that are out, by ticket. */
   readonly #slices = new Map<number, readonly Block[]>();
+  /** Waiting for a moment at which no row of their table is being decoded. */
+  #schemaChanges: ChangeSchema[] = [];
   #droppedBytes = 0;
   #reportedMs = 0;
   #stopped = false;
@@ -79,7 +85,11 @@ export class IngestLoop {
       isDurable: (position) => this.#isDurable(position),
       needTable: (name, mayCreate) => this.#post({ kind: "need-table", worker, name, mayCreate }),
       reroute: (requestId, table, body) => this.#post({ kind: "reroute", requestId, table, body }),
-      emitTable: (owner) => this.#emitter.emit(owner),
+      emitTable: (owner) => {
+        this.#emitter.emit(owner);
+        // Large bodies one after the other leave no other moment.
+        this.#changeSchemas();
+      },
     });
   }
 
@@ -115,6 +125,7 @@ export class IngestLoop {
       }
       this.#intake.touched.clear();
     }
+    this.#changeSchemas();
     const mainHasNews = this.#replies.publish();
     if (this.#emitter.publish()) this.#walBell.ring();
     if (mainHasNews) this.#mainBell.ring();
@@ -187,6 +198,15 @@ export class IngestLoop {
       case "take-records":
         this.#handOver(message);
         return;
+      case "change-schema":
+        this.#schemaChanges.push(message);
+        return;
+      case "measure-rows": {
+        const owner = this.#ownersByUuid.get(message.uuid);
+        const buffered = owner === undefined ? null : this.#measure(owner);
+        this.#post({ kind: "measured", ticket: message.ticket, buffered });
+        return;
+      }
       case "flushed": {
         const freed = this.#ownersByUuid.get(message.uuid)?.flushed(message.sequence, message.schema) ?? [];
         for (const block of freed) this.#blocks.free(block, this.#replies.logPosition);
@@ -249,6 +269,31 @@ export class IngestLoop {
     for (const block of blocks) block.readers++;
     this.#slices.set(ticket, blocks);
     this.#post({ kind: "records", ticket, uuid, slice, lastSequence, schema });
+  }
+
+  #changeSchemas(): void {
+    if (this.#schemaChanges.length === 0) return;
+    this.#schemaChanges = this.#schemaChanges.filter((message) => !this.#changeSchema(message));
+  }
+
+  /** False when it has to wait. */
+  #changeSchema({ ticket, uuid, operations, fieldIdsInFiles }: ChangeSchema): boolean {
+    const owner = this.#ownersByUuid.get(uuid);
+    if (owner !== undefined && (owner.busy || owner.builder.rowCount > 0)) return false;
+    try {
+      if (owner === undefined) throw new MiniodbError("TABLE_NOT_FOUND", "The table was dropped");
+      const answer = owner.changeSchema(operations, new Set(fieldIdsInFiles));
+      this.#post({ kind: "schema-changed", ticket, answer });
+    } catch (error) {
+      this.#post({ kind: "schema-changed", ticket, answer: { kind: "refused", error: toErrorMessage(error) } });
+    }
+    return true;
+  }
+
+  #measure(owner: TableOwner): BufferedRows {
+    const isDurable = (position: number): boolean => this.#isDurable(position);
+    const lastSequence = owner.buffer.visibleSequence((record) => owner.isVisible(record, isDurable));
+    return measureRows(owner.buffer, lastSequence);
   }
 
   #announceBlock(block: Block): void {

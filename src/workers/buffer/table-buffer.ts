@@ -92,6 +92,11 @@ export class TableBuffer {
     return this.#flushedSequence;
   }
 
+  /** All records, in the order of their sequences; the first may begin in what is flushed. */
+  get records(): readonly BufferedRecord[] {
+    return this.#records;
+  }
+
   /** The records that hold any of the sequences in (after, last]; blocks are named once. */
   slice(afterSequence: number, lastSequence: number): BufferSlice {
     const blocks: Block[] = [];

@@ -1,7 +1,10 @@
 import { BatchBuilder, type ColumnRules, type RowDefaults } from "../../shared/columns/batch-builder.js";
 import type { RowAccount } from "../../shared/columns/row-account.js";
+import { assert } from "../../shared/assert.js";
 import { limits } from "../../shared/limits.js";
 import type { OpenTable, TableIdentity } from "../../shared/messages.js";
+import type { OwnerSchema } from "../../shared/table-messages.js";
+import { applyOperations, type SchemaOperation } from "../../shared/schema/schema-operations.js";
 import { withoutReplaced, type TableSchema } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import type { DecodeTarget } from "../decode/decoder.js";
@@ -9,6 +12,7 @@ import { BatchIds, type BatchIdLimits } from "./batch-ids.js";
 import { BlockArena } from "./block-arena.js";
 import type { Block } from "./block-pool.js";
 import { idGenerator, idRule, type AcceptsId } from "./id-rule.js";
+import { hasValuesIn } from "./measure-rows.js";
 import { TableBuffer, type BufferedRecord } from "./table-buffer.js";
 
 /** A request whose rows are in the builder and wait for the round's record. */
@@ -88,6 +92,8 @@ export class TableOwner {
     this.#acceptsId = idRule(settings);
     this.#generateId = idGenerator(settings, this.#worker);
     this.builder.rules = this.#rules();
+    // What fills a buffer may have changed.
+    this.reportedFull = false;
   }
 
   decodeTarget(account: RowAccount, receivedMicros: number, idRequired: boolean): DecodeTarget {
@@ -108,6 +114,26 @@ export class TableOwner {
     if (schema.version <= this.builder.schema.version) return;
     this.builder.replaceSchema(withoutReplaced(schema, catalogSchema));
     this.loggedSchemaVersion = schema.version;
+  }
+
+  /**
+   * Changes the columns by request, for the rows from here on; the next record brings the new schema to the log. Only
+   * while the builder is empty. Throws INVALID_REQUEST: then nothing has changed.
+   */
+  changeSchema(operations: readonly SchemaOperation[], fieldIdsInFiles: ReadonlySet<number>): OwnerSchema {
+    assert(!this.busy && this.builder.rowCount === 0, "columns change between batches");
+    const before = this.builder.schema;
+    if (before.columns.some((column) => column.replacesFieldId !== undefined)) return { kind: "pending" };
+    const schema = applyOperations(before, operations, {
+      hasValues: (fieldId) => fieldIdsInFiles.has(fieldId) || hasValuesIn(this.buffer, fieldId),
+      isCommitted: (fieldId) => this.#committedFieldIds.has(fieldId),
+      sortOrder: this.settings.sortOrder ?? [],
+    });
+    const { lastSequence } = this.buffer;
+    if (schema !== before) this.builder.replaceSchema(schema);
+    // As in a round that widens a column: the flush that replaces the old field has all rows that are under it.
+    if (schema.columns.some((column) => column.replacesFieldId !== undefined)) this.wideningSequence = lastSequence;
+    return { kind: "changed", schema, lastSequence };
   }
 
   /** The records from here on belong to a flush: its files may hold every column of the schema. */

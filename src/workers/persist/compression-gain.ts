@@ -5,8 +5,11 @@ import { isText, type TypedColumn, type TypedRows } from "./typed-rows.js";
 
 const sampleRows = 2_048;
 const sampleBytesMax = 64 * 1024;
-/** Compressed to less than this share of its length, a column is worth the time. */
-const gainShare = 0.8;
+/**
+ * Compressed to less than this share of its length, a column is worth the time: WebAssembly needs as long for a file
+ * as all the rest of a flush, and the merges compress it later in any case.
+ */
+const gainShare = 0.66;
 
 /**
  * True when a column has values that general compression would make much smaller, going by a sample. Differences and

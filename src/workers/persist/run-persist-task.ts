@@ -1,6 +1,8 @@
 import { workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
+import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { GarbageReport } from "../../shared/iceberg/collect-garbage.js";
+import type { TableCatalog } from "../../shared/iceberg/table-catalog.js";
 import type {
   FlushTask,
   PersistResult,
@@ -10,14 +12,18 @@ import type {
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
+import type { HistoryTask } from "../../shared/table-messages.js";
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
 import { CacheCopies } from "./cache-copies.js";
+import { commitOnce } from "./commit-once.js";
+import { commitSchema } from "./commit-schema.js";
 import { compactFiles } from "./compact.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
-import { checkStore, openPersistContext, prepare, type PersistContext } from "./persist-context.js";
+import { MirrorPools, performMirrorTask } from "./mirror-pools.js";
+import { checkStore, openPersistContext, tendClaim, prepare, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
 import { warmUp } from "./warm-up.js";
 
@@ -36,6 +42,30 @@ async function context(): Promise<PersistContext> {
   }
 }
 
+/** Longest wait of a start for what the second pool says: it may be away, which is no reason not to start. */
+const secondWaitMs = 3_000;
+
+/** Throws POOL_SUPERSEDED where either pool says that the first one is not first any more. */
+async function beginOnFirst(persist: PersistContext): Promise<void> {
+  await persist.fence.begin();
+  if (persist.secondStore === null) return;
+  const asked = (await pools()).check().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const answer = await Promise.race([asked, persist.sleep(secondWaitMs)]);
+  // All else is the mirror's matter, which looks again and says what is wrong.
+  if (answer instanceof MiniodbError && answer.code === "POOL_SUPERSEDED") throw answer;
+}
+
+let openedPools: MirrorPools | undefined;
+
+async function pools(): Promise<MirrorPools> {
+  const persist = await context();
+  openedPools ??= new MirrorPools(persist, workerData as PersistWorkerOptions);
+  return openedPools;
+}
+
 /**
  * The piscina task of the seal pool and the persist pool. What an operator or a repetition can help comes back as
  * `failed`; a programmer's mistake rejects, with its stack.
@@ -49,6 +79,20 @@ export async function runPersistTask(task: PersistTask): Promise<PersistResult> 
     return { kind: "failed", error: toErrorMessage(failure) };
   }
 }
+
+type CatalogTask = Extract<
+  PersistTask,
+  {
+    readonly kind:
+      | "load-table"
+      | "list-snapshots"
+      | "load-snapshot"
+      | "create-table"
+      | "change-settings"
+      | "drop-table"
+      | "expire-snapshots";
+  }
+>;
 
 async function perform(task: PersistTask): Promise<PersistResult> {
   switch (task.kind) {
@@ -64,45 +108,100 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     }
     case "compact":
       return { kind: "committed", commit: await compactFiles(await context(), task) };
+    case "commit-schema":
+      return { kind: "committed", commit: await commitSchema(await context(), task) };
     case "warm-up":
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };
     case "load-warehouse":
-      if (task.isFirst) await prepare(workerData as PersistWorkerOptions);
+      if (task.isFirst) {
+        await prepare(workerData as PersistWorkerOptions);
+        await beginOnFirst(await context());
+      }
       return { kind: "tables", states: await loadWarehouse(await context()) };
     case "check-store":
       await checkStore(await context());
       return { kind: "done" };
-    case "load-table":
-      return { kind: "table", state: await (await context()).catalog.loadTable(task.identity) };
-    case "list-snapshots":
-      return { kind: "snapshots", snapshots: await (await context()).catalog.listSnapshots(task.identity) };
-    case "load-snapshot":
-      return { kind: "snapshot", snapshot: await (await context()).catalog.loadSnapshot(task.identity, task.request) };
-    case "create-table": {
-      const { name, settings } = task;
-      return {
-        kind: "table",
-        state: await (await context()).catalog.createTable({ name, settings, schema: initialSchema }),
-      };
-    }
-    case "change-settings":
-      return {
-        kind: "committed",
-        commit: await (await context()).catalog.changeSettings(task.identity, task.settings),
-      };
-    case "drop-table":
-      await (await context()).catalog.dropTable(task.identity);
+    case "claim":
+      await tendClaim(await context(), (workerData as PersistWorkerOptions).store, task.act);
       return { kind: "done" };
+    case "load-table":
+    case "list-snapshots":
+    case "load-snapshot":
+    case "create-table":
+    case "change-settings":
+    case "drop-table":
     case "expire-snapshots":
-      return { kind: "committed", commit: await (await context()).catalog.expireSnapshots(task.identity, task) };
+      return performCatalogTask((await context()).catalog, task);
+    case "drop-days":
+    case "rollback":
+    case "tag":
+    case "untag":
+      return changeHistory(await context(), task);
     case "collect-garbage": {
       const { graceMs, keepKeys } = task;
       return collected(await (await context()).catalog.collectGarbage({ graceMs, keepKeys: new Set(keepKeys) }));
     }
     case "fetch-object":
       return fetchObject(await context(), task);
+    case "check-pools":
+    case "mirror-table":
+    case "survey-mirror":
+    case "collect-mirror":
+    case "inspect-pools":
+    case "fence-first":
+    case "promote-second":
+      return performMirrorTask(await pools(), task);
   }
+}
+
+/** What the catalog does without the rest of a worker's parts. */
+async function performCatalogTask(catalog: TableCatalog, task: CatalogTask): Promise<PersistResult> {
+  switch (task.kind) {
+    case "load-table":
+      return { kind: "table", state: await catalog.loadTable(task.identity) };
+    case "list-snapshots":
+      return { kind: "snapshots", snapshots: await catalog.listSnapshots(task.identity) };
+    case "load-snapshot":
+      return { kind: "snapshot", snapshot: await catalog.loadSnapshot(task.identity, task.request) };
+    case "create-table": {
+      const { name, settings } = task;
+      return { kind: "table", state: await catalog.createTable({ name, settings, schema: initialSchema }) };
+    }
+    case "change-settings":
+      return { kind: "committed", commit: await catalog.changeSettings(task.identity, task.patch) };
+    case "drop-table":
+      await catalog.dropTable(task.identity);
+      return { kind: "done" };
+    case "expire-snapshots":
+      return { kind: "committed", commit: await catalog.expireSnapshots(task.identity, task) };
+  }
+}
+
+async function changeHistory(persist: PersistContext, task: HistoryTask): Promise<PersistResult> {
+  const { catalog } = persist;
+  const { identity } = task;
+  return changeTable(persist, identity, (commitId) => {
+    switch (task.kind) {
+      case "drop-days":
+        return catalog.commitRetention(identity, { beforeDay: task.beforeDay, commitId });
+      case "rollback":
+        return catalog.rollback(identity, { ...task.request, commitId });
+      case "tag":
+        return catalog.tag(identity, { ...task.request, commitId });
+      case "untag":
+        return catalog.untag(identity, { name: task.name, commitId });
+    }
+  });
+}
+
+/** A commit without data files, made once whatever the store answers. */
+async function changeTable(
+  persist: PersistContext,
+  identity: TableIdentity,
+  commit: (commitId: string) => Promise<CommitResult>,
+): Promise<PersistResult> {
+  return { kind: "committed", commit: await commitOnce(persist, { identity, files: [], range: null, commit }) };
 }
 
 async function flushTable(persist: PersistContext, task: FlushTask): Promise<PersistResult> {

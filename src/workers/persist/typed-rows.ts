@@ -1,7 +1,7 @@
 import { assert } from "../../shared/assert.js";
 import type { ColumnData } from "../../shared/columns/column-batch.js";
 import { columnTypeTable, type ColumnType } from "../../shared/schema/column-type.js";
-import type { TableColumn, TableSchema } from "../../shared/schema/table-schema.js";
+import { isDroppedField, type TableColumn, type TableSchema } from "../../shared/schema/table-schema.js";
 import type { RowSource } from "./row-source.js";
 
 /** The rows of a source under one schema: what is sorted, gathered and encoded. Parts are those of the source. */
@@ -61,7 +61,9 @@ export function typeRows(source: RowSource, schema: TableSchema): TypedRows {
   for (const [part, { batch }] of source.parts.entries()) {
     for (const data of batch.columns) {
       const index = indexByFieldId.get(data.fieldId);
-      // Dropping values in silence would be worse than stopping: the log still has them.
+      // Values of a column that was dropped since they were accepted.
+      if (index === undefined && isDroppedField(schema, data.fieldId)) continue;
+      // Dropping others in silence would be worse than stopping: the log still has them.
       assert(index !== undefined, `field ${data.fieldId} of a record is in the schema`);
       if (data.nullCount === batch.rowCount) continue;
       (views[index] as (ColumnView | null)[])[part] = viewOf(data, schema.columns[index] as TableColumn);

@@ -76,11 +76,14 @@ describe("the life of a table", () => {
   );
 
   test(
-    "settings are replaced as a whole; expiry leaves the newest snapshot",
+    "settings change where the patch names them; expiry leaves the newest snapshot",
     withWarehouse(4, async (warehouse, catalog) => {
       const { identity } = await catalog.createTable(request);
       const changed = await catalog.changeSettings(identity, { retentionDays: 3, sortOrder: ["label"] });
-      assert.deepEqual(changed.head.settings, { retentionDays: 3, sortOrder: ["label"] });
+      assert.deepEqual(changed.head.settings, { ...request.settings, retentionDays: 3, sortOrder: ["label"] });
+      const [key] = Object.keys(request.settings);
+      const back = await catalog.changeSettings(identity, { [key as "flushRows"]: null, retentionDays: null });
+      assert.deepEqual(back.head.settings, { sortOrder: ["label"] });
       for (let row = 0; row < 4; row++) {
         warehouse.clock.nowMs += 1_000;
         const files = [await putSampleFile(warehouse, identity, { rows: 1 })];

@@ -67,7 +67,7 @@ describe("the persist pool", () => {
     const again = await run({ kind: "create-table", name: "pool", settings: {} }, "failed");
     assert.equal(again.error.code, "TABLE_EXISTS");
     const { identity } = state;
-    const { commit } = await run({ kind: "change-settings", identity, settings: { flushRows: 20 } }, "committed");
+    const { commit } = await run({ kind: "change-settings", identity, patch: { flushRows: 20 } }, "committed");
     assert.deepEqual(commit.head.settings, { flushRows: 20 });
     const loaded = await run({ kind: "load-table", identity }, "table");
     assert.equal(loaded.state.version, commit.head.version);

@@ -4,6 +4,7 @@ import type { QueryControlRoutes } from "./query-control-routes.js";
 import type { QueryRoutes } from "./query-routes.js";
 import { sendReply } from "./send-reply.js";
 import type { StatusRoutes } from "./status-routes.js";
+import type { TableLifeRoutes } from "./table-life-routes.js";
 import type { TableRoutes } from "./table-routes.js";
 import { errorReply, thrownReply } from "./write-reply.js";
 import type { WriteRoutes } from "./write-routes.js";
@@ -11,6 +12,7 @@ import type { WriteRoutes } from "./write-routes.js";
 export interface Routes {
   readonly write: WriteRoutes;
   readonly table: TableRoutes;
+  readonly tableLife: TableLifeRoutes;
   readonly query: QueryRoutes;
   readonly queryControl: QueryControlRoutes;
   readonly status: StatusRoutes;
@@ -21,11 +23,12 @@ type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
 const queryPath = /^\/v1\/queries\/([^/]+)$/;
-const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots)?$/;
+const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/retention|\/rollback|\/schema|\/tags)?$/;
+const tagPath = /^\/v1\/tables\/([^/]+)\/tags\/([^/]+)$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
-  const { write, table, query, queryControl, status, onInternal } = routes;
+  const { write, table, tableLife, query, queryControl, status, onInternal } = routes;
   const exact = new Map<string, Methods>([
     ["/v1/data", { POST: (exchange) => write.oneRow(exchange) }],
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
@@ -35,11 +38,26 @@ export function restHandler(routes: Routes): HttpHandler {
     ["/metrics", { GET: (exchange) => status.metrics(exchange) }],
   ]);
   const ofTable: Readonly<Record<string, Methods>> = {
-    "": { GET: (exchange, name) => table.get(exchange, name), DELETE: (exchange, name) => table.drop(exchange, name) },
+    "": {
+      GET: (exchange, name) => table.get(exchange, name),
+      PUT: (exchange, name) => table.change(exchange, name),
+      DELETE: (exchange, name) => table.drop(exchange, name),
+    },
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
+    "/retention": { POST: (exchange, name) => tableLife.retention(exchange, name) },
+    "/rollback": { POST: (exchange, name) => tableLife.rollback(exchange, name) },
+    "/tags": { GET: (exchange, name) => tableLife.tags(exchange, name) },
+    "/schema": {
+      GET: (exchange, name) => tableLife.schema(exchange, name),
+      PATCH: (exchange, name) => tableLife.changeSchema(exchange, name),
+    },
     "/snapshots": { GET: (exchange, name) => table.snapshots(exchange, name) },
   };
+  const ofTag = (tag: string): Methods => ({
+    PUT: (exchange, name) => tableLife.tag(exchange, name, tag),
+    DELETE: (exchange, name) => tableLife.untag(exchange, name, tag),
+  });
   const ofQuery: Methods = {
     GET: (exchange, id) => queryControl.get(exchange, id),
     DELETE: (exchange, id) => queryControl.cancel(exchange, id),
@@ -50,6 +68,11 @@ export function restHandler(routes: Routes): HttpHandler {
       if (methods !== undefined) return dispatch(exchange, methods, "");
       const queryMatch = queryPath.exec(exchange.path);
       if (queryMatch !== null) return dispatch(exchange, ofQuery, decodeName(queryMatch[1]));
+      const tagMatch = tagPath.exec(exchange.path);
+      if (tagMatch !== null) {
+        const tag = decodeName(tagMatch[2]);
+        return dispatch(exchange, ofTag(tag), decodeName(tagMatch[1]));
+      }
       const match = tablePath.exec(exchange.path);
       const tableMethods = match === null ? undefined : ofTable[match[2] ?? ""];
       if (match !== null && tableMethods !== undefined) return dispatch(exchange, tableMethods, decodeName(match[1]));

@@ -1,17 +1,20 @@
 import type { SnapshotInfo } from "../../../shared/iceberg/table-history.js";
+import type { OwnerQuestions } from "../../catalog/owner-questions.js";
+import type { TableEntry } from "../../catalog/table-entry.js";
 import type { TableRegistry } from "../../catalog/table-registry.js";
 import type { TableService } from "../../catalog/table-service.js";
+import { tableStatistics } from "../../catalog/table-statistics.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
 import type { FlushCoordinator } from "../../upkeep/flush-coordinator.js";
-import { settingsOfConfig } from "../table-config.js";
+import { configOfSettings, patchOfConfig, settingsOfConfig } from "../table-config.js";
 import { namePattern, tableInfo } from "../table-info.js";
-import { JsonListener, optionalFlag, requiredText, type JsonObject } from "./json-request.js";
-import { sendReply } from "./send-reply.js";
-import { okReply, thrownReply, type JsonReply } from "./write-reply.js";
+import { JsonAnswers } from "./json-answers.js";
+import { optionalFlag, requiredText, type JsonObject } from "./json-request.js";
 
 export interface TableRoutesOptions {
   readonly registry: TableRegistry;
   readonly tables: TableService;
+  readonly owners: OwnerQuestions;
   readonly flushes: FlushCoordinator;
   readonly listSnapshots: (table: string) => Promise<readonly SnapshotInfo[]>;
   readonly onInternal: (error: unknown) => void;
@@ -20,34 +23,45 @@ export interface TableRoutesOptions {
 /** /v1/tables and below, but for the rows. */
 export class TableRoutes {
   readonly #options: TableRoutesOptions;
+  readonly #answers: JsonAnswers;
 
   constructor(options: TableRoutesOptions) {
     this.#options = options;
+    this.#answers = new JsonAnswers(options.onInternal);
   }
 
   create(exchange: HttpExchange): RequestListener {
-    return new JsonListener(exchange, {
-      object: (_, body) => this.#answer(exchange, this.#create(body)),
-      error: (_, error) => this.#refuse(exchange, error),
-    });
+    return this.#answers.withBody(exchange, (body) => this.#create(body));
   }
 
   list(exchange: HttpExchange): RequestListener {
     const pattern = new URLSearchParams(exchange.query).get("pattern") ?? "";
-    return this.#afterBody(exchange, async () => {
+    return this.#answers.afterBody(exchange, async () => {
       const matches = namePattern(pattern);
-      const tables = this.#options.registry.all().filter((entry) => matches(entry.name));
-      return tables.length === 0 ? {} : { tables: tables.map(tableInfo), total: tables.length };
+      const entries = this.#options.registry.all().filter((entry) => matches(entry.name));
+      const tables = await Promise.all(entries.map((entry) => this.#describe(entry)));
+      return tables.length === 0 ? {} : { tables, total: tables.length };
     });
   }
 
   get(exchange: HttpExchange, name: string): RequestListener {
-    return this.#afterBody(exchange, async () => ({ table_info: tableInfo(this.#options.registry.get(name)) }));
+    return this.#answers.afterBody(exchange, async () => {
+      return { table_info: await this.#describe(this.#options.registry.get(name)) };
+    });
+  }
+
+  /** Changes the settings that `config` names; replies when they are durable and act. */
+  change(exchange: HttpExchange, name: string): RequestListener {
+    return this.#answers.withBody(exchange, async (body) => {
+      const entry = await this.#options.tables.changeSettings(name, patchOfConfig(body["config"]));
+      const message = `Table ${entry.name} changed successfully`;
+      return { success: true, message, config: configOfSettings(entry.state.settings) };
+    });
   }
 
   drop(exchange: HttpExchange, name: string): RequestListener {
     const ifExists = new URLSearchParams(exchange.query).get("if_exists") === "true";
-    return this.#afterBody(exchange, async () => {
+    return this.#answers.afterBody(exchange, async () => {
       const { registry, tables } = this.#options;
       if (ifExists && registry.find(name) === undefined) {
         return { success: true, message: `Table ${name} does not exist`, files_deleted: 0 };
@@ -59,7 +73,7 @@ export class TableRoutes {
 
   /** Replies when a commit in the object store covers every row that was acknowledged before the request. */
   flush(exchange: HttpExchange, name: string): RequestListener {
-    return this.#afterBody(exchange, async () => {
+    return this.#answers.afterBody(exchange, async () => {
       const { registry, flushes } = this.#options;
       const entry = registry.get(name);
       const before = entry.flushedSequence;
@@ -72,7 +86,7 @@ export class TableRoutes {
 
   /** The states that a query can go back to, newest first. */
   snapshots(exchange: HttpExchange, name: string): RequestListener {
-    return this.#afterBody(exchange, async () => {
+    return this.#answers.afterBody(exchange, async () => {
       const snapshots = await this.#options.listSnapshots(name);
       return { snapshots: snapshots.map(snapshotInfo), total: snapshots.length };
     });
@@ -86,31 +100,13 @@ export class TableRoutes {
     return { success: true, message: `Table ${name} created successfully` };
   }
 
-  /** For requests without a meaningful body: acts once whatever was sent is in. */
-  #afterBody(exchange: HttpExchange, act: () => Promise<unknown>): RequestListener {
-    return {
-      onChunk: (_, isLast) => {
-        if (isLast) this.#answer(exchange, act());
-      },
-      onAborted: () => {},
-    };
-  }
-
-  #answer(exchange: HttpExchange, value: Promise<unknown>): void {
-    const { onInternal } = this.#options;
-    value
-      .then(okReply, (error: unknown): JsonReply => thrownReply(error, onInternal))
-      .then((reply) => sendReply(exchange, reply))
-      .catch(onInternal);
-  }
-
-  #refuse(exchange: HttpExchange, error: unknown): void {
-    sendReply(exchange, thrownReply(error, this.#options.onInternal));
+  async #describe(entry: TableEntry): Promise<Readonly<Record<string, unknown>>> {
+    return tableInfo(entry, await tableStatistics(entry, this.#options.owners));
   }
 }
 
 function snapshotInfo(snapshot: SnapshotInfo): Readonly<Record<string, unknown>> {
-  const { snapshotId, timestampMs, isCurrent, rows, files, bytes, operation } = snapshot;
+  const { snapshotId, timestampMs, isCurrent, rows, files, bytes, operation, tags } = snapshot;
   const timestamp = new Date(timestampMs).toISOString();
-  return { snapshot_id: snapshotId, timestamp, is_current: isCurrent, rows, files, bytes, operation };
+  return { snapshot_id: snapshotId, timestamp, is_current: isCurrent, rows, files, bytes, operation, tags };
 }

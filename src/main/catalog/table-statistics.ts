@@ -1,0 +1,68 @@
+import { MiniodbError } from "../../shared/errors.js";
+import type { BufferedRows } from "../../shared/table-messages.js";
+import { timestampFieldId } from "../../shared/schema/table-schema.js";
+import type { OwnerQuestions } from "./owner-questions.js";
+import type { TableEntry } from "./table-entry.js";
+
+/** What is in a table, as of one moment. */
+export interface TableStatistics {
+  /** All that a query sees: committed, and not yet. */
+  readonly rows: number;
+  /** Of the store. */
+  readonly files: number;
+  readonly bytes: number;
+  /** Of `rows`, those that are not in the store yet, and the bytes of their log records. */
+  readonly unflushedRows: number;
+  readonly unflushedBytes: number;
+  /** Smallest and largest `timestamp`, µs since 1970; null while the table is empty, or no file says so. */
+  readonly oldestMicros: bigint | null;
+  readonly newestMicros: bigint | null;
+}
+
+/** Questions before a table that is flushed all the time is described as it is. */
+const roundsMax = 5;
+
+/**
+ * Counts committed files and the owner's buffer together. A flush between question and answer would have its rows
+ * counted twice or not at all: then the owner is asked again.
+ */
+export async function tableStatistics(entry: TableEntry, owners: OwnerQuestions): Promise<TableStatistics> {
+  const { uuid } = entry.identity;
+  for (let round = 1; ; round++) {
+    if (entry.ackedSequence <= entry.flushedSequence) return combine(entry, nothingBuffered(entry.flushedSequence));
+    const { buffered } = await owners.ask(entry, "measured", (ticket) => ({ kind: "measure-rows", ticket, uuid }));
+    if (buffered === null) throw new MiniodbError("TABLE_NOT_FOUND", `Table ${entry.name} was dropped`);
+    if (buffered.flushedSequence === entry.flushedSequence || round === roundsMax) return combine(entry, buffered);
+  }
+}
+
+function nothingBuffered(flushedSequence: number): BufferedRows {
+  return { flushedSequence, rows: 0, bytes: 0, oldestMicros: null, newestMicros: null };
+}
+
+function combine(entry: TableEntry, buffered: BufferedRows): TableStatistics {
+  const { files } = entry.state;
+  let rows = buffered.rows;
+  let bytes = 0;
+  const times: string[] = [];
+  const note = (time: unknown): void => {
+    if (typeof time === "string") times.push(time);
+  };
+  note(buffered.oldestMicros);
+  note(buffered.newestMicros);
+  for (const file of files) {
+    rows += file.rows;
+    bytes += file.bytes;
+    note(file.bounds[timestampFieldId]?.lower);
+    note(file.bounds[timestampFieldId]?.upper);
+  }
+  let oldestMicros: bigint | null = null;
+  let newestMicros: bigint | null = null;
+  for (const text of times) {
+    const micros = BigInt(text);
+    if (oldestMicros === null || micros < oldestMicros) oldestMicros = micros;
+    if (newestMicros === null || micros > newestMicros) newestMicros = micros;
+  }
+  const unflushed = { unflushedRows: buffered.rows, unflushedBytes: buffered.bytes };
+  return { rows, files: files.length, bytes, ...unflushed, oldestMicros, newestMicros };
+}
