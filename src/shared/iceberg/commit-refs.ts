@@ -87,7 +87,8 @@ async function rolledBack(context: CatalogContext, base: TableVersion, rollback:
     changedPartitions: new Set([...added, ...removed].map((file) => file.day)).size,
     nowMs: changeTimeMs(context, base),
   });
-  return { metadata: next, delta: { added, removedKeys: removed.map((file) => file.key) } };
+  // As a whole: what is known of a file that both have may differ, too.
+  return { metadata: next, delta: { added: after, removedKeys: [...keysBefore] } };
 }
 
 /** A column that was dropped, or became double since, would be gone from the rows without a word. */
