@@ -425,6 +425,18 @@ export const options = {
     max: 4 * gib,
     help: "Most bytes that one merge reads.",
   }),
+  "compaction.deletedPercent": integer({
+    default: 10,
+    min: 1,
+    max: 100,
+    help: "Share of deleted rows, in percent, from which a file of any size is written anew without them.",
+  }),
+  "compaction.deletedAgeMs": integer({
+    default: day,
+    min: 0,
+    max: 3650 * day,
+    help: "Age of deletes from which their file is written anew without the deleted rows, however few they are.",
+  }),
   "compaction.memoryBytes": integer({
     default: 512 * mib,
     min: 64 * mib,

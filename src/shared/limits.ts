@@ -128,6 +128,12 @@ export const limits = {
   /** Earlier snapshots of tables that main keeps, and the files in them: about 1 KiB each with ten columns. */
   pastSnapshotsMax: 32,
   pastSnapshotFilesMax: 20_000,
+  /** Longest search for the rows of a delete. */
+  deleteMsMax: 60 * 60 * 1000,
+  /** How often a delete looks for its rows anew, because a merge or another node moved their files. */
+  deleteAttemptsMax: 10,
+  /** Ids of one request that deletes by id: with 255 bytes each they fit a statement. */
+  deleteIdsMax: 1_000,
   /** One WAL record: it is read and written in one piece, and its string offsets are 32 bits. */
   walRecordBytesMax: 1024 * 1024 * 1024,
   /** A commit group: more is left for the next one, so that the first of a group does not wait for ever. */

@@ -4,13 +4,14 @@
  *
  * ```
  * main ──MainToIngest──▶ ingest worker ──IngestToMain──▶ main
- * main ──ToWal────────▶ WAL thread ────WalToMain─────▶ main      ingest ──WalBlock──▶ WAL thread
+ * main ──ToWal────────▶ WAL thread ────WalToMain─────▶ main      ingest ──WalBlock──▶ WAL thread   (wal-messages.ts)
  * main ──PersistTask──▶ persist pool ──its result────▶ main
- * main ──QueryTask────▶ query pool ────its result────▶ main
+ * main ──QueryTask────▶ query pool ────its result────▶ main                                        (query-messages.ts)
  * ```
  */
 import type { MessagePort } from "node:worker_threads";
 import type { RowError } from "./columns/row-account.js";
+import type { DeleteResult, DeleteTask } from "./delete-messages.js";
 import type { ErrorMessage } from "./errors.js";
 import type { CatalogOptions } from "./iceberg/catalog-context.js";
 import type { CommitResult } from "./iceberg/commit-result.js";
@@ -47,6 +48,18 @@ export interface DataFile {
   readonly bounds: Readonly<Record<number, ColumnBounds>>;
   /** Field ids that have a column in this file. */
   readonly fieldIds: readonly number[];
+  /** What the catalog calls it, where that is not what the store would: the warehouse was mounted elsewhere then. */
+  readonly uri?: string;
+  /** What says which of its rows are deleted; absent: none is. One, but for files that other writers deleted from. */
+  readonly deletes?: readonly DeleteFile[];
+}
+
+/** Positions of deleted rows of one data file: a Parquet file of Iceberg's position deletes. */
+export interface DeleteFile {
+  readonly key: string;
+  readonly bytes: number;
+  /** Positions, each once. */
+  readonly rows: number;
 }
 
 /** JSON-safe bounds: longs and timestamps as decimal text, doubles as numbers, booleans, strings. */
@@ -210,86 +223,6 @@ export type IngestToMain =
     }
   | { readonly kind: "stopped" };
 
-// ---- ingest worker -> WAL thread, main <-> WAL thread ----------------------------------------------------------
-
-/**
- * Registers a block before the first record in it is announced; `null` forgets it, after the last descriptor that
- * names it was published.
- */
-export interface WalBlock {
-  readonly kind: "block";
-  readonly worker: number;
-  readonly blockId: number;
-  readonly buffer: SharedArrayBuffer | null;
-}
-
-/** All that the WAL thread is started with; `ring/README.md` draws who shares what. */
-export interface WalOptions {
-  readonly folder: string;
-  readonly workers: readonly WalWorkerLink[];
-  /** The WAL thread's own, rung by the ingest workers. */
-  readonly doorbell: SharedArrayBuffer;
-  readonly mainDoorbell: MainDoorbellHandle;
-  /** ToWal and WalToMain. */
-  readonly mainPort: MessagePort;
-  readonly segmentBytes: number;
-  /** Log size from which records that pin a segment are copied forward. */
-  readonly walBytesMax: number;
-  readonly batchIdWindowMs: number;
-  readonly batchIdsMax: number;
-}
-
-/** What the WAL thread shares with one ingest worker. */
-export interface WalWorkerLink {
-  /** Descriptors; an entry is given back to the worker when its record is durable, not before. */
-  readonly walRing: SharedArrayBuffer;
-  /** The completions that the WAL thread lets out. */
-  readonly gatedRing: SharedArrayBuffer;
-  readonly doorbell: SharedArrayBuffer;
-  /** The other end of IngestOptions.walPort. */
-  readonly port: MessagePort;
-}
-
-export type ToWal =
-  | WalBlock
-  /** A new ingest worker takes a dead one's place; answered when the dead one's records are durable. */
-  | { readonly kind: "replace-worker"; readonly worker: number; readonly link: WalWorkerLink }
-  /** All ingest workers are ready: no segment is deleted or rewritten before this. */
-  | { readonly kind: "replayed" }
-  /** Commits of the catalog: records up to these sequences are no longer needed. */
-  | { readonly kind: "flushed"; readonly positions: readonly { readonly uuid: string; readonly sequence: number }[] }
-  | { readonly kind: "drop-table"; readonly uuid: string }
-  | { readonly kind: "stop" };
-
-export type WalToMain =
-  | {
-      readonly kind: "opened";
-      readonly stream: string;
-      readonly segments: number;
-      readonly bytes: number;
-      /** What was damaged, and copied to `quarantine/`. */ readonly quarantinedBytes: number;
-    }
-  | { readonly kind: "worker-replaced"; readonly worker: number }
-  | { readonly kind: "stalled"; readonly message: string }
-  | { readonly kind: "resumed" }
-  /** When the segments change, and about every second while something is written. */
-  | {
-      readonly kind: "wal-load";
-      readonly segments: number;
-      readonly bytes: number;
-      readonly oldestPinnedBy: string | null;
-      readonly totals: WalTotals;
-    }
-  | { readonly kind: "stopped" };
-
-/** Since the WAL thread began; for /metrics, where the bench reads how large a group is. */
-export interface WalTotals {
-  /** Bytes of records. */
-  readonly writtenBytes: number;
-  /** Groups, which is fdatasync calls. */
-  readonly syncs: number;
-}
-
 // ---- main <-> persist pool -------------------------------------------------------------------------------------
 
 /**
@@ -338,6 +271,7 @@ export type PersistTask =
   | FlushTask
   | CompactTask
   | CommitSchemaTask
+  | DeleteTask
   /** Loads and compiles the encoder, so that the first seal need not wait for it; answered by `done`. */
   | { readonly kind: "warm-up" }
   /**
@@ -383,6 +317,7 @@ export type PersistResult =
   | SealResult
   /** applyCommit (iceberg/commit-result.ts) makes the new TableState of it; where that answers null, load the table. */
   | { readonly kind: "committed"; readonly commit: CommitResult; readonly copies?: readonly CachedCopy[] }
+  | DeleteResult
   | { readonly kind: "table"; readonly state: TableState }
   | { readonly kind: "tables"; readonly states: readonly TableState[] }
   /** Newest first. */

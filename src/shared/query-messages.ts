@@ -40,10 +40,28 @@ export interface QueryTable {
   /** Local paths (or URLs) of immutable Parquet files with field ids; the caller keeps them until the result is there. */
   readonly committedFiles: readonly string[];
   readonly hotFiles: readonly string[];
+  /** Of the committed files those that have deleted rows; absent: none has. */
+  readonly deletes?: readonly FileDeletes[];
+  /** Names of two more columns, for a statement of ours that asks where rows are. */
+  readonly places?: PlaceColumns;
+}
+
+/** Deleted rows of one file. */
+export interface FileDeletes {
+  readonly file: string;
+  /** Local paths of its delete files, as iceberg/delete-entry.ts describes them. */
+  readonly deleteFiles: readonly string[];
+}
+
+/** Columns that say where a row is: the number of its file, where those with deleted rows come last, and its number therein. */
+export interface PlaceColumns {
+  readonly file: string;
+  readonly row: string;
 }
 
 export type QueryTask =
   | { readonly kind: "parse"; readonly sql: string }
+  | ParseFilterTask
   | {
       readonly kind: "execute";
       /** Index into the cancel words, of no other running query. */
@@ -65,6 +83,17 @@ export type QueryTask =
       /** A query that takes longer comes back with its plan; 0 or absent: none does. */
       readonly slowMs?: number;
     };
+
+/**
+ * Checks a condition on one row of a table and answers `parsed`: the SELECT of the places of the rows that meet it. Errors
+ * are about places in the filter.
+ */
+export interface ParseFilterTask {
+  readonly kind: "parse-filter";
+  readonly table: string;
+  readonly filter: string;
+  readonly places: PlaceColumns;
+}
 
 /**
  * Where the result has more rows than the page, its first `rowsMax` rows are written to a file, from which this page

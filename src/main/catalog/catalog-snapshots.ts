@@ -59,11 +59,16 @@ export class CatalogSnapshots implements SnapshotProvider {
     return this.#options.past.list(this.#options.registry.get(name));
   }
 
-  /** Keys of the data files that some query may read: no garbage, whatever the store's metadata says. */
+  /** Keys of the files that some query may read: no garbage, whatever the store's metadata says. */
   heldKeys(): string[] {
     const lists = new Set([...this.#held].flatMap((tables) => tables.map((table) => table.files)));
     const keys = new Set<string>();
-    for (const files of lists) for (const file of files) keys.add(file.key);
+    for (const files of lists) {
+      for (const file of files) {
+        keys.add(file.key);
+        for (const { key } of file.deletes ?? []) keys.add(key);
+      }
+    }
     return [...keys];
   }
 
@@ -79,7 +84,7 @@ export class CatalogSnapshots implements SnapshotProvider {
     // From here on without a pause.
     const pinned: HotSegment[] = [];
     const tables = entries.map((entry) => this.#pin(entry, pinned));
-    return this.#hold(tables, () => {
+    return this.hold(tables, () => {
       for (const segment of pinned) segment.release();
     });
   }
@@ -100,11 +105,11 @@ export class CatalogSnapshots implements SnapshotProvider {
     const entries = request.tables.map((name) => registry.get(name));
     const tables = await Promise.all(entries.map((entry) => past.load(entry, at)));
     request.signal.throwIfAborted();
-    return this.#hold(tables, () => {});
+    return this.hold(tables);
   }
 
   /** Until `release` the files are kept from garbage collection, whatever becomes of the snapshot. */
-  #hold(tables: readonly SnapshotTable[], onRelease: () => void): Snapshot {
+  hold(tables: readonly SnapshotTable[], onRelease: () => void = () => {}): Snapshot {
     this.#held.add(tables);
     return {
       tables,

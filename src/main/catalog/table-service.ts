@@ -1,5 +1,6 @@
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { IngestToMain, MainToIngest, OpenTable, TableState, ToWal } from "../../shared/messages.js";
+import type { IngestToMain, MainToIngest, OpenTable, TableState } from "../../shared/messages.js";
+import type { ToWal } from "../../shared/wal-messages.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
 import type { StoreHealth } from "../../shared/store/store-health.js";
@@ -164,13 +165,14 @@ function unavailable(name: string, why: string): MiniodbError {
 
 /** What an owner has to know of a table. */
 export function openTable(entry: TableEntry): OpenTable {
-  const { identity, schema, settings, files } = entry.state;
+  const { identity, schema, settings, snapshotId } = entry.state;
   return {
     identity,
     schema,
     settings,
     flushedSequence: entry.flushedSequence,
-    hasFiles: files.length > 0,
+    // Files of which all rows were deleted are still in snapshots.
+    hasFiles: snapshotId !== null,
     slot: entry.slot,
   };
 }

@@ -1,4 +1,5 @@
 import { MiniodbError } from "../../shared/errors.js";
+import { liveRowsOf, storedBytesOf } from "../../shared/iceberg/live-rows.js";
 import type { BufferedRows } from "../../shared/table-messages.js";
 import { timestampFieldId } from "../../shared/schema/table-schema.js";
 import type { OwnerQuestions } from "./owner-questions.js";
@@ -8,13 +9,16 @@ import type { TableEntry } from "./table-entry.js";
 export interface TableStatistics {
   /** All that a query sees: committed, and not yet. */
   readonly rows: number;
-  /** Of the store. */
+  /** Of the store: data files, and the bytes of these and of their delete files. */
   readonly files: number;
   readonly bytes: number;
   /** Of `rows`, those that are not in the store yet, and the bytes of their log records. */
   readonly unflushedRows: number;
   readonly unflushedBytes: number;
-  /** Smallest and largest `timestamp`, µs since 1970; null while the table is empty, or no file says so. */
+  /**
+   * Smallest and largest `timestamp`, µs since 1970; null while the table is empty, or no file says so. May be
+   * those of a deleted row until a merge has written its file anew.
+   */
   readonly oldestMicros: bigint | null;
   readonly newestMicros: bigint | null;
 }
@@ -51,8 +55,8 @@ function combine(entry: TableEntry, buffered: BufferedRows): TableStatistics {
   note(buffered.oldestMicros);
   note(buffered.newestMicros);
   for (const file of files) {
-    rows += file.rows;
-    bytes += file.bytes;
+    rows += liveRowsOf(file);
+    bytes += storedBytesOf(file);
     note(file.bounds[timestampFieldId]?.lower);
     note(file.bounds[timestampFieldId]?.upper);
   }

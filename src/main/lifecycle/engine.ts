@@ -17,7 +17,9 @@ import { TableService } from "../catalog/table-service.js";
 import type { TableEntry } from "../catalog/table-entry.js";
 import { LiveTails } from "../live/live-tails.js";
 import type { LocalFiles } from "../query/local-files.js";
+import type { QueryService } from "../query/query-service.js";
 import { Metrics } from "../telemetry/metrics.js";
+import { DeleteService } from "../upkeep/delete-service.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
 import { Retention, type RetentionOptions } from "../upkeep/retention.js";
 import { mirrorHealth } from "../upkeep/mirror-health.js";
@@ -153,6 +155,14 @@ export class Engine {
     wal.post({ kind: "replayed" });
     this.#timer = setInterval(() => this.#tick(), tickMs);
     this.#upkeep.start();
+  }
+
+  /** Deletes find their rows like queries, which open after the engine. */
+  openDeletes(queries: QueryService): DeleteService {
+    const { log, pools } = this.#parts;
+    const onError = (doing: string, error: unknown): void => log.error({ err: error }, `failed: ${doing}`);
+    const { registry, flushes, snapshots } = this;
+    return new DeleteService({ registry, flushes, snapshots, queries, pool: pools.deletes, onError });
   }
 
   /** Answers what workers and log let out: called by main's doorbell. */

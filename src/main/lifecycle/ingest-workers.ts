@@ -1,7 +1,8 @@
 import { MessageChannel } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { MiniodbError } from "../../shared/errors.js";
-import type { IngestOptions, IngestToMain, MainToIngest, OpenTable, WalWorkerLink } from "../../shared/messages.js";
+import type { IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
+import type { WalWorkerLink } from "../../shared/wal-messages.js";
 import type { MainDoorbell } from "../../shared/ring/doorbell.js";
 import { IngestLink } from "../write/ingest-link.js";
 import type { WalThread } from "./wal-thread.js";

@@ -2,6 +2,7 @@ import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { Piscina } from "piscina";
 import { type Config, ConfigError } from "../../shared/config.js";
+import type { DeleteRowsResult, DeleteRowsTask } from "../../shared/delete-messages.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
 import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
@@ -9,6 +10,7 @@ import type { RollbackRequest, TagRequest } from "../../shared/iceberg/commit-re
 import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { MirrorReport } from "../../shared/iceberg/mirror-table.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "../../shared/iceberg/table-history.js";
+import type { PastRows } from "../../shared/iceberg/table-state.js";
 import type {
   CompactTask,
   FetchTask,
@@ -45,6 +47,8 @@ export interface PersistPools {
   readonly quick: PersistPool;
   /** Flushes. */
   readonly flush: PersistPool;
+  /** Deletes: they would hold up seals, and wait for compactions. Its thread is there only while it has work. */
+  readonly deletes: PersistPool;
   /** Long tasks that nobody waits for: compaction, expiry, garbage. Its thread is there only while it has work. */
   readonly background: PersistPool;
   /** Copies to the second pool; null where there is none. */
@@ -99,11 +103,13 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     { min: config.flush.workers, max: config.flush.workers, isRemote },
     localFiles instanceof FileCache ? localFiles : null,
   );
+  const deletes = new PersistPool({ ...options, lowPriority: false }, { min: 0, max: 1, isRemote });
   const background = new PersistPool(options, { min: 0, max: 1, isRemote });
   const mirror = second === null ? null : openMirrorPool(options);
   return {
     quick,
     flush,
+    deletes,
     background,
     mirror,
     mirrorHealth,
@@ -117,7 +123,8 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     },
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
-      await Promise.all([quick.close(), flush.close(), background.close(), mirror?.close(), fetching?.close()]);
+      const pools = [quick, flush, deletes, background, mirror, fetching];
+      await Promise.all(pools.map((pool) => pool?.close()));
       cacheLock?.release();
     },
   };
@@ -246,6 +253,16 @@ export class PersistPool {
 
   async compact(task: WithoutKind<CompactTask>): Promise<CommitResult> {
     return (await this.#run({ kind: "compact", ...task }, "committed")).commit;
+  }
+
+  /** When it resolves, the rows are gone from the table, durably, in one commit. */
+  deleteRows(task: WithoutKind<DeleteRowsTask>): Promise<DeleteRowsResult> {
+    return this.#run({ kind: "delete-rows", ...task }, "rows-deleted");
+  }
+
+  /** See PastRows; null: everything that is committed now. */
+  async loadPastRows(identity: TableIdentity, through: number | null): Promise<PastRows> {
+    return (await this.#run({ kind: "load-past-rows", identity, through }, "past-rows")).past;
   }
 
   /** All live tables. The first call of a process, before any other task, also removes what a crashed one left. */

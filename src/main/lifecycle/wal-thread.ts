@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { MiniodbError } from "../../shared/errors.js";
-import type { ToWal, WalOptions, WalToMain, WalWorkerLink } from "../../shared/messages.js";
+import type { ToWal, WalOptions, WalToMain, WalWorkerLink } from "../../shared/wal-messages.js";
 import type { MainDoorbell } from "../../shared/ring/doorbell.js";
 import { createDoorbell } from "../../shared/ring/doorbell.js";
 import { workerUrls } from "./worker-urls.js";

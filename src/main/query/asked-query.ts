@@ -3,6 +3,7 @@ import type { KeepRequest, ParameterValue, SelectStatement } from "../../shared/
 import { limits } from "../../shared/limits.js";
 import type { KeptSource } from "./kept-results.js";
 import type { QueryPage } from "./query-request.js";
+import type { SnapshotTable } from "./snapshot-provider.js";
 
 /** A request with its statement parsed and its values checked. */
 export interface AskedQuery {
@@ -18,10 +19,12 @@ export interface AskedQuery {
 
 /**
  * True where DuckDB gives the rows of this statement in the same order each time it reads the same files: it scans,
- * filters and computes, and nothing else. `preserve_insertion_order` is on by default.
+ * filters and computes, and nothing else. `preserve_insertion_order` is on by default. Files with deleted rows are joined
+ * with their positions, for which DuckDB may take either side first.
  */
-export function hasFixedOrder(statement: SelectStatement): boolean {
-  return !statement.isBlocking && !statement.isVolatile && statement.kind === "select";
+export function hasFixedOrder(statement: SelectStatement, tables: readonly SnapshotTable[]): boolean {
+  if (statement.isBlocking || statement.isVolatile || statement.kind !== "select") return false;
+  return tables.every((table) => table.files.every((file) => file.deletes === undefined));
 }
 
 /** Names files in a folder that is emptied at the start; a random name costs a small query 40 µs. */
@@ -34,10 +37,10 @@ let keptFiles = 0;
  */
 export function keepRequestOf(
   { statement, page }: AskedQuery,
-  place: { readonly folder: string; readonly rowsMax: number },
+  place: { readonly folder: string; readonly rowsMax: number; readonly tables: readonly SnapshotTable[] },
 ): KeepRequest | null {
   const { limitRows } = page;
-  if (statement.kind !== "select" || limitRows === null || hasFixedOrder(statement)) return null;
+  if (statement.kind !== "select" || limitRows === null || hasFixedOrder(statement, place.tables)) return null;
   if (statement.limitRows !== null && statement.limitRows <= limitRows) return null;
   const path = join(place.folder, `${++keptFiles}.parquet`);
   const rowsMax = Math.max(

@@ -26,7 +26,8 @@ export function pruneRequestOf(
  * ```
  * cpu: 1 of 60 files, 59 pruned, 12345 of 740700 bytes, 2 hot files of 4567 bytes
  * ```
- * Where files could be pruned but are too few to be worth it, that is said too.
+ * Where files could be pruned but are too few to be worth it, that is said too, and how many rows are left out as deleted:
+ * `, 25 deleted rows in 2 of the files`.
  *
  * With a file cache a last line says how many of the files were in it, and what was fetched for the others.
  */
@@ -41,7 +42,9 @@ export function explainNotes(
     const stored = `${filesTotal - filesPruned} of ${filesTotal} files, ${filesPruned} pruned`;
     const kept = report.filesUnneeded - filesPruned;
     const small = kept === 0 ? "" : ` (${kept} without a row of interest are too few to be worth it)`;
-    return `${table}: ${stored}${small}, ${bytesRead} of ${bytesTotal} bytes, ${hotFiles} hot files of ${hotBytes} bytes`;
+    const { deletedFiles, deletedRows } = report;
+    const deleted = deletedFiles === 0 ? "" : `, ${deletedRows} deleted rows in ${deletedFiles} of the files`;
+    return `${table}: ${stored}${small}, ${bytesRead} of ${bytesTotal} bytes, ${hotFiles} hot files of ${hotBytes} bytes${deleted}`;
   });
   if (reports.length === 0) return lines;
   return [...lines, `on this machine before: ${opened.cachedFiles} files; fetched: ${opened.fetchedBytes} bytes`];

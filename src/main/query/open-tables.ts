@@ -1,4 +1,4 @@
-import type { QueryTable } from "../../shared/query-messages.js";
+import type { FileDeletes, QueryTable } from "../../shared/query-messages.js";
 import type { LocalFiles } from "./local-files.js";
 import type { SnapshotTable } from "./snapshot-provider.js";
 
@@ -22,14 +22,21 @@ export async function openTables(
   signal: AbortSignal,
 ): Promise<OpenTables> {
   const opened = await local.open(
-    tables.flatMap((table) => table.files),
+    tables.flatMap((table) => table.files.flatMap((file) => [file, ...(file.deletes ?? [])])),
     signal,
   );
-  let start = 0;
+  const paths = opened.paths.values();
+  const take = (count: number): string[] => Array.from({ length: count }, () => paths.next().value ?? "");
   const readable = tables.map(({ name, schema, files, hot }): QueryTable => {
-    const committedFiles = opened.paths.slice(start, start + files.length);
-    start += files.length;
-    return { name, schema, committedFiles, hotFiles: hot.map((file) => file.path) };
+    const committedFiles: string[] = [];
+    const deletes: FileDeletes[] = [];
+    for (const file of files) {
+      const [path = "", ...deleteFiles] = take(1 + (file.deletes?.length ?? 0));
+      committedFiles.push(path);
+      if (deleteFiles.length > 0) deletes.push({ file: path, deleteFiles });
+    }
+    const hotFiles = hot.map((file) => file.path);
+    return { name, schema, committedFiles, hotFiles, ...(deletes.length > 0 && { deletes }) };
   });
   const { cachedFiles, fetchedBytes } = opened;
   return { tables: readable, cachedFiles, fetchedBytes, release: () => opened.release() };

@@ -1,3 +1,4 @@
+import { deletedRowsOf } from "../../shared/iceberg/live-rows.js";
 import type { DataFile } from "../../shared/messages.js";
 import type { Predicate, TablePredicate } from "../../shared/predicate.js";
 import type { ParameterValue } from "../../shared/query-messages.js";
@@ -42,6 +43,9 @@ export interface PruneReport {
   readonly bytesRead: number;
   readonly hotFiles: number;
   readonly hotBytes: number;
+  /** Of the files that are read, those with deleted rows, and these rows. */
+  readonly deletedFiles: number;
+  readonly deletedRows: number;
 }
 
 /** How far main's clock and that of the query worker's call may be apart, or be set back between the two, in ms. */
@@ -65,6 +69,7 @@ export function pruneFiles(request: PruneRequest): PrunedTables {
     const filesUnneeded = table.files.length - needed.length;
     const files = needed.length === 0 || filesUnneeded >= request.filesPrunedMin ? needed : table.files;
     tables.push({ ...table, files });
+    const withDeletes = files.filter((file) => file.deletes !== undefined);
     reports.push({
       table: table.name,
       filesTotal: table.files.length,
@@ -74,6 +79,8 @@ export function pruneFiles(request: PruneRequest): PrunedTables {
       bytesRead: bytesOf(files),
       hotFiles: table.hot.length,
       hotBytes: table.hot.reduce((sum, file) => sum + file.bytes, 0),
+      deletedFiles: withDeletes.length,
+      deletedRows: withDeletes.reduce((sum, file) => sum + deletedRowsOf(file), 0),
     });
   }
   return { tables, reports };

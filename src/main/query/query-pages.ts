@@ -50,7 +50,7 @@ export class QueryPages {
       lease.release();
       return result.hasMore ? encodeCursor({ keptId, offsetRows: result.rows }) : "";
     }
-    if (!result.hasMore || !hasFixedOrder(statement)) return "";
+    if (!result.hasMore || !hasFixedOrder(statement, tables.needed)) return "";
     const source = { kind: "snapshot", tables: tables.needed } as const;
     const key = asked.isCacheable ? `${identity} ${versions.join(" ")}` : "";
     const keptId = kept.keep({ identity, key, source, lease: tables.snapshotLease });

@@ -16,6 +16,7 @@ import { type QueryReply, type QueryRequest, pageOf, timeoutOf } from "./query-r
 import { QueryRun, type QueryStage } from "./query-run.js";
 import { resultKey, type ResultCache, type ResultCacheStats } from "./result-cache.js";
 import { type AskedQuery, keepRequestOf, showTables } from "./asked-query.js";
+import { findRows, type FindRowsRequest, type FoundRows } from "./row-finder.js";
 import { type SlowQuery, slowQuery } from "./slow-queries.js";
 import type { Snapshot, SnapshotProvider } from "./snapshot-provider.js";
 import { suggestName } from "../../shared/suggest-name.js";
@@ -123,6 +124,26 @@ export class QueryService {
     }
   }
 
+  /** See row-finder.ts; it is listed, and can be cancelled, like a query. Rejects as `run` does. */
+  async findRows(request: FindRowsRequest): Promise<FoundRows> {
+    const { pool, files } = this.#options;
+    try {
+      this.#admit();
+    } catch (error) {
+      request.snapshot.release();
+      throw error;
+    }
+    const { where: sql, timeoutMs, signal } = request;
+    const onOver = (ended: QueryRun): void => this.#registry.remove(ended);
+    const run = new QueryRun({ id: this.#registry.id(undefined), sql, timeoutMs, signal, onOver });
+    this.#registry.add(run);
+    try {
+      return await findRows({ pool, files, executor: this.#executor }, request, run);
+    } finally {
+      run.leave();
+    }
+  }
+
   /** The queries under way, in the order of their admission. */
   list(): QueryDescription[] {
     return this.#registry.all().map((run) => this.#describe(run));
@@ -213,7 +234,7 @@ export class QueryService {
     const { statement, values, page } = asked;
     const { pool, rowsMax } = this.#options;
     try {
-      const keep = keepRequestOf(asked, { folder: pool.keptFolder, rowsMax });
+      const keep = keepRequestOf(asked, { folder: pool.keptFolder, rowsMax, tables: tables.needed });
       const work = { statement, values, tables: tables.tables, notes: tables.notes, page, offsetRows: 0, keep };
       const result = await this.#executor.execute(work, run, tables.lease);
       if (result === null) return null;

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
-import type { WalTotals } from "../../shared/messages.js";
+import type { WalTotals } from "../../shared/wal-messages.js";
 import type { StoreStats } from "../../shared/store/store-health.js";
 import type { MirrorLag, MirrorTotals } from "../upkeep/mirror-loop.js";
 import type { FileStats } from "../query/local-files.js";

@@ -1,4 +1,6 @@
+import { deletedRowsOf, liveRowsOf } from "../../shared/iceberg/live-rows.js";
 import type { DataFile } from "../../shared/messages.js";
+import { deleteFileCreatedMs } from "../../shared/store/store-paths.js";
 import { timestampFieldId } from "../../shared/schema/table-schema.js";
 
 export interface CompactionRules {
@@ -8,19 +10,38 @@ export interface CompactionRules {
   readonly smallFilesMin: number;
   /** Bytes of the files that are merged into one, at most. */
   readonly targetBytes: number;
+  /** A file of any size is written anew when one of so many rows is deleted, in percent, ... */
+  readonly deletedPercent: number;
+  /** ... or when its deletes are older: so that what was deleted is gone from the files some day. */
+  readonly deletedAgeMs: number;
 }
 
-/** Files of one day to merge into one. */
+/** Files of one day to merge into one; one file alone to be written anew without its deleted rows. */
 export interface CompactionPlan {
   readonly day: number;
   readonly files: readonly DataFile[];
 }
 
 /**
- * Which small files to merge, the days with the most of them first. Files are taken in the order of their time, so that
- * merged files overlap as little as their sources.
+ * Which small files to merge, the days with the most of them first, and which files to write anew without their deleted
+ * rows. Files are taken in the order of their time, so that merged files overlap as little as their sources.
  */
-export function planCompaction(files: readonly DataFile[], rules: CompactionRules): CompactionPlan[] {
+export function planCompaction(files: readonly DataFile[], rules: CompactionRules, nowMs: number): CompactionPlan[] {
+  const merges = planMerges(files, rules);
+  const merged = new Set(merges.flatMap((plan) => plan.files));
+  const rest = files.filter((file) => !merged.has(file) && areDeletesDue(file, rules, nowMs));
+  return [...merges, ...rest.map((file) => ({ day: file.day, files: [file] }))];
+}
+
+/** Whether the deleted rows of the file are many or old. A delete file counts from its writing, also where it took others in. */
+function areDeletesDue(file: DataFile, rules: CompactionRules, nowMs: number): boolean {
+  const { deletes = [] } = file;
+  if (deletes.length === 0 || liveRowsOf(file) <= 0) return false;
+  if (deletedRowsOf(file) * 100 >= file.rows * rules.deletedPercent) return true;
+  return deletes.some(({ key }) => nowMs - (deleteFileCreatedMs(key) ?? 0) >= rules.deletedAgeMs);
+}
+
+function planMerges(files: readonly DataFile[], rules: CompactionRules): CompactionPlan[] {
   const days = new Map<number, DataFile[]>();
   for (const file of files) {
     if (file.bytes >= rules.smallFileBytes) continue;

@@ -1,3 +1,4 @@
+import { liveRowsOf, storedBytesOf } from "../../shared/iceberg/live-rows.js";
 import type { DataFile } from "../../shared/messages.js";
 
 export interface RetentionPlan {
@@ -6,7 +7,9 @@ export interface RetentionPlan {
   /** What goes, the oldest day first. */
   readonly days: readonly ExpiredDay[];
   readonly files: number;
+  /** That a query sees: deleted ones are gone already. */
   readonly rows: number;
+  /** With those of delete files. */
   readonly bytes: number;
 }
 
@@ -32,8 +35,11 @@ export function planRetention(files: readonly DataFile[], retentionDays: number,
   const firstDayKept = Math.floor(nowMs / dayMs) - retentionDays;
   const byDay = new Map<number, ExpiredDay>();
   const total = { files: 0, rows: 0, bytes: 0 };
-  for (const { day, rows, bytes } of files) {
+  for (const file of files) {
+    const { day } = file;
     if (day >= firstDayKept) continue;
+    const rows = liveRowsOf(file);
+    const bytes = storedBytesOf(file);
     const sum = byDay.get(day) ?? { day, files: 0, rows: 0, bytes: 0 };
     byDay.set(day, { day, files: sum.files + 1, rows: sum.rows + rows, bytes: sum.bytes + bytes });
     total.files++;

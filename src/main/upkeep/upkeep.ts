@@ -73,8 +73,10 @@ export class Upkeep {
   async #compactAll(): Promise<void> {
     const { registry, config } = this.#options;
     for (const entry of registry.all()) {
-      for (const { files } of planCompaction(entry.state.files, config.compaction)) {
+      for (const { files } of planCompaction(entry.state.files, config.compaction, Date.now())) {
         if (this.#isStopped || entry.isDropped) return;
+        // See delete-service.ts: a merge would mix rows that the delete may see with rows that came later.
+        if (entry.deletesUnderWay > 0) break;
         await this.#compact(entry, files);
       }
     }

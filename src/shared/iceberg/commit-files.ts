@@ -1,11 +1,15 @@
-/** The two commits that change files: an append (flush), and a rewrite (compaction, a column that changed its type). */
+/**
+ * The commits that change files: an append (flush), a rewrite (compaction, a column that changed its type), and a delete of
+ * rows.
+ */
 import { assert } from "../assert.js";
 import { MiniodbError } from "../errors.js";
 import type { DataFile, TableIdentity, TableState } from "../messages.js";
 import type { TableSchema } from "../schema/table-schema.js";
-import { parseDataFileKey, tablePrefix } from "../store/store-paths.js";
+import { deleteFileCreatedMs, parseDataFileKey, tablePrefix } from "../store/store-paths.js";
 import type { CatalogContext } from "./catalog-context.js";
 import { changeTimeMs, commit, type Built, type Committed } from "./commit.js";
+import type { NewDeleteFile } from "./delete-entry.js";
 import { changeFiles, type FileChangeRequest } from "./file-change.js";
 import type { NewDataFile } from "./manifest.js";
 import { changeSchema } from "./schema-change.js";
@@ -31,11 +35,26 @@ export interface RewriteRequest {
   readonly commitId?: string;
   /** Keys of live files. */
   readonly remove: readonly string[];
+  /** Keys of all delete files that these have, whose rows are not in `add`. Absent: they have none. */
+  readonly appliedDeletes?: readonly string[];
   readonly add: readonly NewDataFile[];
   readonly schema?: TableSchema;
   /** Set when `add` also holds these rows, which were not in any file yet. */
   readonly append?: StreamRange;
 }
+
+export interface DeleteRequest {
+  readonly commitId?: string;
+  /** Each in place of the delete files that its data file has. */
+  readonly deletes: readonly NewDeleteFile[];
+  /** Keys of live files of which no row stays, and of the delete files that they have. */
+  readonly remove: readonly string[];
+  readonly appliedDeletes: readonly string[];
+  /** Live rows that the table has less afterwards. */
+  readonly rows: number;
+}
+
+const noDeletes = { appliedDeletes: [], deletes: [] } as const;
 
 /** Least time that a data file may lie uncommitted, however short the garbage grace. */
 const uncommittedAgeMsMin = 60_000;
@@ -63,6 +82,7 @@ export async function commitAppend(
         operation: "append",
         add: request.files,
         removeKeys: [],
+        ...noDeletes,
         retiredFieldIds,
         rowsGained: { min: 0, max: rowsOf(request) },
         nowMs: changeTimeMs(context, base),
@@ -98,11 +118,43 @@ export async function commitRewrite(
         operation: append === undefined ? "replace" : "overwrite",
         add: request.add,
         removeKeys: request.remove,
+        appliedDeletes: request.appliedDeletes ?? [],
+        deletes: [],
         retiredFieldIds,
         rowsGained: { min: 0, max: append === undefined ? 0 : rowsOf(append) },
         nowMs: changeTimeMs(context, base),
       });
     },
+  });
+}
+
+/**
+ * Takes rows out of the table. Throws COMMIT_CONFLICT when a file is gone, or has other deletes than were known: the rows
+ * are then to be found anew.
+ */
+export async function commitDelete(
+  context: CatalogContext,
+  identity: TableIdentity,
+  request: DeleteRequest,
+): Promise<Committed> {
+  const { deletes, remove, appliedDeletes, rows } = request;
+  assert(deletes.length + remove.length > 0, "a delete changes files");
+  refuseStrangeDeletes(context, identity, deletes);
+  return commit(context, identity, {
+    commitId: request.commitId ?? context.newUuid(),
+    states: ["live"],
+    build: async (base, name) =>
+      built(context, base.metadata, {
+        name,
+        operation: "delete",
+        add: [],
+        removeKeys: remove,
+        appliedDeletes,
+        deletes,
+        retiredFieldIds: new Set<number>(),
+        rowsGained: { min: -rows, max: -rows },
+        nowMs: changeTimeMs(context, base),
+      }),
   });
 }
 
@@ -118,7 +170,9 @@ export function filesToRewrite(state: TableState, schema: TableSchema): DataFile
 
 async function built(context: CatalogContext, metadata: TableMetadata, request: FileChangeRequest): Promise<Built> {
   const changed = await changeFiles(context, metadata, request);
-  return { metadata: changed.metadata, delta: { added: changed.added, removedKeys: request.removeKeys } };
+  const delta = { added: changed.added, removedKeys: request.removeKeys };
+  if (changed.changed.length === 0) return { metadata: changed.metadata, delta };
+  return { metadata: changed.metadata, delta: { ...delta, changed: changed.changed } };
 }
 
 /**
@@ -149,8 +203,6 @@ function assertRange(range: StreamRange): void {
 
 /** Files of other folders are mistakes. Files that lay around too long may be taken for garbage any moment. */
 function refuseStrangers(context: CatalogContext, identity: TableIdentity, files: readonly NewDataFile[]): void {
-  const ageMsMax = Math.max(uncommittedAgeMsMin, context.options.garbageGraceMs / 2);
-  const oldestMs = context.nowMs() - ageMsMax;
   for (const file of files) {
     const parsed = parseDataFileKey(file.key);
     assert(
@@ -158,8 +210,24 @@ function refuseStrangers(context: CatalogContext, identity: TableIdentity, files
       `${file.key} is no data file of the table`,
     );
     assert(parsed.day === file.day, `${file.key} lies in the folder of its day`);
-    if (parsed.createdMs >= oldestMs) continue;
-    const message = `File ${file.key} was written more than ${ageMsMax} ms ago and may be removed as garbage: write it again.`;
-    throw new MiniodbError("COMMIT_CONFLICT", message, { key: file.key });
+    refuseOld(context, file.key, parsed.createdMs);
   }
+}
+
+function refuseStrangeDeletes(context: CatalogContext, identity: TableIdentity, files: readonly NewDeleteFile[]): void {
+  for (const { key } of files) {
+    const createdMs = deleteFileCreatedMs(key);
+    assert(
+      createdMs !== undefined && key.startsWith(tablePrefix(identity.location)),
+      `${key} is no delete file of the table`,
+    );
+    refuseOld(context, key, createdMs);
+  }
+}
+
+function refuseOld(context: CatalogContext, key: string, createdMs: number): void {
+  const ageMsMax = Math.max(uncommittedAgeMsMin, context.options.garbageGraceMs / 2);
+  if (createdMs >= context.nowMs() - ageMsMax) return;
+  const message = `File ${key} was written more than ${ageMsMax} ms ago and may be removed as garbage: write it again.`;
+  throw new MiniodbError("COMMIT_CONFLICT", message, { key });
 }

@@ -7,9 +7,11 @@ import { columnByFieldId } from "../schema/table-schema.js";
 import { manifestListKey, type AttemptName } from "../store/store-paths.js";
 import { syncMarker, type CatalogContext } from "./catalog-context.js";
 import { changeTimeMs, commit, type Built, type Committed } from "./commit.js";
-import { readDataFiles, readManifestList } from "./file-change.js";
-import { encodeManifestList } from "./manifest-list.js";
-import { newSnapshotId, withSnapshot, type FileCounts } from "./snapshot.js";
+import { countsOf, entriesByContent } from "./change-plan.js";
+import { readLiveManifests, sequencedFilesOf } from "./file-change.js";
+import type { ManifestEntry } from "./manifest.js";
+import { encodeManifestList, type ManifestFile } from "./manifest-list.js";
+import { newSnapshotId, withSnapshot } from "./snapshot.js";
 import { currentSchema, currentSnapshot, type Snapshot, type TableMetadata } from "./table-metadata.js";
 import { findSnapshot, noSnapshot, schemaOf, type HistoryRequest } from "./table-history.js";
 import type { TableVersion } from "./version-log.js";
@@ -58,37 +60,75 @@ async function rolledBack(context: CatalogContext, base: TableVersion, rollback:
   const { target } = rollback;
   const current = currentSnapshot(metadata);
   if (current?.["snapshot-id"] === target["snapshot-id"]) return { metadata, delta: { added: [], removedKeys: [] } };
-  const before = await readDataFiles(context, metadata);
-  const after = await readDataFiles(context, metadata, target);
-  if (!rollback.allowMissingColumns) refuseMissing(metadata, target, after);
-  const keysBefore = new Set(before.map((file) => file.key));
-  const keysAfter = new Set(after.map((file) => file.key));
-  const added = after.filter((file) => !keysBefore.has(file.key));
-  const removed = before.filter((file) => !keysAfter.has(file.key));
+  const before = await readContents(context, metadata, current);
+  const after = await readContents(context, metadata, target);
+  if (!rollback.allowMissingColumns) refuseMissing(metadata, target, after.files);
+  const data = changeOf(before.entries.data, after.entries.data);
+  const deletes = changeOf(before.entries.deletes, after.entries.deletes);
   const snapshotId = newSnapshotId(metadata, context.random);
   const numbers = {
     snapshotId,
     parentSnapshotId: current?.["snapshot-id"] ?? null,
     sequenceNumber: metadata["last-sequence-number"] + 1,
   };
-  // The manifests as they are: what they say of sequence numbers, and so of what applies to what, was true and stays so.
-  const list = encodeManifestList(await readManifestList(context, target), numbers, syncMarker(context));
+  // The manifests as they are, of delete files too: what they say of sequence numbers, and so of what applies to what, was
+  // true and stays so.
+  const list = encodeManifestList(after.manifests, numbers, syncMarker(context));
   const listKey = manifestListKey(rollback.name, snapshotId);
   await context.store.put(listKey, list);
   failpoint("commit.list.written");
+  const touched = [...data.added, ...data.removed, ...deletes.added, ...deletes.removed];
   const next = withSnapshot(metadata, {
     snapshotId,
     operation: "overwrite",
     commitId: rollback.name.commitId,
     manifestListUri: context.store.uri(listKey),
-    added: countsOf(added),
-    removed: countsOf(removed),
-    total: countsOf(after),
-    changedPartitions: new Set([...added, ...removed].map((file) => file.day)).size,
+    ...countsOfChange(data),
+    deletes: countsOfChange(deletes),
+    changedPartitions: new Set(touched.map((entry) => entry.day)).size,
     nowMs: changeTimeMs(context, base),
   });
-  // As a whole: what is known of a file that both have may differ, too.
-  return { metadata: next, delta: { added: after, removedKeys: [...keysBefore] } };
+  // As a whole: of a file that both have, its deletes and what else is known of it may differ.
+  return { metadata: next, delta: { added: after.files, removedKeys: before.files.map(({ key }) => key) } };
+}
+
+interface Contents {
+  readonly manifests: readonly ManifestFile[];
+  readonly entries: ReturnType<typeof entriesByContent>;
+  readonly files: readonly DataFile[];
+}
+
+async function readContents(
+  context: CatalogContext,
+  metadata: TableMetadata,
+  snapshot: Snapshot | undefined,
+): Promise<Contents> {
+  const live = await readLiveManifests(context, snapshot);
+  return {
+    manifests: live.map(({ file }) => file),
+    entries: entriesByContent(live),
+    files: sequencedFilesOf(context, metadata, live).map(({ file }) => file),
+  };
+}
+
+interface EntryChange {
+  readonly added: readonly ManifestEntry[];
+  readonly removed: readonly ManifestEntry[];
+  readonly total: readonly ManifestEntry[];
+}
+
+function changeOf(before: readonly ManifestEntry[], after: readonly ManifestEntry[]): EntryChange {
+  return { added: without(after, before), removed: without(before, after), total: after };
+}
+
+function countsOfChange({ added, removed, total }: EntryChange) {
+  return { added: countsOf(added), removed: countsOf(removed), total: countsOf(total) };
+}
+
+/** Those whose key none of the others has. */
+function without<Keyed extends { readonly key: string }>(files: readonly Keyed[], others: readonly Keyed[]): Keyed[] {
+  const keys = new Set(others.map((other) => other.key));
+  return files.filter((file) => !keys.has(file.key));
 }
 
 /** A column that was dropped, or became double since, would be gone from the rows without a word. */
@@ -102,11 +142,6 @@ function refuseMissing(metadata: TableMetadata, target: Snapshot, files: readonl
   const columns = missing.map((column) => column.name);
   const message = `Rows of that snapshot have columns that the table lacks now (${columns.join(", ")}): say allow_missing_columns to go back without them`;
   throw new MiniodbError("INVALID_REQUEST", message, { field: "allow_missing_columns", columns });
-}
-
-function countsOf(files: readonly DataFile[]): FileCounts {
-  const sum = (count: (file: DataFile) => number): number => files.reduce((total, file) => total + count(file), 0);
-  return { files: files.length, rows: sum((file) => file.rows), bytes: sum((file) => file.bytes) };
 }
 
 export interface TagRequest {

@@ -17,6 +17,8 @@ export interface FileDelta {
   readonly baseVersion: number;
   readonly added: readonly DataFile[];
   readonly removedKeys: readonly string[];
+  /** Files of before, with the deletes that they have now. */
+  readonly changed?: readonly DataFile[];
 }
 
 /** The state after the commit, from the state before it; null when another commit lies between: load the table. */
@@ -24,6 +26,10 @@ export function applyCommit(previous: TableState, result: CommitResult): TableSt
   const { head, delta } = result;
   if (delta === null || delta.baseVersion !== previous.version) return null;
   const removed = new Set(delta.removedKeys);
-  const stayed = removed.size === 0 ? previous.files : previous.files.filter((file) => !removed.has(file.key));
+  const changed = new Map((delta.changed ?? []).map((file) => [file.key, file]));
+  const stayed =
+    removed.size === 0 && changed.size === 0
+      ? previous.files
+      : previous.files.filter((file) => !removed.has(file.key)).map((file) => changed.get(file.key) ?? file);
   return { ...head, files: [...stayed, ...delta.added] };
 }

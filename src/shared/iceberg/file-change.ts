@@ -3,7 +3,8 @@
  *
  * ```
  * v<N+1>.metadata.json ─▶ snapshot ─▶ manifest list ─┬▶ manifest, as it was ──▶ data files
- *                                                     └▶ manifest, new ───────▶ data files, new ones among them
+ *                                                     ├▶ manifest, new ───────▶ data files, new ones among them
+ *                                                     └▶ manifest of deletes ─▶ delete files
  * ```
  * Objects are written from right to left, so that whoever sees a name finds what it names. All but the first are
  * garbage until the first is there.
@@ -12,18 +13,11 @@ import { MiniodbError } from "../errors.js";
 import { failpoint } from "../failpoints.js";
 import type { DataFile } from "../messages.js";
 import type { ColumnType } from "../schema/column-type.js";
-import { isDroppedField, type TableSchema } from "../schema/table-schema.js";
 import { keyOfUri, manifestKey, manifestListKey, type AttemptName } from "../store/store-paths.js";
 import { syncMarker, type CatalogContext } from "./catalog-context.js";
-import { checkFiles, type RowsGained } from "./invariants.js";
-import {
-  encodeManifest,
-  newEntry,
-  toDataFile,
-  withInherited,
-  type ManifestEntry,
-  type NewDataFile,
-} from "./manifest.js";
+import { countsOf, entriesByContent, planChange, type ChangePlan, type FileChanges } from "./change-plan.js";
+import { appliesTo, deletesByDataKey, manifestContent, toDeleteFile } from "./delete-entry.js";
+import { encodeManifest, toDataFile, withInherited, type ManifestEntry } from "./manifest.js";
 import {
   decodeManifestList,
   describeManifest,
@@ -31,38 +25,32 @@ import {
   type ManifestFile,
   type SnapshotNumbers,
 } from "./manifest-list.js";
-import { isLive, planManifests, type LiveManifest } from "./manifest-plan.js";
+import type { LiveManifest } from "./manifest-plan.js";
 import { daySpec } from "./partition-spec.js";
 import { fromIcebergSchema } from "./schema-json.js";
-import { newSnapshotId, withSnapshot, type FileCounts, type NewSnapshot } from "./snapshot.js";
+import { newSnapshotId, withSnapshot, type NewSnapshot } from "./snapshot.js";
 import { currentSchema, currentSnapshot, type Snapshot, type TableMetadata } from "./table-metadata.js";
 
-export interface FileChangeRequest {
+export interface FileChangeRequest extends FileChanges {
   readonly name: AttemptName;
   readonly operation: NewSnapshot["operation"];
-  readonly add: readonly NewDataFile[];
-  readonly removeKeys: readonly string[];
-  /** Field ids that no file may hold afterwards, but for the added ones. */
-  readonly retiredFieldIds: ReadonlySet<number>;
-  readonly rowsGained: RowsGained;
   readonly nowMs: number;
 }
 
 export interface ChangedFiles {
   readonly metadata: TableMetadata;
   readonly added: readonly DataFile[];
+  /** Files of before that have other deletes now. */
+  readonly changed: readonly DataFile[];
 }
 
-/** The manifests of a snapshot. Throws INTERNAL where it has delete files, which this version cannot apply. */
+/** The manifests of a snapshot, of data files and of delete files. */
 export async function readLiveManifests(
   context: CatalogContext,
   snapshot: Snapshot | undefined,
 ): Promise<LiveManifest[]> {
   if (snapshot === undefined) return [];
   const files = await readManifestList(context, snapshot);
-  if (files.some((file) => file.content !== 0)) {
-    throw new MiniodbError("INTERNAL", "The table has delete files, which this version does not read.");
-  }
   return Promise.all(files.map(async (file) => ({ file, entries: await context.manifests.read(context.store, file) })));
 }
 
@@ -74,20 +62,59 @@ export async function readManifestList(context: CatalogContext, snapshot: Snapsh
   return decodeManifestList(await context.store.get(key), key);
 }
 
-/** The live files of a snapshot, the current one unless another is named. */
+/**
+ * The live files of a snapshot, the current one unless another is named, with their deletes. Throws INTERNAL where it has
+ * delete files that this server cannot apply.
+ */
 export async function readDataFiles(
   context: CatalogContext,
   metadata: TableMetadata,
   snapshot = currentSnapshot(metadata),
 ): Promise<DataFile[]> {
-  const manifests = await readLiveManifests(context, snapshot);
+  return (await readSequencedFiles(context, metadata, snapshot)).map(({ file }) => file);
+}
+
+interface SequencedFile {
+  readonly file: DataFile;
+  /** Of the snapshot that brought the file's newest rows. */
+  readonly sequenceNumber: number;
+}
+
+/** As readDataFiles, each with its data sequence number. */
+export async function readSequencedFiles(
+  context: CatalogContext,
+  metadata: TableMetadata,
+  snapshot = currentSnapshot(metadata),
+): Promise<SequencedFile[]> {
+  return sequencedFilesOf(context, metadata, await readLiveManifests(context, snapshot));
+}
+
+/** The live files of a snapshot's manifests. */
+export function sequencedFilesOf(
+  context: CatalogContext,
+  metadata: TableMetadata,
+  manifests: readonly LiveManifest[],
+): SequencedFile[] {
   const types = columnTypesOf(metadata);
-  return manifests.flatMap(({ entries }) => entries.filter(isLive).map((entry) => toDataFile(entry, types)));
+  const { data, deletes: deleteEntries } = entriesByContent(manifests);
+  const deletes = deletesByDataKey(deleteEntries);
+  return data.map((entry) => {
+    const applied = (deletes.get(entry.key) ?? []).filter((candidate) => appliesTo(candidate, entry));
+    const file = dataFileOf(context, entry, toDataFile(entry, types, applied.map(toDeleteFile)));
+    return { file, sequenceNumber: entry.sequenceNumber ?? 0 };
+  });
+}
+
+/** With the file's name in the catalog, where the store has another for it. */
+function dataFileOf(context: CatalogContext, entry: ManifestEntry, file: DataFile): DataFile {
+  const uri = entry.file.file_path;
+  return uri === context.store.uri(entry.key) ? file : { ...file, uri };
 }
 
 /**
  * The metadata with a snapshot of the changed files; manifests and list are durable in the store when it returns, and
- * garbage until the metadata is committed. Throws COMMIT_CONFLICT when a file to remove is gone.
+ * garbage until the metadata is committed. Throws COMMIT_CONFLICT when a file to remove, or to delete rows of, is gone or
+ * has other deletes than the request knows of.
  */
 export async function changeFiles(
   context: CatalogContext,
@@ -97,103 +124,82 @@ export async function changeFiles(
   const parent = currentSnapshot(base);
   // All of them, also for an append: the invariants look at every live file. They are cached, and never change.
   const live = await readLiveManifests(context, parent);
-  const schema = currentSchema(base);
   const snapshotId = newSnapshotId(base, context.random);
-  const files = request.add.map((file) => withoutDropped(file, schema));
-  const added = files.map((file) =>
-    newEntry(file, { schema, sortOrderId: base["default-sort-order-id"], uriOf: (key) => context.store.uri(key) }),
-  );
-  const plan = planManifests(live, { added, removedKeys: new Set(request.removeKeys), snapshotId });
-  if (plan.removed.length !== request.removeKeys.length) throw inputsGone(request.removeKeys, plan.removed);
-
   // From here on it is clear which files stay: the invariants first, then the objects.
-  const before = live.flatMap((manifest) => manifest.entries).filter(isLive);
-  const gone = new Set(request.removeKeys);
-  const stayed = before.filter((entry) => !gone.has(entry.key));
-  refuseRetired(stayed, request.retiredFieldIds);
-  const total = countsOf([...stayed, ...added]);
-  checkFiles({
-    schema,
-    added: files,
-    removedRows: countsOf(plan.removed).rows,
-    rowsGained: request.rowsGained,
-    keys: [...before, ...added].map((entry) => entry.key),
-    totalBefore: countsOf(before),
-    totalAfter: total,
+  const plan = planChange(live, request, {
+    schema: currentSchema(base),
+    sortOrderId: base["default-sort-order-id"],
+    snapshotId,
+    uriOf: (key) => context.store.uri(key),
     rowsStated: rowsStated(parent),
   });
-
   const numbers: SnapshotNumbers = {
     snapshotId,
     parentSnapshotId: parent?.["snapshot-id"] ?? null,
     sequenceNumber: base["last-sequence-number"] + 1,
   };
-  const manifests = [
-    ...plan.kept,
-    ...(await writeManifests(context, base, { name: request.name, numbers, written: plan.written })),
-  ];
+  const manifests = await writeManifests(context, base, { name: request.name, numbers, plan });
   failpoint("commit.manifest.written");
   const listKey = manifestListKey(request.name, snapshotId);
   await context.store.put(listKey, encodeManifestList(manifests, numbers, syncMarker(context)));
   failpoint("commit.list.written");
+  const { data, deletes } = plan;
+  const touched = [...data.added, ...data.manifests.removed, ...deletes.added, ...deletes.manifests.removed];
   const metadata = withSnapshot(base, {
     snapshotId,
     operation: request.operation,
     commitId: request.name.commitId,
     manifestListUri: context.store.uri(listKey),
-    added: countsOf(added),
-    removed: countsOf(plan.removed),
-    total,
-    changedPartitions: new Set([...added, ...plan.removed].map((entry) => entry.day)).size,
+    ...changeCounts(data),
+    deletes: changeCounts(deletes),
+    changedPartitions: new Set(touched.map((entry) => entry.day)).size,
     nowMs: request.nowMs,
   });
   const types = columnTypesOf(base);
-  return { metadata, added: added.map((entry) => toDataFile(entry, types)) };
+  return {
+    metadata,
+    added: data.added.map((entry) => toDataFile(entry, types)),
+    changed: plan.changed.map(({ entry, deletes: newest }) =>
+      dataFileOf(context, entry, toDataFile(entry, types, [toDeleteFile(newest)])),
+    ),
+  };
 }
 
-/**
- * The file as its table knows it: a column that was dropped while the file was written is in its bytes, where readers, who
- * go by field id, pass it by.
- */
-function withoutDropped(file: NewDataFile, schema: TableSchema): NewDataFile {
-  if (!file.fieldIds.some((fieldId) => isDroppedField(schema, fieldId))) return file;
-  const isKept = ([id]: readonly [string, unknown]): boolean => !isDroppedField(schema, Number(id));
-  const kept = <Value>(byFieldId: Readonly<Record<number, Value>>): Record<number, Value> =>
-    Object.fromEntries(Object.entries(byFieldId).filter(isKept));
-  return {
-    ...file,
-    fieldIds: file.fieldIds.filter((fieldId) => !isDroppedField(schema, fieldId)),
-    bounds: kept(file.bounds),
-    ...(file.columnBytes === undefined ? {} : { columnBytes: kept(file.columnBytes) }),
-  };
+function changeCounts({ added, manifests, total }: ChangePlan["data"]) {
+  return { added: countsOf(added), removed: countsOf(manifests.removed), total };
 }
 
 interface ManifestsToWrite {
   readonly name: AttemptName;
   readonly numbers: SnapshotNumbers;
-  readonly written: readonly (readonly ManifestEntry[])[];
+  readonly plan: ChangePlan;
 }
 
+/** All manifests of the new list: the kept ones, and the written ones, which are in the store then. */
 async function writeManifests(
   context: CatalogContext,
   base: TableMetadata,
-  work: ManifestsToWrite,
+  { name, numbers, plan }: ManifestsToWrite,
 ): Promise<ManifestFile[]> {
   const schema = currentSchema(base);
   const spec = daySpec(schema);
+  const written = (["data", "deletes"] as const).flatMap((content) =>
+    plan[content].manifests.written.map((entries) => ({ content, entries })),
+  );
   const files: ManifestFile[] = [];
-  for (const [index, entries] of work.written.entries()) {
-    const key = manifestKey(work.name, index);
-    const body = encodeManifest(entries, { schema, spec }, syncMarker(context));
+  for (const [index, { content, entries }] of written.entries()) {
+    const key = manifestKey(name, index);
+    const body = encodeManifest(entries, { schema, spec, content }, syncMarker(context));
     await context.store.put(key, body);
     context.manifests.keep(
       key,
-      entries.map((entry) => withInherited(entry, work.numbers)),
+      entries.map((entry) => withInherited(entry, numbers)),
     );
-    const manifest = { uri: context.store.uri(key), bytes: body.length, specId: spec["spec-id"] };
-    files.push(describeManifest(entries, manifest, work.numbers));
+    const uri = context.store.uri(key);
+    const manifest = { uri, bytes: body.length, specId: spec["spec-id"], content: manifestContent[content] };
+    files.push(describeManifest(entries, manifest, numbers));
   }
-  return files;
+  return [...plan.data.manifests.kept, ...plan.deletes.manifests.kept, ...files];
 }
 
 /** Every field id that a retained schema knows; the current schema has the last word. */
@@ -206,38 +212,9 @@ function columnTypesOf(metadata: TableMetadata): Map<number, ColumnType> {
   return types;
 }
 
-/**
- * A file that holds a column under a retired id would read as null there under the new schema (another id), or with the
- * old type's bytes taken for the new one's (same id).
- */
-function refuseRetired(entries: readonly ManifestEntry[], retired: ReadonlySet<number>): void {
-  if (retired.size === 0) return;
-  const holders = entries.filter((entry) => (entry.file.value_counts ?? []).some((pair) => retired.has(pair.key)));
-  if (holders.length === 0) return;
-  const message = "A column changed its type, and files that hold it were not rewritten with this commit.";
-  throw new MiniodbError("COMMIT_CONFLICT", message, { files: holders.map((entry) => entry.key) });
-}
-
-function countsOf(entries: readonly ManifestEntry[]): FileCounts {
-  let rows = 0;
-  let bytes = 0;
-  for (const { file } of entries) {
-    rows += file.record_count;
-    bytes += file.file_size_in_bytes;
-  }
-  return { files: entries.length, rows, bytes };
-}
-
 /** Other writers may leave totals out. */
 function rowsStated(snapshot: Snapshot | undefined): number | undefined {
   if (snapshot === undefined) return 0;
   const text = snapshot.summary["total-records"];
   return text === undefined ? undefined : Number(text);
-}
-
-function inputsGone(wanted: readonly string[], found: readonly ManifestEntry[]): MiniodbError {
-  const keys = new Set(found.map((entry) => entry.key));
-  const gone = wanted.filter((key) => !keys.has(key));
-  const message = "Files that the commit replaces are not in the table any more.";
-  return new MiniodbError("COMMIT_CONFLICT", message, { gone });
 }

@@ -4,6 +4,7 @@
  */
 import { MiniodbError } from "../errors.js";
 import { columnByFieldId, idFieldId, nameKey, timestampFieldId, type TableSchema } from "../schema/table-schema.js";
+import type { NewDeleteFile } from "./delete-entry.js";
 import type { LongValue } from "./exact-json.js";
 import type { NewDataFile } from "./manifest.js";
 import { dayOfMicros } from "./partition-spec.js";
@@ -79,7 +80,7 @@ export interface FileChange {
   readonly schema: TableSchema;
   readonly added: readonly NewDataFile[];
   readonly removedRows: number;
-  /** How many rows more than before the table may have. */
+  /** How many live rows more than before the table may have. */
   readonly rowsGained: RowsGained;
   /** Live keys before, and the added ones: a key is used for one file in a table's life. */
   readonly keys: readonly string[];
@@ -87,9 +88,20 @@ export interface FileChange {
   readonly totalAfter: FileCounts;
   /** What the previous snapshot says its rows are; undefined where there is none, or it says nothing. */
   readonly rowsStated: number | undefined;
+  readonly deletes: DeleteChange;
 }
 
-/** None for a rewrite; for an append at most the rows of its range of sequences. */
+/** Counts of delete files, whose rows are positions. */
+export interface DeleteChange {
+  readonly added: readonly NewDeleteFile[];
+  readonly removedRows: number;
+  readonly totalBefore: FileCounts;
+  readonly totalAfter: FileCounts;
+  /** Rows of the data files that live afterwards, by key. */
+  readonly dataRows: ReadonlyMap<string, number>;
+}
+
+/** None for a rewrite; for an append at most the rows of its range of sequences; negative for a delete. */
 export interface RowsGained {
   readonly min: number;
   readonly max: number;
@@ -104,10 +116,24 @@ const fileInvariants: Readonly<Record<string, FileCheck>> = {
   rowCountsAddUp: ({ totalBefore, totalAfter, added, removedRows, rowsStated }) =>
     totalAfter.rows === totalBefore.rows + sum(added.map((file) => file.rows)) - removedRows &&
     (rowsStated === undefined || rowsStated === totalBefore.rows),
-  /** A flush that brought records twice, a compaction that read a file twice. */
-  noRowFromNowhere: ({ totalBefore, totalAfter, rowsGained }) => totalAfter.rows - totalBefore.rows <= rowsGained.max,
-  /** A compaction that skipped a row group. */
-  noRowLost: ({ totalBefore, totalAfter, rowsGained }) => totalAfter.rows - totalBefore.rows >= rowsGained.min,
+  /** As rowCountsAddUp: a position that is lost brings its row back. */
+  deleteCountsAddUp: ({ deletes: { added, removedRows, totalBefore, totalAfter } }) =>
+    totalAfter.rows === totalBefore.rows + sum(added.map((file) => file.rows)) - removedRows,
+  /** A flush that brought records twice, a compaction that read a file twice or left deletes out. */
+  noRowFromNowhere: (change) => liveRowsGained(change) <= change.rowsGained.max,
+  /** A compaction that skipped a row group, a delete that took more than it was asked to. */
+  noRowLost: (change) => liveRowsGained(change) >= change.rowsGained.min,
+  /** A data file has one delete file of ours: of two, rows that both name would count twice. */
+  oneDeleteFileEach: ({ deletes: { added } }) => isUnique(added.map((file) => file.dataKey)),
+  /** A delete file of no live file deletes nothing; a file without a live row is dropped instead. */
+  deletesWithinTheirFile: ({ deletes: { added, dataRows } }) =>
+    added.every(
+      (file) =>
+        Number.isSafeInteger(file.rows) &&
+        file.rows > 0 &&
+        file.rows < (dataRows.get(file.dataKey) ?? 0) &&
+        file.bytes > 0,
+    ),
   /** Readers divide by them, and skip files without any. */
   filesHaveRows: ({ added }) =>
     added.every(
@@ -132,6 +158,10 @@ const fileInvariants: Readonly<Record<string, FileCheck>> = {
   nullsWithinRows: ({ added }) =>
     added.every((file) => Object.values(file.bounds).every(({ nulls }) => nulls >= 0 && nulls <= file.rows)),
 };
+
+function liveRowsGained({ totalBefore, totalAfter, deletes }: FileChange): number {
+  return totalAfter.rows - deletes.totalAfter.rows - (totalBefore.rows - deletes.totalBefore.rows);
+}
 
 /** Throws INTERNAL, naming the invariants that the change breaks. */
 export function checkFiles(change: FileChange): void {

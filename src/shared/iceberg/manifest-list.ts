@@ -52,6 +52,8 @@ export interface WrittenManifest {
   readonly uri: string;
   readonly bytes: number;
   readonly specId: number;
+  /** See `manifestContent`; absent: data. */
+  readonly content?: number;
 }
 
 /** The list's row for a new manifest of these entries (at least one). */
@@ -69,7 +71,7 @@ export function describeManifest(
     manifest_path: manifest.uri,
     manifest_length: manifest.bytes,
     partition_spec_id: manifest.specId,
-    content: 0,
+    content: manifest.content ?? 0,
     sequence_number: snapshot.sequenceNumber,
     min_sequence_number: least(
       live.map((entry) => entry.sequenceNumber ?? snapshot.sequenceNumber),

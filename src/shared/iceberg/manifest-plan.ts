@@ -1,4 +1,4 @@
-/** Which manifests a new snapshot keeps and which it writes anew. Pure: plan.ts decides, file-change.ts acts. */
+/** Which manifests of one kind a new snapshot keeps and which it writes anew. Pure: file-change.ts acts. */
 import { limits } from "../limits.js";
 import { entryStatus, type ManifestEntry } from "./manifest.js";
 import type { ManifestFile } from "./manifest-list.js";

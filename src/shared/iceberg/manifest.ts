@@ -1,10 +1,10 @@
 /**
- * Manifests: which data files a part of a table has (Iceberg specification, "Manifests"). An entry keeps the writer's
- * record as it was, so merging manifests of another writer loses nothing that version 2 defines.
+ * Manifests: which data files, or delete files, a part of a table has (Iceberg specification, "Manifests"). An entry keeps
+ * the writer's record as it was, so merging manifests of another writer loses nothing that version 2 defines.
  */
 import { assert } from "../assert.js";
 import { MiniodbError } from "../errors.js";
-import type { ColumnBounds, DataFile } from "../messages.js";
+import type { ColumnBounds, DataFile, DeleteFile } from "../messages.js";
 import type { ColumnType } from "../schema/column-type.js";
 import type { TableSchema } from "../schema/table-schema.js";
 import { keyOfUri } from "../store/store-paths.js";
@@ -24,6 +24,11 @@ export interface NewDataFile extends DataFile {
   readonly columnBytes?: Readonly<Record<number, number>>;
   /** True when the rows are in the table's sort order (ascending, nulls last). */
   readonly isSorted?: boolean;
+  /**
+   * Keys of files that the same commit removes, whose rows it holds and no others: its data sequence number is then the
+   * greatest of theirs, so that it says of its rows in which snapshot they came at the latest.
+   */
+  readonly rowsOf?: readonly string[];
 }
 
 export interface ManifestEntry {
@@ -48,7 +53,7 @@ interface Pair<Value> {
 
 /** `data_file` of the specification, without the partition. */
 interface DataFileRecord {
-  /** 0: data. Delete files are refused, see file-change.ts. */
+  /** See `fileContent` of delete-entry.ts. */
   readonly content: number;
   readonly file_path: string;
   readonly file_format: string;
@@ -81,6 +86,8 @@ interface EntryRecord {
 export interface ManifestContext {
   readonly schema: TableSchema;
   readonly spec: PartitionSpec;
+  /** Absent: data files. */
+  readonly content?: "data" | "deletes";
 }
 
 export interface NewEntryContext {
@@ -133,8 +140,15 @@ export function newEntry(file: NewDataFile, context: NewEntryContext): ManifestE
   };
 }
 
-/** The entry as the rest of the server knows a file. Bounds of field ids without a known type are left out. */
-export function toDataFile(entry: ManifestEntry, types: ReadonlyMap<number, ColumnType>): DataFile {
+/**
+ * The entry as the rest of the server knows a file, with the delete files that apply to it. Bounds of field ids without a
+ * known type are left out.
+ */
+export function toDataFile(
+  entry: ManifestEntry,
+  types: ReadonlyMap<number, ColumnType>,
+  deletes: readonly DeleteFile[] = [],
+): DataFile {
   const { file } = entry;
   const lower = byFieldId(file.lower_bounds);
   const upper = byFieldId(file.upper_bounds);
@@ -151,6 +165,7 @@ export function toDataFile(entry: ManifestEntry, types: ReadonlyMap<number, Colu
     day: entry.day,
     bounds,
     fieldIds: (file.value_counts ?? []).map((pair) => pair.key),
+    ...(deletes.length > 0 && { deletes }),
   };
 }
 
@@ -160,7 +175,7 @@ export function encodeManifest(
   context: ManifestContext,
   sync: Uint8Array,
 ): Uint8Array {
-  const { schema, spec } = context;
+  const { schema, spec, content = "data" } = context;
   // Readers go by the partition field's id; its name only has to be that of the spec in the metadata beside it.
   const partitionName = spec.fields[0]?.name ?? "timestamp_day";
   const records = entries.map((entry): EntryRecord => ({
@@ -176,7 +191,7 @@ export function encodeManifest(
     "partition-spec": JSON.stringify(spec.fields),
     "partition-spec-id": String(spec["spec-id"]),
     "format-version": "2",
-    content: "data",
+    content,
   };
   return encodeAvroFile({ schema: manifestEntrySchema(partitionName), metadata, records }, sync);
 }
@@ -193,10 +208,10 @@ export function decodeManifest(bytes: Uint8Array, name: string, inherited: Inher
     const { partition, ...file } = data_file;
     const key = keyOfUri(file.file_path);
     const [day] = Object.values(partition);
-    if (key === undefined || typeof day !== "number" || file.content !== 0) {
+    if (key === undefined || typeof day !== "number") {
       throw new MiniodbError(
         "INTERNAL",
-        `Manifest ${name} lists ${file.file_path}, which is no data file of a day of this warehouse.`,
+        `Manifest ${name} lists ${file.file_path}, which is no file of a day of this warehouse.`,
       );
     }
     const stated = {

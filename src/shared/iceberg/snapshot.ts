@@ -9,15 +9,21 @@ export interface FileCounts {
   readonly bytes: number;
 }
 
-export interface NewSnapshot {
-  readonly snapshotId: number;
-  readonly operation: "append" | "replace" | "overwrite" | "delete";
-  readonly commitId: string;
-  readonly manifestListUri: string;
+/** What a snapshot says of one kind of files. */
+interface ChangeCounts {
   readonly added: FileCounts;
   readonly removed: FileCounts;
   /** Of the whole table, afterwards: counted, not derived from the totals before. */
   readonly total: FileCounts;
+}
+
+export interface NewSnapshot extends ChangeCounts {
+  readonly snapshotId: number;
+  readonly operation: "append" | "replace" | "overwrite" | "delete";
+  readonly commitId: string;
+  readonly manifestListUri: string;
+  /** Of delete files, whose rows are positions; the counts beside it are of data files. */
+  readonly deletes: ChangeCounts;
   readonly changedPartitions: number;
   readonly nowMs: number;
 }
@@ -109,7 +115,7 @@ function logAfterLastExpired(metadata: TableMetadata, retained: ReadonlySet<Long
 
 /** The names that Java writes and other engines show (specification, appendix F, "Optional Snapshot Summary Fields"). */
 function summaryOf(change: NewSnapshot): Record<string, string> {
-  const { added, removed, total } = change;
+  const { added, removed, total, deletes } = change;
   const summary: Record<string, string> = { operation: change.operation, [commitIdProperty]: change.commitId };
   const put = (key: string, value: number) => {
     summary[key] = String(value);
@@ -117,19 +123,32 @@ function summaryOf(change: NewSnapshot): Record<string, string> {
   if (added.files > 0) {
     put("added-data-files", added.files);
     put("added-records", added.rows);
-    put("added-files-size", added.bytes);
   }
+  if (deletes.added.files > 0) {
+    put("added-delete-files", deletes.added.files);
+    put("added-position-delete-files", deletes.added.files);
+    put("added-position-deletes", deletes.added.rows);
+  }
+  // Sizes are of files of both kinds.
+  const addedBytes = added.bytes + deletes.added.bytes;
+  if (addedBytes > 0) put("added-files-size", addedBytes);
   if (removed.files > 0) {
     put("deleted-data-files", removed.files);
     put("deleted-records", removed.rows);
-    put("removed-files-size", removed.bytes);
   }
+  if (deletes.removed.files > 0) {
+    put("removed-delete-files", deletes.removed.files);
+    put("removed-position-delete-files", deletes.removed.files);
+    put("removed-position-deletes", deletes.removed.rows);
+  }
+  const removedBytes = removed.bytes + deletes.removed.bytes;
+  if (removedBytes > 0) put("removed-files-size", removedBytes);
   put("changed-partition-count", change.changedPartitions);
   put("total-data-files", total.files);
   put("total-records", total.rows);
-  put("total-files-size", total.bytes);
-  put("total-delete-files", 0);
-  put("total-position-deletes", 0);
+  put("total-files-size", total.bytes + deletes.total.bytes);
+  put("total-delete-files", deletes.total.files);
+  put("total-position-deletes", deletes.total.rows);
   put("total-equality-deletes", 0);
   return summary;
 }

@@ -6,13 +6,28 @@ import { isStoreFailure } from "../store/store-failure.js";
 import { catalogContext, type CatalogContext } from "./catalog-context.js";
 import { collectGarbage, type GarbageReport, type GarbageRequest } from "./collect-garbage.js";
 import { changeTimeMs, commit, type Committed } from "./commit.js";
-import { commitAppend, commitRewrite, type AppendRequest, type RewriteRequest } from "./commit-files.js";
+import {
+  commitAppend,
+  commitDelete,
+  commitRewrite,
+  type AppendRequest,
+  type DeleteRequest,
+  type RewriteRequest,
+} from "./commit-files.js";
 import { commitRollback, commitTag, commitUntag, type RollbackRequest, type TagRequest } from "./commit-refs.js";
 import { commitRetention, type RetentionRequest } from "./commit-retention.js";
 import type { CommitResult } from "./commit-result.js";
 import { withSortOrder } from "./schema-change.js";
 import { withoutExpired } from "./snapshot.js";
-import { createTable, dropTable, findTable, listTables, loadTable, type CreateRequest } from "./table-life.js";
+import {
+  createTable,
+  dropTable,
+  findTable,
+  listTables,
+  loadPastRows,
+  loadTable,
+  type CreateRequest,
+} from "./table-life.js";
 import { settingsOf, withSettings } from "./table-properties.js";
 import {
   type HistoryRequest,
@@ -21,7 +36,7 @@ import {
   loadSnapshot,
   type SnapshotInfo,
 } from "./table-history.js";
-import { headOf } from "./table-state.js";
+import { headOf, type PastRows } from "./table-state.js";
 
 export interface ExpireRequest {
   /** The newest that stay however old they are; the current one always does. */
@@ -63,6 +78,11 @@ export class TableCatalog {
     return answering(() => loadTable(this.#context, identity));
   }
 
+  /** The files whose rows had all come by this data sequence number (null: all), as they are now. Throws TABLE_NOT_FOUND. */
+  loadPastRows(identity: TableIdentity, through: number | null): Promise<PastRows> {
+    return answering(() => loadPastRows(this.#context, identity, through));
+  }
+
   /** Newest first. Throws TABLE_NOT_FOUND. */
   listSnapshots(identity: TableIdentity): Promise<SnapshotInfo[]> {
     return answering(() => listSnapshots(this.#context, identity));
@@ -83,10 +103,19 @@ export class TableCatalog {
 
   /**
    * Replaces live files by others in one commit, with the schema that needs it, and with the rows of an append where
-   * `append` says so. Throws as commitAppend does, and COMMIT_CONFLICT where a file to remove is gone (`details.gone`).
+   * `append` says so. Throws as commitAppend does, and COMMIT_CONFLICT where a file to remove is gone (`details.gone`) or has
+   * other deletes than were applied (`details.deletes`).
    */
   commitRewrite(identity: TableIdentity, request: RewriteRequest): Promise<CommitResult> {
     return this.#committing(identity, () => commitRewrite(this.#context, identity, request));
+  }
+
+  /**
+   * Takes rows out: by delete files, and whole data files. Throws TABLE_NOT_FOUND, and COMMIT_CONFLICT where one of the data
+   * files is gone or has other deletes than the request knows of.
+   */
+  commitDelete(identity: TableIdentity, request: DeleteRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitDelete(this.#context, identity, request));
   }
 
   /** Every file of earlier days goes, in one commit. Throws TABLE_NOT_FOUND. */

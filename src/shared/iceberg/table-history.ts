@@ -16,7 +16,7 @@ export interface SnapshotInfo {
   readonly snapshotId: string;
   readonly timestampMs: number;
   readonly isCurrent: boolean;
-  /** Of the whole table in this snapshot; null where its writer did not say. */
+  /** Of the whole table in this snapshot, deleted rows left out; null where its writer did not say. */
   readonly rows: number | null;
   readonly files: number | null;
   readonly bytes: number | null;
@@ -128,7 +128,7 @@ function infoOf(snapshot: Snapshot, metadata: TableMetadata): SnapshotInfo {
     snapshotId: String(snapshot["snapshot-id"]),
     timestampMs: snapshot["timestamp-ms"],
     isCurrent: snapshot["snapshot-id"] === metadata["current-snapshot-id"],
-    rows: countOf(summary["total-records"]),
+    rows: liveRows(summary),
     files: countOf(summary["total-data-files"]),
     bytes: countOf(summary["total-files-size"]),
     operation: summary["operation"] ?? "",
@@ -141,6 +141,12 @@ function tagsOf(snapshot: Snapshot, { refs = {} }: TableMetadata): string[] {
     return refs[name]?.type === "tag" && refs[name]?.["snapshot-id"] === snapshot["snapshot-id"];
   });
   return names.toSorted();
+}
+
+/** A writer that says nothing of position deletes has none. */
+function liveRows(summary: Readonly<Record<string, string>>): number | null {
+  const rows = countOf(summary["total-records"]);
+  return rows === null ? null : rows - (countOf(summary["total-position-deletes"]) ?? 0);
 }
 
 function countOf(text: string | undefined): number | null {

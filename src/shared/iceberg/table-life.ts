@@ -32,7 +32,7 @@ import {
   withSettings,
   type TableLifeState,
 } from "./table-properties.js";
-import { identityOf, stateOf } from "./table-state.js";
+import { identityOf, type PastRows, pastRowsOf, stateOf } from "./table-state.js";
 import { putVersion, readLatest, writeHint, type TableVersion } from "./version-log.js";
 
 export interface CreateRequest {
@@ -85,11 +85,28 @@ export async function findTable(context: CatalogContext, name: string): Promise<
 
 /** Throws TABLE_NOT_FOUND. */
 export async function loadTable(context: CatalogContext, identity: TableIdentity): Promise<TableState> {
+  return loadLatest(context, identity, (latest) => stateOf(context, identity, latest));
+}
+
+/** The rows that had come by this sequence number, as they are now: see pastRowsOf. Throws TABLE_NOT_FOUND. */
+export async function loadPastRows(
+  context: CatalogContext,
+  identity: TableIdentity,
+  through: number | null,
+): Promise<PastRows> {
+  return loadLatest(context, identity, (version) => pastRowsOf(context, identity, { version, through }));
+}
+
+async function loadLatest<Loaded>(
+  context: CatalogContext,
+  identity: TableIdentity,
+  load: (latest: TableVersion) => Promise<Loaded>,
+): Promise<Loaded> {
   for (let round = 1; ; round++) {
     const latest = await readLatest(context.store, identity.location);
     if (latest === undefined || lifeState(latest.metadata.properties) !== "live") throw notFound(identity);
     try {
-      return await stateOf(context, identity, latest);
+      return await load(latest);
     } catch (error) {
       // Replaced and expired while we read it.
       if (!(error instanceof ObjectNotFound) || round === loadRoundsMax) throw error;

@@ -3,7 +3,7 @@ import type { TableIdentity, TableState } from "../messages.js";
 import { parseLocation } from "../store/store-paths.js";
 import type { CatalogContext } from "./catalog-context.js";
 import type { TableHead } from "./commit-result.js";
-import { readDataFiles } from "./file-change.js";
+import { readDataFiles, readSequencedFiles } from "./file-change.js";
 import { currentSchema, currentSnapshot, type TableMetadata } from "./table-metadata.js";
 import { createdProperty, nameProperty, positionsOf, settingsOf } from "./table-properties.js";
 import type { TableVersion } from "./version-log.js";
@@ -26,6 +26,28 @@ export function headOf(identity: TableIdentity, { version, metadata }: TableVers
     positions: positionsOf(metadata.properties),
     createdMs: Number(metadata.properties[createdProperty] ?? metadata["last-updated-ms"]),
     updatedMs: metadata["last-updated-ms"],
+  };
+}
+
+/** A table's state as a delete sees it. */
+export interface PastRows {
+  /** Its files are those alone whose rows had all come by then. */
+  readonly state: TableState;
+  /** Of the newest snapshot. */
+  readonly sequenceNumber: number;
+}
+
+/** As stateOf, without the files that hold rows of a snapshot after this sequence number; null: all files. */
+export async function pastRowsOf(
+  context: CatalogContext,
+  identity: TableIdentity,
+  { version, through }: { readonly version: TableVersion; readonly through: number | null },
+): Promise<PastRows> {
+  const files = await readSequencedFiles(context, version.metadata);
+  const past = files.filter(({ sequenceNumber }) => through === null || sequenceNumber <= through);
+  return {
+    state: { ...headOf(identity, version), files: past.map(({ file }) => file) },
+    sequenceNumber: version.metadata["last-sequence-number"],
   };
 }
 

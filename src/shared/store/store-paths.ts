@@ -8,6 +8,7 @@
  *   metadata/<commit uuid>-<attempt>-m<n>.avro                    manifest
  *   metadata/snap-<snapshot id>-<attempt>-<commit uuid>.avro      manifest list
  *   data/day=YYYY-MM-DD/<created ms, 13 digits>-<uuid>.parquet    data file
+ *   data/day=YYYY-MM-DD/<...>-<uuid>-deletes.parquet              positions of deleted rows of one data file
  * .miniodb-pool/<revision, 8 digits>.json                         which pool of two this is; see pool-record.ts
  * .miniodb-diverged/epoch-<N>/<key>                               what a mirror took out of a table; see mirror-table.ts
  * ```
@@ -21,6 +22,7 @@ const uuidPattern = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 const locationPattern = new RegExp(`^([a-z][a-z0-9_]{0,63})-(${uuidPattern})$`);
 const uriPattern = new RegExp(`(?:^|/)([a-z][a-z0-9_]{0,63}-${uuidPattern}/(?:metadata|data)/.+)$`);
 const dataFilePattern = new RegExp(`/data/day=(\\d{4}-\\d{2}-\\d{2})/(\\d{13})-${uuidPattern}\\.parquet$`);
+const deleteFilePattern = new RegExp(`/data/day=\\d{4}-\\d{2}-\\d{2}/(\\d{13})-${uuidPattern}-deletes\\.parquet$`);
 const versionPattern = /\/metadata\/v(\d{1,15})\.metadata\.json$/;
 
 /** Folder of a table in the warehouse. */
@@ -87,6 +89,22 @@ export function dataFileKey(
   const key = `${location}/data/day=${formatDay(file.day)}/${created}-${file.uuid}.parquet`;
   assert(dataFilePattern.test(key), `${key} is not the form of a data file's key`);
   return key;
+}
+
+/** Key of a new delete file: as dataFileKey; `day` is that of its data file. */
+export function deleteFileKey(
+  location: string,
+  file: { readonly day: number; readonly createdMs: number; readonly uuid: string },
+): string {
+  const key = dataFileKey(location, file).replace(/\.parquet$/, "-deletes.parquet");
+  assert(deleteFilePattern.test(key), `${key} is not the form of a delete file's key`);
+  return key;
+}
+
+/** When the writing of a delete file began, or undefined for a key of another form. */
+export function deleteFileCreatedMs(key: string): number | undefined {
+  const created = deleteFilePattern.exec(key)?.[1];
+  return created === undefined ? undefined : Number(created);
 }
 
 /** Day and time of creation from a data file's key, or undefined for a key of another form. */

@@ -2,8 +2,7 @@ import { randomUUID } from "node:crypto";
 import { MiniodbError } from "../../shared/errors.js";
 import type { StreamRange } from "../../shared/iceberg/commit-files.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
-import type { NewDataFile } from "../../shared/iceberg/manifest.js";
-import type { TableIdentity } from "../../shared/messages.js";
+import type { DataFile, TableIdentity } from "../../shared/messages.js";
 import type { PersistContext } from "./persist-context.js";
 
 const attemptsMax = 4;
@@ -12,7 +11,7 @@ const waitMs = 100;
 export interface CommitAttempt {
   readonly identity: TableIdentity;
   /** Files that only this commit names: removed where it is certain that it was not made. */
-  readonly files: readonly NewDataFile[];
+  readonly files: readonly Pick<DataFile, "key">[];
   /** The rows that the commit brings to the table; null where it brings none. */
   readonly range: StreamRange | null;
   /** One call of the catalog, which knows by the id what an earlier call has done. */
@@ -60,7 +59,7 @@ async function committedBefore(
 }
 
 /** Best effort: what stays behind is garbage, and collected as such. */
-export async function removeFiles(context: PersistContext, files: readonly NewDataFile[]): Promise<void> {
+export async function removeFiles(context: PersistContext, files: readonly Pick<DataFile, "key">[]): Promise<void> {
   for (const file of files) {
     try {
       await context.store.delete(file.key);

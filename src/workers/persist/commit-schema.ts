@@ -7,7 +7,8 @@ import { replaceFields, type Replacement } from "./replace-fields.js";
 
 /**
  * Commits a schema without rows; where it replaces a field, with the files that hold the field, rewritten. Durable when it
- * returns. Throws COMMIT_CONFLICT where one of those files is no longer in the table (nothing changed).
+ * returns. Throws COMMIT_CONFLICT where one of those files is no longer in the table, or lost further rows
+ * meanwhile (nothing changed).
  */
 export async function commitSchema(context: PersistContext, task: CommitSchemaTask): Promise<CommitResult> {
   const { identity, schema } = task;
@@ -19,11 +20,11 @@ export async function commitSchema(context: PersistContext, task: CommitSchemaTa
     await removeFiles(context, add);
     throw error;
   }
-  const { removedKeys: remove } = replacement;
+  const { removedKeys: remove, appliedDeletes } = replacement;
   return commitOnce(context, {
     identity,
     files: add,
     range: null,
-    commit: (commitId) => context.catalog.commitRewrite(identity, { commitId, remove, add, schema }),
+    commit: (commitId) => context.catalog.commitRewrite(identity, { commitId, remove, appliedDeletes, add, schema }),
   });
 }

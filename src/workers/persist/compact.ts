@@ -3,19 +3,22 @@ import { rmSync, statSync } from "node:fs";
 import { assert } from "../../shared/assert.js";
 import { failpoint } from "../../shared/failpoints.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
+import { deleteKeysOf, liveRowsOf } from "../../shared/iceberg/live-rows.js";
 import type { NewDataFile } from "../../shared/iceberg/manifest.js";
 import type { ColumnBounds, CompactTask, DataFile } from "../../shared/messages.js";
 import { nameKey, timestampColumn, type TableColumn } from "../../shared/schema/table-schema.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { commitOnce } from "./commit-once.js";
-import { withLocalFiles } from "./local-copies.js";
-import { mergeBounds } from "./merge-bounds.js";
+import { withLocalRows } from "./local-copies.js";
+import { countNulls, mergeBounds } from "./merge-bounds.js";
+import { readParquetFooter } from "./parquet-footer.js";
 import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
 import { copySorted, readFooters, sliceRowsFor } from "./sliced-copy.js";
 
 /**
- * Merges files of one day into one, sorted, and swaps it for them in one commit; durable when it returns. The rows are
- * counted before the commit. Throws COMMIT_CONFLICT where one of the files is no longer in the table (nothing changed).
+ * Merges files of one day into one, sorted, without their deleted rows, and swaps it for them in one commit; durable when it
+ * returns. The rows are counted before the commit. Throws COMMIT_CONFLICT where one of the files is no longer in the table,
+ * or has other deletes than the task says (nothing changed).
  */
 export async function compactFiles(context: PersistContext, task: CompactTask): Promise<CommitResult> {
   const { identity, files } = task;
@@ -27,7 +30,12 @@ export async function compactFiles(context: PersistContext, task: CompactTask): 
     files: [merged],
     range: null,
     commit: (commitId) =>
-      context.catalog.commitRewrite(identity, { commitId, remove: files.map((file) => file.key), add: [merged] }),
+      context.catalog.commitRewrite(identity, {
+        commitId,
+        remove: files.map((file) => file.key),
+        appliedDeletes: deleteKeysOf(files),
+        add: [merged],
+      }),
   });
 }
 
@@ -42,20 +50,22 @@ async function mergeFiles(context: PersistContext, task: CompactTask): Promise<N
     .map((name) => columns.find((column) => nameKey(column.name) === nameKey(name)))
     .filter((column) => column !== undefined);
   try {
-    const rows = await withLocalFiles(context, files, async (sources) => {
+    const rows = await withLocalRows(context, files, async ({ sources, deletes }) => {
       const footers = readFooters(sources);
       const sliceRows = sliceRowsFor(context.compactionMemoryBytes, columns.length, footers);
-      return copySorted(context, { columns, schema, sources, orderBy, path }, footers, sliceRows);
+      return copySorted(context, { columns, schema, sources, deletes, orderBy, path }, footers, sliceRows);
     });
-    const expected = files.reduce((sum, file) => sum + file.rows, 0);
+    const expected = files.reduce((sum, file) => sum + liveRowsOf(file), 0);
     assert(rows === expected, `compaction keeps every row: ${rows} of ${expected}`);
     const { size: bytes } = statSync(path);
     const bounds: Record<number, ColumnBounds> = {};
     for (const column of columns) bounds[column.fieldId] = mergeBounds(files, column);
+    if (files.some((file) => file.deletes !== undefined)) countNulls(bounds, readParquetFooter(path).footer);
     const key = dataFileKey(identity.location, { day, createdMs: context.nowMs(), uuid: randomUUID() });
     await putFile(context, key, path);
     const isSorted = orderBy.length === sortOrder.length && orderBy.every((column) => hasNoNulls(column, bounds));
-    return { key, bytes, rows, day, bounds, fieldIds: columns.map(({ fieldId }) => fieldId), isSorted };
+    const fieldIds = columns.map(({ fieldId }) => fieldId);
+    return { key, bytes, rows, day, bounds, fieldIds, isSorted, rowsOf: files.map((file) => file.key) };
   } finally {
     rmSync(path, { force: true });
   }

@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import type { DuckDBConnection } from "@duckdb/node-api";
 import { assert } from "../../shared/assert.js";
+import type { FileDeletes } from "../../shared/query-messages.js";
 import type { TableColumn, TableSchema } from "../../shared/schema/table-schema.js";
 import { quoteName, quoteText, viewSql } from "../query/table-view.js";
 import type { PersistContext } from "./persist-context.js";
@@ -14,6 +16,8 @@ export interface FileCopy {
   readonly schema: TableSchema;
   /** Paths or URLs that DuckDB reads. */
   readonly sources: readonly string[];
+  /** Rows of the sources that are left out. */
+  readonly deletes?: readonly FileDeletes[];
   /** SQL condition on the columns, for some of the rows. */
   readonly where?: string;
   /** Ascending, nulls last; empty: the order of the sources. */
@@ -26,11 +30,26 @@ export interface FileCopy {
 /** A multiple of the 2,048 that DuckDB works on at once. */
 export const rowGroupRows = 122_880;
 
-/**
- * Runs the copies one after the other in a DuckDB instance of one thread that lives for this call: it sorts more rows
- * than memory holds, spilling to the temporary folder. Returns the rows of each file, as read back from its footer.
- */
+/** Runs the copies one after the other in one DuckDB. Returns the rows of each file, as read back from its footer. */
 export async function copyFiles(context: PersistContext, copies: readonly FileCopy[]): Promise<number[]> {
+  return withDuckDB(context, async (connection) => {
+    const rows: number[] = [];
+    for (const copy of copies) {
+      await connection.run(copySql(copy));
+      rows.push(readParquetFooter(copy.path).footer.rows);
+    }
+    return rows;
+  });
+}
+
+/**
+ * Runs `work` with a DuckDB instance of one thread that lives for this call: it sorts more rows than memory holds, spilling
+ * to the temporary folder.
+ */
+export async function withDuckDB<Result>(
+  context: PersistContext,
+  work: (connection: DuckDBConnection) => Promise<Result>,
+): Promise<Result> {
   const spillFolder = join(context.temporaryFolder, `spill-${randomUUID()}`);
   mkdirSync(spillFolder, { recursive: true });
   // Most persist workers never need it.
@@ -45,13 +64,9 @@ export async function copyFiles(context: PersistContext, copies: readonly FileCo
   try {
     const connection = await instance.connect();
     await connection.run("SET TimeZone = 'UTC'");
-    const rows: number[] = [];
-    for (const copy of copies) {
-      await connection.run(copySql(copy));
-      rows.push(readParquetFooter(copy.path).footer.rows);
-    }
+    const result = await work(connection);
     connection.closeSync();
-    return rows;
+    return result;
   } finally {
     instance.closeSync();
     rmSync(spillFolder, { recursive: true, force: true });
@@ -60,8 +75,10 @@ export async function copyFiles(context: PersistContext, copies: readonly FileCo
 
 function copySql({ columns, schema, sources, orderBy, path, ...copy }: FileCopy): string {
   assert(columns.length > 0 && sources.length > 0, "a copy has columns and sources");
-  const view = viewSql({ name: "", schema: { ...schema, columns }, committedFiles: sources, hotFiles: [] });
-  const select = copy.where === undefined ? view : `${view} WHERE ${copy.where}`;
+  const table = { name: "", schema: { ...schema, columns }, committedFiles: sources, hotFiles: [] };
+  const view = viewSql({ ...table, deletes: copy.deletes ?? [] });
+  // The view of files with deletes is several SELECTs.
+  const select = `SELECT * FROM (${view})${copy.where === undefined ? "" : ` WHERE ${copy.where}`}`;
   const order = orderBy.map((column) => `${quoteName(column.name)} ASC NULLS LAST`);
   const ordered = order.length === 0 ? select : `${select} ORDER BY ${order.join(", ")}`;
   const fieldIds = columns.map((column) => `${quoteName(column.name)}: ${column.fieldId}`);

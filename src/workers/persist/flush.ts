@@ -67,6 +67,7 @@ export async function flushRows(
         : context.catalog.commitRewrite(identity, {
             commitId,
             remove: replacement.removedKeys,
+            appliedDeletes: replacement.appliedDeletes,
             add: written,
             schema,
             append: range,

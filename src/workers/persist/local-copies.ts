@@ -1,5 +1,6 @@
 import { rmSync } from "node:fs";
 import type { DataFile } from "../../shared/messages.js";
+import type { FileDeletes } from "../../shared/query-messages.js";
 import { copyObject } from "./fetch-object.js";
 import { temporaryPath, type PersistContext } from "./persist-context.js";
 
@@ -41,4 +42,32 @@ export async function withLocalFiles<Result>(
   } finally {
     for (const path of paths) rmSync(path, { force: true });
   }
+}
+
+/** Data files on this machine, with the rows that are not to be read. */
+export interface LocalRows {
+  /** In the order of the files. */
+  readonly sources: readonly string[];
+  readonly deletes: readonly FileDeletes[];
+}
+
+/** As withLocalFiles, with the delete files of the data files. */
+export async function withLocalRows<Result>(
+  context: PersistContext,
+  files: readonly Pick<DataFile, "key" | "bytes" | "deletes">[],
+  work: (rows: LocalRows) => Promise<Result>,
+): Promise<Result> {
+  const wanted = files.flatMap((file) => [file, ...(file.deletes ?? [])]);
+  return withLocalFiles(context, wanted, (paths) => {
+    const sources: string[] = [];
+    const deletes: FileDeletes[] = [];
+    let at = 0;
+    for (const file of files) {
+      const [source = "", ...deleteFiles] = paths.slice(at, at + 1 + (file.deletes?.length ?? 0));
+      at += 1 + deleteFiles.length;
+      sources.push(source);
+      if (deleteFiles.length > 0) deletes.push({ file: source, deleteFiles });
+    }
+    return work({ sources, deletes });
+  });
 }

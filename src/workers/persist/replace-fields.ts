@@ -2,12 +2,15 @@ import { randomUUID } from "node:crypto";
 import { rmSync, statSync } from "node:fs";
 import { assert } from "../../shared/assert.js";
 import { filesToRewrite } from "../../shared/iceberg/commit-files.js";
+import { deleteKeysOf, liveRowsOf } from "../../shared/iceberg/live-rows.js";
 import type { NewDataFile } from "../../shared/iceberg/manifest.js";
 import type { ColumnBounds, DataFile, TableIdentity } from "../../shared/messages.js";
 import type { TableColumn, TableSchema } from "../../shared/schema/table-schema.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { copyFiles } from "./duckdb-copy.js";
-import { withLocalFiles } from "./local-copies.js";
+import { withLocalRows } from "./local-copies.js";
+import { countNulls } from "./merge-bounds.js";
+import { readParquetFooter } from "./parquet-footer.js";
 import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
 
 export interface ReplaceRequest {
@@ -20,6 +23,8 @@ export interface ReplaceRequest {
 export interface Replacement {
   /** Files of the table that the written ones stand in for. */
   readonly removedKeys: readonly string[];
+  /** Of their delete files, whose rows were left out. */
+  readonly appliedDeletes: readonly string[];
 }
 
 /**
@@ -28,24 +33,26 @@ export interface Replacement {
  */
 export async function replaceFields(context: PersistContext, request: ReplaceRequest): Promise<Replacement> {
   const { identity, schema } = request;
-  if (schema.columns.every((column) => column.replacesFieldId === undefined)) return { removedKeys: [] };
+  if (schema.columns.every((column) => column.replacesFieldId === undefined)) {
+    return { removedKeys: [], appliedDeletes: [] };
+  }
   const state = await context.catalog.loadTable(identity);
   const files = filesToRewrite(state, schema);
   for (const file of files) {
     checkStop(context);
     request.onFile(await replaceInFile(context, request, file));
   }
-  return { removedKeys: files.map((file) => file.key) };
+  return { removedKeys: files.map((file) => file.key), appliedDeletes: deleteKeysOf(files) };
 }
 
 async function replaceInFile(context: PersistContext, request: ReplaceRequest, file: DataFile): Promise<NewDataFile> {
   const path = temporaryPath(context);
   const columns = request.schema.columns.filter((column) => sourceFieldId(file, column) !== undefined);
   try {
-    const [rows] = await withLocalFiles(context, [file], async (sources) =>
-      copyFiles(context, [{ columns, schema: request.schema, sources, orderBy: [], path }]),
+    const [rows] = await withLocalRows(context, [file], async ({ sources, deletes }) =>
+      copyFiles(context, [{ columns, schema: request.schema, sources, deletes, orderBy: [], path }]),
     );
-    assert(rows === file.rows, "a rewritten file has the rows of the file it replaces");
+    assert(rows === liveRowsOf(file), "a rewritten file has the live rows of the file it replaces");
     const place = { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() };
     const key = dataFileKey(request.identity.location, place);
     const bounds: Record<number, ColumnBounds> = {};
@@ -53,9 +60,11 @@ async function replaceInFile(context: PersistContext, request: ReplaceRequest, f
       const known = file.bounds[sourceFieldId(file, column) as number];
       if (known !== undefined) bounds[column.fieldId] = boundsUnder(column, known);
     }
+    if (file.deletes !== undefined) countNulls(bounds, readParquetFooter(path).footer);
     const { size: bytes } = statSync(path);
     await putFile(context, key, path);
-    return { key, bytes, rows, day: file.day, bounds, fieldIds: columns.map(({ fieldId }) => fieldId) };
+    const fieldIds = columns.map(({ fieldId }) => fieldId);
+    return { key, bytes, rows, day: file.day, bounds, fieldIds, rowsOf: [file.key] };
   } finally {
     rmSync(path, { force: true });
   }

@@ -20,6 +20,7 @@ import { CacheCopies } from "./cache-copies.js";
 import { commitOnce } from "./commit-once.js";
 import { commitSchema } from "./commit-schema.js";
 import { compactFiles } from "./compact.js";
+import { deleteRows } from "./delete-rows.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
 import { MirrorPools, performMirrorTask } from "./mirror-pools.js";
@@ -110,6 +111,12 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       return { kind: "committed", commit: await compactFiles(await context(), task) };
     case "commit-schema":
       return { kind: "committed", commit: await commitSchema(await context(), task) };
+    case "delete-rows":
+      return deleteRows(await context(), task);
+    case "load-past-rows": {
+      const past = await (await context()).catalog.loadPastRows(task.identity, task.through);
+      return { kind: "past-rows", past };
+    }
     case "warm-up":
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };

@@ -38,6 +38,8 @@ export class FileColumns {
   /** The table's view, plain where that is known to be the same, and files that are worth learning for the next time. */
   view(table: QueryTable): { readonly sql: string; readonly unknown: readonly string[] } {
     const paths = [...table.committedFiles, ...table.hotFiles];
+    // Rows are told apart by columns of the scan, whose names a file's own columns may have.
+    if (table.deletes !== undefined || table.places !== undefined) return { sql: viewSql(table), unknown: [] };
     if (paths.length === 0 || paths.length > filesMax) return { sql: viewSql(table), unknown: [] };
     const unknown = paths.filter((path) => !this.#known.has(path));
     const plain = unknown.length === 0 ? this.#plainSql(table, paths) : null;

@@ -6,8 +6,15 @@ import { inspectStatement, isNode, RefusedStatement, type TreeNode } from "./ins
 import { checkComments, type SqlParser } from "./parse-statement.js";
 import { quoteName } from "./table-view.js";
 
+export interface FilterRules {
+  readonly bytesMax: number;
+  readonly mayHaveParameters: boolean;
+}
+
+const liveRules: FilterRules = { bytesMax: limits.liveFilterBytesMax, mayHaveParameters: false };
+
 /**
- * Decides with DuckDB's parser whether a live query's filter is one expression and nothing more. It is parsed in its
+ * Decides with DuckDB's parser whether a filter (of a live query, unless other rules are given) is one expression and nothing more. It is parsed in its
  * place, and the tree of that statement must be the tree of the same statement with `true` in its place, but for the
  * WHERE clause: a text that closes the parenthesis and goes on with UNION, GROUP BY, LIMIT and so on changes the rest.
  *
@@ -21,9 +28,14 @@ import { quoteName } from "./table-view.js";
  *
  * Throws INVALID_SQL where it does not parse, SQL_NOT_ALLOWED where it is more than an expression over one row.
  */
-export async function checkFilterText(parser: SqlParser, table: string, filter: string): Promise<void> {
-  if (Buffer.byteLength(filter) > limits.liveFilterBytesMax) {
-    throw new MiniodbError("INVALID_SQL", `a filter has at most ${limits.liveFilterBytesMax} bytes`);
+export async function checkFilterText(
+  parser: SqlParser,
+  table: string,
+  filter: string,
+  { bytesMax, mayHaveParameters }: FilterRules = liveRules,
+): Promise<void> {
+  if (Buffer.byteLength(filter) > bytesMax) {
+    throw new MiniodbError("INVALID_SQL", `a filter has at most ${bytesMax} bytes`);
   }
   checkComments(filter);
   // As in parse-statement.ts: what is checked and what runs could differ behind a NUL.
@@ -37,7 +49,7 @@ export async function checkFilterText(parser: SqlParser, table: string, filter: 
   const headBytes = Buffer.byteLength(head);
   try {
     inspectStatement(statement);
-    checkClasses(statement["where_clause"]);
+    checkClasses(statement["where_clause"], mayHaveParameters);
   } catch (error) {
     if (!(error instanceof RefusedStatement)) throw error;
     const { positionBytes } = error;
@@ -85,14 +97,16 @@ const refusedClasses: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** The walk keeps its own stack, as trees are as deep as clients like. */
-function checkClasses(where: unknown): void {
+function checkClasses(where: unknown, mayHaveParameters: boolean): void {
   const stack: unknown[] = [where];
   while (stack.length > 0) {
     const value = stack.pop();
     if (Array.isArray(value)) {
       for (const item of value) stack.push(item);
     } else if (isNode(value)) {
-      const refusal = refusedClasses.get(String(value["class"]));
+      const nodeClass = String(value["class"]);
+      const isAllowed = mayHaveParameters && nodeClass === "PARAMETER";
+      const refusal = isAllowed ? undefined : refusedClasses.get(nodeClass);
       const location = value["query_location"];
       const position = typeof location === "number" && Number.isSafeInteger(location) ? location : null;
       if (refusal !== undefined) throw new RefusedStatement(refusal, position);

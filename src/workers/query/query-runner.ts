@@ -20,6 +20,7 @@ import { explainPlan } from "./explain-plan.js";
 import { keepResult } from "./keep-result.js";
 import { LargeResults } from "./large-results.js";
 import { runLive } from "./live-rows.js";
+import { parseFilter } from "./parse-filter.js";
 import { parseStatement } from "./parse-statement.js";
 import { RunningQueries, type RunningQuery } from "./running-queries.js";
 
@@ -82,12 +83,12 @@ export class QueryRunner {
 
   async #attempt(task: QueryTask): Promise<QueryResult> {
     try {
-      return task.kind === "parse" ? await this.#parse(task.sql) : await this.#execute(task);
+      return task.kind === "execute" ? await this.#execute(task) : await this.#parse(task);
     } catch (error) {
       if (error instanceof MiniodbError) return { kind: "failed", error: toErrorMessage(error) };
       const failure = readFailure(error);
       if (failure.type !== "out of memory") throw error;
-      const sql = task.kind === "parse" ? task.sql : task.statement.text;
+      const sql = textOf(task);
       const place = { sql, shiftBytes: 0, hiddenFolders: [] };
       return { kind: "failed", error: toErrorMessage(toClientError(failure, place, error)) };
     }
@@ -115,9 +116,11 @@ export class QueryRunner {
     (await this.#engine).close();
   }
 
-  async #parse(sql: string): Promise<QueryResult> {
+  async #parse(task: ParseTask): Promise<QueryResult> {
     const engine = await this.#engine;
-    const statement = await engine.withParser(async (parser) => parseStatement(parser, sql));
+    const statement = await engine.withParser(async (parser) =>
+      task.kind === "parse" ? parseStatement(parser, task.sql) : parseFilter(parser, task),
+    );
     return { kind: "parsed", statement };
   }
 
@@ -223,6 +226,14 @@ export class QueryRunner {
   #replaceEngine(): void {
     this.#engine = this.#openEngine();
   }
+}
+
+type ParseTask = Exclude<QueryTask, ExecuteTask>;
+
+/** What the client sent. */
+function textOf(task: QueryTask): string {
+  if (task.kind === "execute") return task.statement.text;
+  return task.kind === "parse" ? task.sql : task.filter;
 }
 
 function isSlow({ slowMs = 0 }: ExecuteTask, running: RunningQuery): boolean {

@@ -1,7 +1,7 @@
 import { assert } from "../../shared/assert.js";
 import { recordLengthAt, viewOf } from "../../shared/formats/wal-record-v1.js";
 import { limits } from "../../shared/limits.js";
-import type { WalBlock } from "../../shared/messages.js";
+import type { WalBlock } from "../../shared/wal-messages.js";
 import { EntryRingConsumer, EntryRingGate } from "../../shared/ring/entry-ring.js";
 import { newWalDescriptor, takeWalDescriptor } from "../../shared/ring/wal-descriptor.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";

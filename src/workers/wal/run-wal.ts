@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
 import { unreachable } from "../../shared/assert.js";
 import { openDisk } from "../../shared/disk/open-disk.js";
-import type { ToWal, WalBlock, WalOptions, WalToMain, WalWorkerLink } from "../../shared/messages.js";
+import type { ToWal, WalBlock, WalOptions, WalToMain, WalWorkerLink } from "../../shared/wal-messages.js";
 import { DoorbellRinger, DoorbellSleeper, MainDoorbellRinger } from "../../shared/ring/doorbell.js";
 import { GroupCommit, isDiskError, WalSource } from "./group-commit.js";
 import { openWal, type OpenWal } from "./open-wal.js";

@@ -3,7 +3,7 @@ import type { Disk } from "../../shared/disk/disk.js";
 import { failpoint } from "../../shared/failpoints.js";
 import { parseRecordHeader, sealRecord, viewOf } from "../../shared/formats/wal-record-v1.js";
 import { encodeSegmentHeader, segmentHeaderBytes } from "../../shared/formats/wal-segment-v1.js";
-import type { WalTotals } from "../../shared/messages.js";
+import type { WalTotals } from "../../shared/wal-messages.js";
 import type { SpareSource } from "./spare-pool.js";
 import { segmentPath, writeFully } from "./wal-folder.js";
 import type { IndexedSegment, WalIndex } from "./wal-index.js";

@@ -3,7 +3,14 @@ import { describe, test } from "node:test";
 import { planCompaction, type CompactionRules } from "../../../src/main/upkeep/plan-compaction.js";
 import type { DataFile } from "../../../src/shared/messages.js";
 
-const rules: CompactionRules = { smallFileBytes: 100, smallFilesMin: 3, targetBytes: 250 };
+const nowMs = 1_800_000_000_000;
+const rules: CompactionRules = {
+  smallFileBytes: 100,
+  smallFilesMin: 3,
+  targetBytes: 250,
+  deletedPercent: 20,
+  deletedAgeMs: 60_000,
+};
 
 function file(key: string, day: number, bytes: number, startMicros: number | null): DataFile {
   const lower = startMicros === null ? null : String(startMicros);
@@ -11,7 +18,7 @@ function file(key: string, day: number, bytes: number, startMicros: number | nul
 }
 
 function keysOf(files: readonly DataFile[]): string[][] {
-  return planCompaction(files, rules).map((plan) => plan.files.map(({ key }) => key));
+  return planCompaction(files, rules, nowMs).map((plan) => plan.files.map(({ key }) => key));
 }
 
 describe("plan of compaction", () => {
@@ -24,7 +31,7 @@ describe("plan of compaction", () => {
 
   test("small files of a day are merged in the order of their time", () => {
     const files = [file("c", 1, 10, 30), file("a", 1, 10, 10), file("b", 1, 10, 20), file("x", 1, 999, 0)];
-    assert.deepEqual(planCompaction(files, rules), [{ day: 1, files: [files[1], files[2], files[0]] }]);
+    assert.deepEqual(planCompaction(files, rules, nowMs), [{ day: 1, files: [files[1], files[2], files[0]] }]);
   });
 
   test("times order as numbers, and files without one come first", () => {
@@ -43,8 +50,22 @@ describe("plan of compaction", () => {
   test("the day with the most files comes first", () => {
     const files = [1, 2, 3].map((n) => file(`a${n}`, 1, 1, n)).concat([1, 2, 3, 4].map((n) => file(`b${n}`, 2, 1, n)));
     assert.deepEqual(
-      planCompaction(files, rules).map(({ day }) => day),
+      planCompaction(files, rules, nowMs).map(({ day }) => day),
       [2, 1],
     );
+  });
+
+  test("a file of any size is written anew when many of its rows are deleted, or when they are for long", () => {
+    const folder = "t-0a1b2c3d-4e5f-6789-abcd-ef0123456789/data/day=1970-01-02";
+    const withDeletes = (key: string, rows: number, ageMs: number): DataFile => {
+      const uuid = "0a1b2c3d-4e5f-6789-abcd-ef0123456789";
+      const deletes = [{ key: `${folder}/${nowMs - ageMs}-${uuid}-deletes.parquet`, bytes: 9, rows }];
+      return { ...file(key, 1, 500, 1), rows: 10, deletes };
+    };
+    assert.deepEqual(keysOf([withDeletes("few", 1, 0), file("none", 1, 500, 1)]), []);
+    assert.deepEqual(keysOf([withDeletes("many", 2, 0), withDeletes("old", 1, 60_000)]), [["many"], ["old"]]);
+    // What is merged anyway is not written twice.
+    const small = [1, 2].map((n) => file(`s${n}`, 1, 10, n));
+    assert.deepEqual(keysOf([...small, { ...withDeletes("small", 2, 0), bytes: 10 }]), [["s1", "small", "s2"]]);
   });
 });

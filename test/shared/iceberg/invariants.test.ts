@@ -3,7 +3,13 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { MiniodbError } from "../../../src/shared/errors.js";
-import { checkFiles, checkVersion, type FileChange } from "../../../src/shared/iceberg/invariants.js";
+import type { NewDeleteFile } from "../../../src/shared/iceberg/delete-entry.js";
+import {
+  checkFiles,
+  checkVersion,
+  type DeleteChange,
+  type FileChange,
+} from "../../../src/shared/iceberg/invariants.js";
 import type { NewDataFile } from "../../../src/shared/iceberg/manifest.js";
 import { parseTableMetadata, type TableMetadata } from "../../../src/shared/iceberg/table-metadata.js";
 import { repositoryRoot } from "../../harness/repository-root.js";
@@ -13,6 +19,7 @@ const base = parseTableMetadata(
   readFileSync(join(repositoryRoot, "test", "golden", "table-metadata-v2.json")),
   "golden",
 );
+const none = { files: 0, rows: 0, bytes: 0 };
 const [older, current] = base.snapshots ?? [];
 assert.ok(older !== undefined && current !== undefined);
 const schema = base.schemas.at(-1);
@@ -109,13 +116,23 @@ describe("invariants of files", () => {
     totalBefore: { files: 1, rows: 5, bytes: 50 },
     totalAfter: { files: 2, rows: 15, bytes: 150 },
     rowsStated: 5,
+    deletes: { added: [], removedRows: 0, totalBefore: none, totalAfter: none, dataRows: new Map([["a", 5]]) },
   };
+  const deleteFile: NewDeleteFile = { key: "d", bytes: 9, rows: 2, day: sampleDay, dataKey: "a", replaces: [] };
+  const withDeletes = (parts: Partial<DeleteChange>): FileChange => ({
+    ...change,
+    added: [],
+    rowsGained: { min: -2, max: -2 },
+    totalAfter: change.totalBefore,
+    deletes: { ...change.deletes, added: [deleteFile], totalAfter: { files: 1, rows: 2, bytes: 9 }, ...parts },
+  });
   const withFile = (parts: Partial<NewDataFile>): FileChange => ({ ...change, added: [{ ...file, ...parts }] });
   const late = { lower: "1769817600000000", upper: "1769904000000000", nulls: 0 };
 
   test("an ordinary change breaks none", () => {
     checkFiles(change);
     checkFiles({ ...change, rowsStated: undefined });
+    checkFiles(withDeletes({}));
   });
 
   const cases: Readonly<Record<string, FileChange>> = {
@@ -123,6 +140,14 @@ describe("invariants of files", () => {
     rowCountsAddUp: { ...change, removedRows: 1 },
     noRowFromNowhere: { ...change, rowsGained: { min: 0, max: 9 } },
     noRowLost: { ...change, rowsGained: { min: 11, max: 20 } },
+    deleteCountsAddUp: withDeletes({ removedRows: 1 }),
+    oneDeleteFileEach: withDeletes({
+      added: [
+        { ...deleteFile, rows: 1 },
+        { ...deleteFile, key: "e", rows: 1 },
+      ],
+    }),
+    deletesWithinTheirFile: withDeletes({ dataRows: new Map([["a", 2]]) }),
     filesHaveRows: withFile({ bytes: 0 }),
     fileColumnsKnown: withFile({ fieldIds: [1, 2, 9] }),
     rowsInTheirDay: withFile({ bounds: { 1: late } }),

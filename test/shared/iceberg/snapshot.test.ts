@@ -37,6 +37,7 @@ function grown(snapshots: number): TableMetadata {
       added: { files: 1, rows: 10, bytes: 100 },
       removed: none,
       total: { files: id, rows: id * 10, bytes: id * 100 },
+      deletes: { added: none, removed: none, total: none },
       changedPartitions: 1,
       nowMs: id * 1_000,
     });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import type { QueryTable } from "../../../src/shared/query-messages.js";
 import { quoteName } from "../../../src/workers/query/table-view.js";
 import { openFixture, type QueryFixture, schemaOf, tableOf } from "./query-fixture.js";
 
@@ -11,7 +12,94 @@ before(async () => {
 });
 after(async () => fixture.close());
 
+const deleteIds = { file_path: 2_147_483_546, pos: 2_147_483_545 };
+
 describe("a table's view", () => {
+  test("deleted rows are left out of the files that have some, whatever the columns are called", async () => {
+    const write = (name: string, first: number): Promise<string> =>
+      fixture.writeParquet(
+        `${name}.parquet`,
+        `SELECT (${first} + i)::BIGINT AS n, i::BIGINT AS file_row_number, 7::BIGINT AS filename FROM range(5000) t(i)`,
+        { n: 1, file_row_number: 2, filename: 3 },
+      );
+    const files = [await write("del-a", 0), await write("del-b", 10_000), await write("del-c", 20_000)];
+    const [a = "", b = "", c = ""] = files;
+    const positions = (name: string, condition: string): Promise<string> =>
+      fixture.writeParquet(
+        `${name}.parquet`,
+        `SELECT 'file:///x' AS file_path, i::BIGINT AS pos FROM range(5000) t(i) WHERE ${condition}`,
+        deleteIds,
+      );
+    const even = await positions("del-even", "i % 2 = 0");
+    const first = await positions("del-first", "i < 100");
+    const late = await positions("del-late", "i BETWEEN 50 AND 199");
+    const schema = schemaOf("n long 1", "file_row_number long 2", "FileName long 3");
+    const plain = tableOf("t", schema, files);
+    const cases = [
+      {
+        deletes: [{ file: b, deleteFiles: [even] }],
+        rows: 12_500,
+        isThere: (n: number) => n < 10_000 || n >= 20_000 || n % 2 === 1,
+      },
+      {
+        deletes: [
+          { file: c, deleteFiles: [first, late] },
+          { file: a, deleteFiles: [even] },
+        ],
+        rows: 12_300,
+        isThere: (n: number) => (n < 10_000 ? n % 2 === 1 : n < 20_000 || n >= 20_200),
+      },
+    ];
+    for (const { deletes, rows, isThere } of cases) {
+      const tables = [{ ...plain, deletes }];
+      const [counted] = await fixture.query("SELECT count(*) AS rows, max(filename) AS name FROM t", { tables });
+      assert.deepEqual(counted, { rows, name: 7 });
+      const seen = await fixture.query("SELECT n, file_row_number AS row FROM t WHERE n % 7 = 3", { tables });
+      const numbers = seen.map((row) => Number(row["n"])).toSorted((one, other) => one - other);
+      const all = [0, 10_000, 20_000].flatMap((start) => Array.from({ length: 5_000 }, (_, index) => start + index));
+      assert.deepEqual(
+        numbers,
+        all.filter((n) => n % 7 === 3 && isThere(n)),
+      );
+      assert.ok(seen.every((row) => Number(row["row"]) === Number(row["n"]) % 10_000));
+    }
+  });
+
+  test("places are the numbers of file and row, files with deletes behind the others", async () => {
+    const write = (name: string): Promise<string> =>
+      fixture.writeParquet(`${name}.parquet`, "SELECT i::BIGINT AS n FROM range(4) t(i)", { n: 1 });
+    const files = [await write("place-a"), await write("place-b")];
+    const gone = await fixture.writeParquet(
+      "place-gone.parquet",
+      "SELECT 'x' AS file_path, 1::BIGINT AS pos",
+      deleteIds,
+    );
+    const places = { file: "f", row: "r" };
+    const table = { ...tableOf("t", schemaOf("n long 1"), files), places };
+    const placesOf = async (tables: QueryTable): Promise<unknown[]> =>
+      (await fixture.query("SELECT f, r FROM t WHERE n < 3 ORDER BY f, r", { tables: [tables] })).map(({ f, r }) => [
+        f,
+        r,
+      ]);
+    assert.deepEqual(await placesOf(table), [
+      [0, 0],
+      [0, 1],
+      [0, 2],
+      [1, 0],
+      [1, 1],
+      [1, 2],
+    ]);
+    const deletes = [{ file: files[0] ?? "", deleteFiles: [gone] }];
+    assert.deepEqual(await placesOf({ ...table, deletes }), [
+      [0, 0],
+      [0, 1],
+      [0, 2],
+      [1, 0],
+      [1, 2],
+    ]);
+    assert.deepEqual(await placesOf({ ...table, committedFiles: [] }), []);
+  });
+
   test("columns come in the schema's order, missing ones are NULL, unknown ones do not show", async () => {
     const old = await fixture.writeParquet("order-old.parquet", "SELECT 1::BIGINT AS b, 'x' AS gone", {
       b: 2,

@@ -7,7 +7,7 @@ import { ForgetfulDisk } from "../../../src/shared/disk/forgetful-disk.js";
 import { loseUnsyncedBytes, losePower } from "../../../src/shared/disk/power-loss.js";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { encodeSchemaRecord } from "../../../src/shared/formats/wal-record-v1-encode.js";
-import type { WalBlock } from "../../../src/shared/messages.js";
+import type { WalBlock } from "../../../src/shared/wal-messages.js";
 import { completionBytes } from "../../../src/shared/ring/completion.js";
 import { createEntryRing, EntryRingProducer } from "../../../src/shared/ring/entry-ring.js";
 import { stageWalDescriptor, walDescriptorBytes } from "../../../src/shared/ring/wal-descriptor.js";

@@ -5,7 +5,7 @@ import { Piscina } from "piscina";
 import type { ColumnBatch } from "../../../src/shared/columns/column-batch.js";
 import type { BatchEntry } from "../../../src/shared/formats/wal-batches-v1.js";
 import { encodeRowsRecord, recordBytes } from "../../../src/shared/formats/wal-record-v1-encode.js";
-import type { ToWal, WalBlock, WalOptions, WalToMain, WalWorkerLink } from "../../../src/shared/messages.js";
+import type { ToWal, WalBlock, WalOptions, WalToMain, WalWorkerLink } from "../../../src/shared/wal-messages.js";
 import { completionBytes } from "../../../src/shared/ring/completion.js";
 import { createDoorbell, DoorbellRinger, DoorbellSleeper } from "../../../src/shared/ring/doorbell.js";
 import { createEntryRing, EntryRingGate, EntryRingProducer } from "../../../src/shared/ring/entry-ring.js";

@@ -1,5 +1,6 @@
 import { MiniodbError } from "../../../shared/errors.js";
 import type { HttpExchange, HttpHandler, RequestListener } from "../../sockets/http-server.js";
+import type { DeleteRoutes } from "./delete-routes.js";
 import type { QueryControlRoutes } from "./query-control-routes.js";
 import type { QueryRoutes } from "./query-routes.js";
 import { sendReply } from "./send-reply.js";
@@ -13,6 +14,7 @@ export interface Routes {
   readonly write: WriteRoutes;
   readonly table: TableRoutes;
   readonly tableLife: TableLifeRoutes;
+  readonly deletes: DeleteRoutes;
   readonly query: QueryRoutes;
   readonly queryControl: QueryControlRoutes;
   readonly status: StatusRoutes;
@@ -23,14 +25,15 @@ type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
 const queryPath = /^\/v1\/queries\/([^/]+)$/;
-const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/retention|\/rollback|\/schema|\/tags)?$/;
+const tablePath =
+  /^\/v1\/tables\/([^/]+)(\/rows|\/delete|\/flush|\/snapshots|\/retention|\/rollback|\/schema|\/tags)?$/;
 const tagPath = /^\/v1\/tables\/([^/]+)\/tags\/([^/]+)$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
-  const { write, table, tableLife, query, queryControl, status, onInternal } = routes;
+  const { write, table, tableLife, deletes, query, queryControl, status, onInternal } = routes;
   const exact = new Map<string, Methods>([
-    ["/v1/data", { POST: (exchange) => write.oneRow(exchange) }],
+    ["/v1/data", { POST: (exchange) => write.oneRow(exchange), DELETE: (exchange) => deletes.ids(exchange) }],
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
     ["/v1/queries", { GET: (exchange) => queryControl.list(exchange) }],
     ["/v1/tables", { POST: (exchange) => table.create(exchange), GET: (exchange) => table.list(exchange) }],
@@ -44,6 +47,7 @@ export function restHandler(routes: Routes): HttpHandler {
       DELETE: (exchange, name) => table.drop(exchange, name),
     },
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
+    "/delete": { POST: (exchange, name) => deletes.where(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
     "/retention": { POST: (exchange, name) => tableLife.retention(exchange, name) },
     "/rollback": { POST: (exchange, name) => tableLife.rollback(exchange, name) },
