@@ -1,13 +1,14 @@
 // Everything that must hold before a commit, a line each: types, lint, format, dead code; then all tests (the tidy
-// rules among them) on Node 24 from the npm registry, where it runs, and on the Node that runs this script. The output
-// ends with the closing lines of node:test.
+// rules among them) on Node 24 from the npm registry, where it runs, and on the Node that runs this script; those that take
+// long and say nothing of the Node they run on, there only. Tests that need an S3 server or a Redis come last: these are
+// installed or built meanwhile where they are missing. The output ends with the closing lines of node:test.
 //
 //   npm test                 all of it
 //   npm test -- wal ring     only tests whose path contains one of the words, on this Node only
 //
 // With CI=true a skipped check or test is a failure.
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
 import { root, runNpm, runQuietly, seconds, toolScript } from "./run-command.mjs";
@@ -75,6 +76,22 @@ function findTests(words) {
     .toSorted();
 }
 
+/** Crashes and outages, which are made of processes and requests: the code that meets them runs in other tests too. */
+const onOneNode = /^dist\/test\/(?:crash\/(?:crash-s3|s3-committers)|e2e\/(?:s3-outage|plain-store)|docker\/|peers\/)/;
+
+/** Needs a server that may have to be built first. */
+function needsServer(file) {
+  return /harness\/(?:s3|redis)-server\.js/.test(readFileSync(join(root, file), "utf8"));
+}
+
+/** Begins to install what the last tests need; they find it, wait for it, or say why there is none. */
+function prepareServers() {
+  const script = join(root, "dist", "test", "harness", "prepare-process.js");
+  const child = spawn(process.execPath, [script], { cwd: root, stdio: "ignore" });
+  child.unref();
+  process.once("exit", () => child.kill("SIGTERM"));
+}
+
 /**
  * The skipped tests among lines of the spec reporter, `﹣ name (0.1ms) # reason`; without those that are longer runs of
  * something that also has a short one, which a variable MINIODB_TEST_... asks for.
@@ -112,18 +129,25 @@ if (files.length === 0) {
   say(`no test file matches ${words.join(", ")}`);
   process.exit(1);
 }
+const late = files.filter(needsServer);
+const early = files.filter((file) => !late.includes(file));
+let node24 = {};
 if (words.length === 0) {
+  prepareServers();
   runChecks();
-  const node24 = findNode24();
-  if (node24.path !== undefined) {
-    await runTests(node24.path, node24.version.slice(1), files);
-  } else {
+  node24 = findNode24();
+  if (node24.path === undefined) {
     say(`skip tests on Node 24: ${node24.reason}`);
     if (isCi && node24.isSkip) failures.push("tests on Node 24 (CI allows no skip)");
   }
 }
 // Other Nodes may lack what this one has (a uWebSockets.js that loads, say): only here a skip hides something.
-const skipped = await runTests(process.execPath, process.versions.node, files);
+const skipped = [];
+for (const group of [early, late]) {
+  const onBoth = group.filter((file) => !onOneNode.test(file));
+  if (node24.path !== undefined && onBoth.length > 0) await runTests(node24.path, node24.version.slice(1), onBoth);
+  if (group.length > 0) skipped.push(...(await runTests(process.execPath, process.versions.node, group)));
+}
 if (isCi) failures.push(...skipped.map((line) => `skipped, which CI does not allow: ${line.trim()}`));
 for (const failure of failures) say(`FAILED: ${failure}`);
 process.exitCode = failures.length === 0 ? 0 : 1;

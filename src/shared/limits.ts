@@ -94,6 +94,11 @@ export const limits = {
   parsedStatementBytesMax: 16 * 1024,
   /** Rows of a result that is materialised in DuckDB, outside of its memory limit; larger ones are streamed. */
   directRowsMax: 4_096,
+  /**
+   * What DuckDB makes of a streamed result ahead of its reader, in each query: a row group of five columns. With its
+   * default, 1 MB, a reader as fast as DuckDB waits for it twice as long.
+   */
+  streamBufferBytes: 16 * 1024 * 1024,
   /** A result built from columns goes on in a file from here; one that DuckDB wrote to a file is read back up to here. */
   resultBytesInMemoryMax: 16 * 1024 * 1024,
   resultBytesReadBackMax: 1024 * 1024,

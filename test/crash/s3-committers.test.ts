@@ -19,7 +19,7 @@ import type { CommitterJob, CommitterResult } from "./committer-process.js";
 
 const skip = (await whyNoS3Server()) || whyNoRedis();
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261123);
-const commits = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 2);
+const roundsAsked = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 0);
 const processes = 2;
 const committers = 8;
 const rows = 20;
@@ -44,17 +44,20 @@ describe("16 committers over two processes on one table", { skip }, () => {
 
   interface Case {
     readonly odds: S3FaultOdds;
+    /** Commits of each committer. */
+    readonly rounds: number;
     /** The store has plain puts only, and each process is stopped now and then for longer than a lease. */
     readonly isLeased?: boolean;
   }
   const lossy = { shares: { answerAfter: 0.03, resetAfter: 0.03, reset: 0.03, answer: 0.03 } };
   const cases: Readonly<Record<string, Case>> = {
-    undisturbed: { odds: { shares: {} } },
-    "losing answers": { odds: lossy },
-    "leased and paused": { odds: lossy, isLeased: true },
+    undisturbed: { odds: { shares: {} }, rounds: 1 },
+    "losing answers": { odds: lossy, rounds: 2 },
+    "leased and paused": { odds: lossy, rounds: 1, isLeased: true },
   };
-  for (const [name, { odds, isLeased = false }] of Object.entries(cases)) {
+  for (const [name, { odds, rounds, isLeased = false }] of Object.entries(cases)) {
     test(`${name}: every row is there once (seed ${seed})`, async (t) => {
+      const commits = roundsAsked === 0 ? rounds : roundsAsked;
       const table = name.replaceAll(" ", "_");
       const options = s3OptionsOf(s3, bucket, { endpoint: proxy.endpoint, prefix: "" });
       const client = openS3Client(options);

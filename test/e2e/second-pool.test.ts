@@ -3,7 +3,7 @@
  * second pool by `miniodb failover`, and back. MINIODB_TEST_SEED replays the writer.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
@@ -329,5 +329,54 @@ describe("a folder with an S3 server as its second pool", { skip }, () => {
     await server.stop();
     server = await ServerProcess.start({ folder, env: mirrorEnvironment(b), flags });
     assert.equal(await client.count("t"), 120);
+  });
+});
+
+describe("a warehouse that is there before it gets a mirror", () => {
+  const root = mkdtempSync(join(tmpdir(), "miniodb-e2e-mirror-"));
+  const folder = join(root, "data");
+  const second = join(root, "second");
+  const batches = 30;
+  const client = new HttpClient(() => server.url);
+  let server: ServerProcess;
+
+  after(async () => {
+    await server.dispose();
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  const filesOf = (place: string): string[] => {
+    if (!existsSync(place)) return [];
+    return readdirSync(place, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".parquet"));
+  };
+
+  test("is copied at the rate that is set; a server killed meanwhile goes on with what is missing", async () => {
+    const quiet = ["--flush-interval-ms", "1h", "--compaction-interval-ms", "1d", "--mirror-interval-ms", "500"];
+    server = await ServerProcess.start({ folder, flags: quiet });
+    for (let batch = 0; batch < batches; batch++) {
+      await writeRows(client, "t", batch * 100, 100);
+      assert.equal((await client.send("/v1/tables/t/flush", { method: "POST" })).status, 200);
+    }
+    await server.stop();
+    const mirror = ["--mirror-folder", second];
+    await server.restart([...mirror, "--mirror-rate-bytes-max", "16384"]);
+    await until("some are copied", () => Promise.resolve(filesOf(second).length >= 5));
+    await server.kill();
+    const before = filesOf(second).length;
+    assert.ok(before < batches, `${before} files were copied before the kill`);
+    await server.restart(mirror);
+    await mirrored(client);
+    assert.equal(filesOf(second).length, batches);
+    assert.ok((await metric(client, "miniodb_mirror_commits_total")) >= 1);
+    await server.stop();
+    // What is there is a warehouse of its own.
+    const done = await runCommand(["failover", "--yes", "--data-folder", folder, ...mirror]);
+    assert.equal(done.code, 0, done.output);
+    const other = join(root, "other");
+    mkdirSync(other);
+    renameSync(second, join(other, "warehouse"));
+    const promoted = await ServerProcess.start({ folder: other });
+    assert.equal(await new HttpClient(promoted.url).count("t"), batches * 100);
+    await promoted.dispose();
   });
 });

@@ -9,7 +9,6 @@ import { syncMarker, type CatalogContext } from "./catalog-context.js";
 import { changeTimeMs, commit, type Built, type Committed } from "./commit.js";
 import { countsOf, entriesByContent } from "./change-plan.js";
 import { readLiveManifests, sequencedFilesOf } from "./file-change.js";
-import { deleteKeysOf } from "./live-rows.js";
 import type { ManifestEntry } from "./manifest.js";
 import { encodeManifestList, type ManifestFile } from "./manifest-list.js";
 import { newSnapshotId, withSnapshot } from "./snapshot.js";
@@ -89,7 +88,8 @@ async function rolledBack(context: CatalogContext, base: TableVersion, rollback:
     changedPartitions: new Set(touched.map((entry) => entry.day)).size,
     nowMs: changeTimeMs(context, base),
   });
-  return { metadata: next, delta: deltaOf(before.files, after.files) };
+  // As a whole: of a file that both have, its deletes and what else is known of it may differ.
+  return { metadata: next, delta: { added: after.files, removedKeys: before.files.map(({ key }) => key) } };
 }
 
 interface Contents {
@@ -123,20 +123,6 @@ function changeOf(before: readonly ManifestEntry[], after: readonly ManifestEntr
 
 function countsOfChange({ added, removed, total }: EntryChange) {
   return { added: countsOf(added), removed: countsOf(removed), total: countsOf(total) };
-}
-
-/** A file that is in both may have other deletes. */
-function deltaOf(before: readonly DataFile[], after: readonly DataFile[]): Built["delta"] {
-  const deletesBefore = new Map(before.map((file) => [file.key, deletesText(file)]));
-  return {
-    added: without(after, before),
-    removedKeys: without(before, after).map((file) => file.key),
-    changed: after.filter((file) => (deletesBefore.get(file.key) ?? deletesText(file)) !== deletesText(file)),
-  };
-}
-
-function deletesText(file: DataFile): string {
-  return deleteKeysOf([file]).toSorted().join(" ");
 }
 
 /** Those whose key none of the others has. */

@@ -1,5 +1,6 @@
 import { MiniodbError } from "../errors.js";
 import type { ObjectStore } from "./object-store.js";
+import { isStoreFailure } from "./store-failure.js";
 import { readNewerPoolState, readPoolState, supersededError, type PoolState } from "./pool-record.js";
 
 /**
@@ -42,9 +43,15 @@ export class PoolFence {
     if (Atomics.load(this.#word, 1) === 1) await this.check();
   }
 
-  /** Before the first commit of a process. Throws as `check` does. */
+  /** Before the first commit of a process. Throws POOL_SUPERSEDED, and STORE_UNAVAILABLE where the store does not say. */
   async begin(): Promise<void> {
-    await this.check();
+    try {
+      await this.check();
+    } catch (error) {
+      if (!isStoreFailure(error)) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new MiniodbError("STORE_UNAVAILABLE", `The pool's record cannot be read: ${reason}`, {}, error);
+    }
     if (this.#known !== undefined) this.watch();
   }
 

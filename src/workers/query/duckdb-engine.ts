@@ -1,4 +1,5 @@
 import { type DuckDBConnection, DuckDBInstance, type DuckDBPreparedStatement } from "@duckdb/node-api";
+import { limits } from "../../shared/limits.js";
 import { keepByteOrderMarks } from "./byte-order-mark.js";
 import { guardFunctions } from "./guarded-functions.js";
 import type { SqlParser } from "./parse-statement.js";
@@ -62,8 +63,10 @@ export class DuckDBEngine {
     await connection.run("SET GLOBAL TimeZone = 'UTC'");
     await connection.run(`SET allowed_directories = [${options.allowedFolders.map(quoteText).join(", ")}]`);
     await connection.run("SET enable_external_access = false");
-    // Of each connection, so that they come after the lock; they change nothing but what `progress` says.
-    await connection.run("SET allowed_configs = ['enable_progress_bar', 'enable_progress_bar_print']");
+    // Of each connection, so that they come after the lock; they change how soon rows come and what `progress` says.
+    await connection.run(
+      "SET allowed_configs = ['enable_progress_bar', 'enable_progress_bar_print', 'streaming_buffer_size']",
+    );
     await connection.run("SET lock_configuration = true");
     await guardFunctions(connection);
     connection.closeSync();
@@ -87,6 +90,7 @@ export class DuckDBEngine {
     const duckdb = await this.#instance.connect();
     await duckdb.run("SET enable_progress_bar_print = false");
     await duckdb.run("SET enable_progress_bar = true");
+    await duckdb.run(`SET streaming_buffer_size = '${Math.floor(limits.streamBufferBytes / 1024)}KiB'`);
     return { duckdb, views: new Map() };
   }
 

@@ -22,8 +22,6 @@ const placesLength = Uint8Array.from({ length: 1000 }, (_, value) => {
   return value % 100 === 0 ? 2 : value % 10 === 0 ? 3 : 4;
 });
 
-/** Bytes of a whole number within ±2^53. */
-export const integerBytesMax = 17;
 const billion = 1e9;
 
 /** A whole number within ±2^53. */

@@ -86,9 +86,9 @@ async function largeJson(task: ExecuteTask, place: ExecutionPlace, shape: JsonSh
     await sink.write(json.head);
     const taken = await takeChunks(stream, { task, place }, async (chunk, rows) => {
       json.append(chunk, rows);
-      if (json.bytes >= pieceBytes) await sink.write(json.take());
+      if (json.bytes >= pieceBytes) await sink.writeLent(json.take());
     });
-    await sink.write(json.take());
+    await sink.writeLent(json.take());
     await sink.write(json.tail);
     return { body: await sink.finish(), ...taken, columns: columnInfos(columns) };
   } catch (error) {

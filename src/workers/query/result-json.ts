@@ -11,6 +11,8 @@ export type JsonShape = Extract<ResultFormat, "original" | "json" | "ndjson">;
 
 const textEncoder = new TextEncoder();
 const comma = 0x2c;
+/** Room for a result of few rows; it doubles as they come. */
+const firstBytes = 16 * 1024;
 
 /** What stands around the rows, before each row's cells, and behind them. */
 const frames: Readonly<Record<JsonShape, { readonly head: string; readonly tail: string; readonly rowEnd: string }>> = {
@@ -38,7 +40,9 @@ export class JsonResult {
   readonly #bytesMax: number;
   /** Bytes of a row besides its cells. */
   readonly #rowFrameBytes: number;
-  #out: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(16 * 1024));
+  #out: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(firstBytes));
+  /** Of the last piece, or the next one. */
+  #spare: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0));
   #length = 0;
   #rows = 0;
 
@@ -90,11 +94,12 @@ export class JsonResult {
     this.#checkBytes(at);
   }
 
-  /** The rows since the last piece; the piece is the caller's. */
+  /** The rows since the last piece. It is the caller's until the call after this one. */
   take(): Uint8Array {
     const text = new Uint8Array(this.#out.buffer, 0, this.#length);
     this.#length = 0;
-    return this.#shape === "original" ? escapeForLiteral(text) : text.slice();
+    [this.#out, this.#spare] = [this.#spare, this.#out];
+    return this.#shape === "original" ? escapeForLiteral(text) : text;
   }
 
   /** All rows with what stands around them, for a result that is one piece. */

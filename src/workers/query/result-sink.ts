@@ -37,6 +37,12 @@ export class ResultSink {
     this.#writing.catch(() => {});
   }
 
+  /** As `write`, but the piece is the sink's only until the call after this one has resolved, which saves a copy of it. */
+  async writeLent(piece: Uint8Array): Promise<void> {
+    const staysInMemory = this.#bytes + piece.length <= limits.resultBytesInMemoryMax;
+    await this.write(staysInMemory ? piece.slice() : piece);
+  }
+
   async finish(): Promise<ResultBody> {
     if (this.#file === null) return { kind: "bytes", bytes: this.#join() };
     await this.#writing;

@@ -82,8 +82,8 @@ export function longestText({ data, validity }: ColumnBytes, rows: number): numb
   return longest;
 }
 
-/** What `target` has room for behind the texts: those within the vector are copied in whole words. */
-export const gatherSlackBytes = inlineBytesMax;
+/** What `target` has room for behind the texts: the twelve bytes within an entry are always copied whole. */
+export const gatherSlackBytes = 12;
 
 /** The texts of the first `rows` rows, one behind the other, to the start of `target`. `lengths` as above. */
 export function gatherTexts({ data }: ColumnBytes, rows: number, lengths: Uint32Array, target: Uint8Array): void {

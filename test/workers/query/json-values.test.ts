@@ -261,6 +261,21 @@ describe("JSON from bytes, by DuckDB, and from values", () => {
     }
   });
 
+  test("a byte that needs an escape, or hardly not, at every place of texts of every length", async () => {
+    const characters = [1, 8, 31, 32, 33, 34, 35, 91, 92, 93, 127, 128, 161, 162, 220, 8364, 128512];
+    const source = `SELECT repeat('a', p) || chr(c) || repeat('Ü', n % 2) || repeat('z', n - p) AS v
+      FROM range(40) n(n), range(40) p(p), (SELECT unnest([${characters.join(", ")}]) AS c) WHERE p <= n`;
+    assertSameText(textOf(await fixture.execute(source)), await textByValues(source), "texts");
+  });
+
+  test("doubles of up to nine places", async () => {
+    for (const places of [0, 1, 2, 3, 4, 5, 6, 7, 9]) {
+      const source = `SELECT (CASE WHEN i % 2 = 0 THEN -1 ELSE 1 END) * round((hash(i)::DOUBLE / 18446744073709551616.0) * pow(10, (i % 15) - 4), ${places}) AS v
+        FROM range(5000) r(i)`;
+      assertSameText(textOf(await fixture.execute(source)), await textByValues(source), `${places} places`);
+    }
+  });
+
   test("numbers read back as they were", () => {
     const random = seededRandom(seed);
     for (let round = 0; round < 20_000; round++) {

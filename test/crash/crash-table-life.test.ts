@@ -1,0 +1,232 @@
+/**
+ * kill -9 within the commits that change a table as a whole: settings, old days, columns, rollback, tags. Each is done or
+ * not done afterwards, no row is lost or comes twice, and the same request brings it about. By default each change is killed
+ * at one place of its commit, another each; all places:
+ *
+ *   MINIODB_TEST_FAILPOINT_KILLS=5
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, describe, test } from "node:test";
+import type { FailpointName } from "../../src/shared/failpoints.js";
+import { HttpClient, type Reply, type Sending } from "../harness/http-client.js";
+import { ServerProcess } from "../harness/server-process.js";
+
+const places: readonly FailpointName[] = [
+  "commit.metadata.written",
+  "commit.begun",
+  "commit.list.written",
+  "commit.hint.written",
+  "commit.manifest.written",
+];
+const isWhole = Number(process.env["MINIODB_TEST_FAILPOINT_KILLS"] ?? 1) >= 5;
+
+const dayMs = 86_400_000;
+const today = new Date(Math.floor(Date.now() / dayMs) * dayMs + dayMs / 2).toISOString();
+const longAgo = new Date(Date.now() - 100 * dayMs).toISOString();
+/** Nothing commits by itself: the failpoint is met by the request. */
+const flags = ["flush", "compaction", "garbage", "retention"].flatMap((name) => [`--${name}-interval-ms`, "86400000"]);
+
+/** What a client sees of the table, as one text. */
+type Look = (client: HttpClient, table: string) => Promise<string>;
+
+interface TableChange {
+  readonly name: string;
+  /** Makes the table, with rows in the store and rows that are not. */
+  readonly prepare: (client: HttpClient, table: string) => Promise<void>;
+  readonly request: (client: HttpClient, table: string) => Promise<Sending & { readonly path: string }>;
+  readonly look: Look;
+  readonly before: string;
+  readonly after: string;
+  /** Places that its commit does not pass. */
+  readonly without: readonly FailpointName[];
+}
+
+async function send(client: HttpClient, path: string, method: "POST" | "PUT", body: object): Promise<Reply> {
+  const reply = await client.send(path, { method, body: JSON.stringify(body) });
+  assert.equal(reply.status, 200, JSON.stringify(reply.body));
+  return reply;
+}
+
+async function flush(client: HttpClient, table: string): Promise<string> {
+  const reply = await send(client, `/v1/tables/${table}/flush`, "POST", {});
+  return (reply.body as { readonly snapshot_id: string }).snapshot_id;
+}
+
+async function write(client: HttpClient, table: string, id: string, more: object = {}): Promise<void> {
+  await client.write(table, [{ timestamp: today, id, n: id.length, ...more }]);
+}
+
+async function someRows(client: HttpClient, table: string): Promise<void> {
+  await write(client, table, "a");
+  await flush(client, table);
+  await write(client, table, "bb");
+}
+
+const lookAtRows: Look = async (client, table) => {
+  const rows = await client.query(`SELECT * EXCLUDE (timestamp) FROM ${table} ORDER BY id`);
+  return rows.map((row) => JSON.stringify(row)).join(" ");
+};
+
+const withoutFiles: readonly FailpointName[] = ["commit.list.written", "commit.manifest.written"];
+
+const changes: readonly TableChange[] = [
+  {
+    name: "settings",
+    prepare: someRows,
+    request: async (_, table) => ({
+      path: `/v1/tables/${table}`,
+      method: "PUT",
+      body: '{"config":{"retention_days":5}}',
+    }),
+    look: async (client, table) => {
+      const { table_info: info } = (await client.send(`/v1/tables/${table}`)).body as {
+        readonly table_info: { readonly config: object; readonly stats: { readonly record_count: number } };
+      };
+      return JSON.stringify([info.config, info.stats.record_count]);
+    },
+    before: '[{"id_strategy":"user_provided"},2]',
+    after: '[{"retention_days":5,"id_strategy":"user_provided"},2]',
+    without: withoutFiles,
+  },
+  {
+    name: "retention",
+    prepare: async (client, table) => {
+      await client.write(table, [
+        { timestamp: longAgo, id: "old" },
+        { timestamp: today, id: "young" },
+      ]);
+      await flush(client, table);
+      await write(client, table, "hot");
+      await send(client, `/v1/tables/${table}`, "PUT", { config: { retention_days: 5 } });
+    },
+    request: async (_, table) => ({ path: `/v1/tables/${table}/retention`, method: "POST", body: "{}" }),
+    look: async (client, table) => {
+      const rows = await client.query<{ id: string }>(`SELECT id FROM ${table} ORDER BY id`);
+      return rows.map(({ id }) => id).join(" ");
+    },
+    before: "hot old young",
+    after: "hot young",
+    without: [],
+  },
+  {
+    name: "columns",
+    prepare: async (client, table) => {
+      await write(client, table, "a", { gone: "x" });
+      await flush(client, table);
+      await write(client, table, "bb", { gone: "y" });
+    },
+    request: async (_, table) => {
+      const list = [
+        { op: "rename", name: "n", to: "m" },
+        { op: "drop", name: "gone" },
+        { op: "add", name: "n", type: "string", after: null },
+      ];
+      return { path: `/v1/tables/${table}/schema`, method: "PATCH", body: JSON.stringify({ changes: list }) };
+    },
+    look: lookAtRows,
+    before: '{"id":"a","n":1,"gone":"x"} {"id":"bb","n":2,"gone":"y"}',
+    after: '{"id":"a","n":null,"m":1} {"id":"bb","n":null,"m":2}',
+    without: withoutFiles,
+  },
+  {
+    name: "a column that becomes double",
+    prepare: async (client, table) => {
+      await write(client, table, "a");
+      await flush(client, table);
+    },
+    request: async (_, table) => {
+      const body = JSON.stringify({ changes: [{ op: "type", name: "n", type: "double" }] });
+      return { path: `/v1/tables/${table}/schema`, method: "PATCH", body };
+    },
+    look: async (client, table) => JSON.stringify(await client.query(`SELECT n, typeof(n) AS t FROM ${table}`)),
+    before: '[{"n":1,"t":"BIGINT"}]',
+    after: '[{"n":1,"t":"DOUBLE"}]',
+    without: [],
+  },
+  {
+    name: "rollback",
+    prepare: async (client, table) => {
+      await someRows(client, table);
+      await flush(client, table);
+    },
+    request: async (client, table) => {
+      const { snapshots } = (await client.send(`/v1/tables/${table}/snapshots`)).body as {
+        readonly snapshots: readonly { readonly snapshot_id: string }[];
+      };
+      const body = JSON.stringify({ snapshot_id: snapshots.at(-1)?.snapshot_id });
+      return { path: `/v1/tables/${table}/rollback`, method: "POST", body };
+    },
+    look: lookAtRows,
+    before: '{"id":"a","n":1} {"id":"bb","n":2}',
+    after: '{"id":"a","n":1}',
+    without: ["commit.manifest.written"],
+  },
+  {
+    name: "a tag",
+    prepare: async (client, table) => {
+      await someRows(client, table);
+      await flush(client, table);
+    },
+    request: async (_, table) => ({ path: `/v1/tables/${table}/tags/v1`, method: "PUT", body: "{}" }),
+    look: async (client, table) => {
+      const { tags } = (await client.send(`/v1/tables/${table}/tags`)).body as {
+        readonly tags: readonly { readonly tag: string; readonly rows: number }[];
+      };
+      return `${JSON.stringify(tags.map(({ tag, rows }) => [tag, rows]))} ${await lookAtRows(client, table)}`;
+    },
+    before: '[] {"id":"a","n":1} {"id":"bb","n":2}',
+    after: '[["v1",2]] {"id":"a","n":1} {"id":"bb","n":2}',
+    without: withoutFiles,
+  },
+];
+
+describe("kill -9 in a change of a table", () => {
+  const folder = mkdtempSync(join(tmpdir(), "miniodb-table-life-"));
+  let server: ServerProcess | undefined;
+  const start = async (env: Record<string, string> = {}): Promise<ServerProcess> => {
+    server = await ServerProcess.start({ folder, flags, env });
+    return server;
+  };
+  // Of a test that failed: the next one takes the folder.
+  afterEach(() => server?.kill());
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  for (const [index, change] of changes.entries()) {
+    const met = places.filter((place) => !change.without.includes(place));
+    const chosen = isWhole ? met : met.slice(index % met.length, (index % met.length) + 1);
+    for (const place of chosen) {
+      test(`${change.name}, at ${place}`, async () => {
+        const table = `t${index}_${places.indexOf(place)}`;
+        let current = await start();
+        const client = new HttpClient(() => current.url);
+        await change.prepare(client, table);
+        assert.equal(await change.look(client, table), change.before);
+        const { path, ...sending } = await change.request(client, table);
+        await current.kill();
+
+        current = await start({ MINIODB_FAILPOINT: `${place}:1:kill` });
+        await assert.rejects(client.send(path, sending), "the server dies before it answers");
+        await current.exit;
+
+        current = await start();
+        const seen = await change.look(client, table);
+        assert.ok(seen === change.before || seen === change.after, `${seen} is neither before nor after`);
+        if (place === "commit.begun") assert.equal(seen, change.before);
+        if (place === "commit.metadata.written" || place === "commit.hint.written") assert.equal(seen, change.after);
+        if (seen === change.before) {
+          const reply = await client.send(path, sending);
+          assert.equal(reply.status, 200, JSON.stringify(reply.body));
+        }
+        assert.equal(await change.look(client, table), change.after);
+        // What was not flushed is flushed under the new state, once.
+        await flush(client, table);
+        assert.equal(await change.look(client, table), change.after);
+        await client.write(table, [{ timestamp: today, id: "later" }]);
+        await current.stop();
+      });
+    }
+  }
+});
