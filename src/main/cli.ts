@@ -26,6 +26,11 @@ export async function runCli(argv: readonly string[]): Promise<void> {
     process.stdout.write(`miniodb ${packageVersion()}\n`);
     return;
   }
+  if (argv[0] === "failover") {
+    const { runFailover } = await import("./commands/failover.js");
+    await runCommand(() => runFailover(argv.slice(1), (line) => process.stdout.write(`${line}\n`)));
+    return;
+  }
   let config: Config;
   try {
     config = loadConfig({ argv });
@@ -59,6 +64,17 @@ function mayWaitForMemory(): boolean {
   return availableParallelism() < coresEnough;
 }
 
+/** Runs a command that answers its exit code. */
+async function runCommand(act: () => Promise<number>): Promise<void> {
+  try {
+    process.exitCode = await act();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 2;
+  }
+}
+
 function packageVersion(): string {
   const path = new URL("../../../package.json", import.meta.url);
   return (JSON.parse(readFileSync(path, "utf8")) as { readonly version: string }).version;
@@ -68,5 +84,5 @@ function helpText(): string {
   const lines = describeOptions().map(({ flag, help, env, default: value }) => {
     return `  ${flag.padEnd(42)} ${help} [${value}] (${env.join(", ")})`;
   });
-  return `miniodb: streaming-ingest analytics database\n\nUsage: miniodb [--config file.yaml] [flags]\n       miniodb garbage [--help]\n\n${lines.join("\n")}\n`;
+  return `miniodb: streaming-ingest analytics database\n\nUsage: miniodb [--config file.yaml] [flags]\n       miniodb garbage [--help]\n       miniodb failover [--yes] [flags]\n\n${lines.join("\n")}\n`;
 }

@@ -10,6 +10,7 @@
  * flag             --wal-segment-bytes 67108864
  * ```
  */
+import { mirrorOptions } from "./mirror-options.js";
 import { boolean, choice, integer, type Machine, type Option, string } from "./option-types.js";
 
 const kib = 1024;
@@ -23,6 +24,11 @@ const day = 24 * hour;
 const ingestWorkersAuto = {
   help: "one less than the cores, at least 1 and at most 4",
   resolve: (machine: Machine) => Math.max(1, Math.min(4, machine.cores - 1)),
+};
+/** Up to the default of wal.bytesMax: with more, an outage of the store would end at the log's bound. */
+const bufferedAuto = {
+  help: "a quarter of the machine's memory, at most 4 GiB",
+  resolve: (machine: Machine) => Math.max(256 * mib, Math.min(4 * gib, Math.floor(machine.memoryBytes / 4))),
 };
 const queryMemoryAuto = {
   help: "a quarter of the machine's memory",
@@ -102,10 +108,11 @@ export const options = {
     help: "Shared memory for bodies that arrive in more than one chunk.",
   }),
   "ingest.bufferedBytesMax": integer({
-    default: gib,
-    min: mib,
+    default: 0,
+    min: 0,
     max: 64 * gib,
-    help: "Rows of all tables that are not flushed yet; above it writes are answered 503.",
+    auto: bufferedAuto,
+    help: "Rows of all tables that are not flushed yet, which are in memory; above it writes are answered 503.",
   }),
   "ingest.walPendingBytesMax": integer({
     default: 64 * mib,
@@ -351,7 +358,7 @@ export const options = {
     help: "A request on whose connection nothing moves for so long is given up, and repeated where that is safe.",
   }),
   "store.startTimeoutMs": integer({
-    default: minute,
+    default: 10 * minute,
     min: 0,
     max: hour,
     help: "How long a start waits for a store that does not answer.",
@@ -392,6 +399,7 @@ export const options = {
   "redis.password": string({ default: "", legacyEnv: ["REDIS_PASSWORD"], help: "Password for Redis." }),
   "redis.db": integer({ default: 0, min: 0, max: 65_535, legacyEnv: ["REDIS_DB"], help: "Number of its database." }),
   "redis.tls": boolean({ default: false, help: "TLS to Redis." }),
+  ...mirrorOptions,
 
   "compaction.intervalMs": integer({
     default: 30 * second,

@@ -81,7 +81,7 @@ export function loadConfig(source: ConfigSource = {}): Config {
   readEnvironment(env, settings, problems);
   for (const [key, setting] of flags.settings) settings.set(key, setting);
 
-  const machine = source.machine ?? { cores: availableParallelism(), memoryBytes: totalmem() };
+  const machine = source.machine ?? { cores: availableParallelism(), memoryBytes: usableMemory() };
   const config: Record<string, unknown> = {};
   for (const key of optionKeys) {
     const value = valueOf(key, settings.get(key), problems);
@@ -91,6 +91,12 @@ export function loadConfig(source: ConfigSource = {}): Config {
   if (problems.length > 0) throw new ConfigError(problems);
   for (const section of Object.values(config)) Object.freeze(section);
   return Object.freeze(config) as Config;
+}
+
+/** Of the machine, or what a container lets this process have of it. */
+function usableMemory(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
 /** Options that are fine each, and not together. */

@@ -162,6 +162,14 @@ export const errorCodes = {
     cause: "The object store did not do what was asked in time.",
     remedy: "Send the request again; durable rows are kept in the log meanwhile.",
   },
+  POOL_SUPERSEDED: {
+    status: 503,
+    grpc: "UNAVAILABLE",
+    retryable: true,
+    cause: "Another pool was promoted to be the first one: this server commits nothing to its own any more.",
+    remedy:
+      "Operator: swap store.* and mirror.* in the configuration and start the server again. Durable rows are kept in its log.",
+  },
   COMMIT_CONFLICT: {
     status: 503,
     grpc: "ABORTED",

@@ -34,6 +34,8 @@ export const limits = {
   /** Changes of one request to a table's columns, and what a comment says of one. */
   schemaOperationsMax: 100,
   columnCommentCharactersMax: 1_024,
+  /** Tags of one table: each keeps a snapshot, and the files of it. */
+  tagsMax: 100,
   /** Days that rows may be kept for, and seconds between two flushes: a hundred years, and one. */
   retentionDaysMax: 36_500,
   flushSecondsMax: 31_536_000,

@@ -17,12 +17,14 @@ import type { CommitResult } from "./iceberg/commit-result.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/table-history.js";
 import type { PastRows } from "./iceberg/table-state.js";
 import type { ResultBody } from "./query-messages.js";
+import type { MirrorResult, MirrorTask, MirrorWorkerOptions } from "./mirror-messages.js";
 import type { MainDoorbellHandle } from "./ring/doorbell.js";
 import type { SchemaOperation } from "./schema/schema-operations.js";
 import type { TableSchema } from "./schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "./schema/table-settings.js";
 import type { S3Options } from "./store/s3-options.js";
 import type { ExclusionOptions } from "./store/store-exclusion.js";
+import type { BufferedRows, CommitSchemaTask, HistoryTask, OwnerSchema } from "./table-messages.js";
 
 // ---- tables as all threads know them ---------------------------------------------------------------------------
 
@@ -152,25 +154,6 @@ export interface IngestOptions {
   readonly flushRows: number;
 }
 
-/** What an owner made of a request to change its table's columns. */
-export type OwnerSchema =
-  /** Rows after `lastSequence` have this schema; the log and the catalog do not know it yet. */
-  | { readonly kind: "changed"; readonly schema: TableSchema; readonly lastSequence: number }
-  /** A column has become double, and no commit has replaced its old values yet: nothing changed, ask again after a flush. */
-  | { readonly kind: "pending" };
-
-/** The visible rows that no commit covers. */
-export interface BufferedRows {
-  /** They are the rows after this sequence. */
-  readonly flushedSequence: number;
-  readonly rows: number;
-  /** Of their records. */
-  readonly bytes: number;
-  /** Smallest and largest `timestamp`, µs since 1970 as decimal text; null where there are no rows. */
-  readonly oldestMicros: string | null;
-  readonly newestMicros: string | null;
-}
-
 export interface ReplayGap {
   readonly tableUuid: string;
   readonly firstSequence: number;
@@ -262,6 +245,13 @@ export interface PersistWorkerOptions {
   readonly stopWord: SharedArrayBuffer;
   /** Nobody waits for its tasks: the path of writes and seals goes first where processors are short. */
   readonly lowPriority: boolean;
+  /** The second pool, where there is one. */
+  readonly mirror?: MirrorWorkerOptions;
+  /**
+   * Two words of all persist workers: [0] becomes 1 when another pool was promoted, and nothing may be committed any more;
+   * [1] is 1 where that can be, so that commits look at the pool's record.
+   */
+  readonly fence?: SharedArrayBuffer;
 }
 
 /** The warehouse. */
@@ -306,8 +296,7 @@ export type PersistTask =
   | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
   /** Answered by `committed`. */
   | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly patch: SettingsPatch }
-  /** Takes all files of days (since 1970-01-01) before this one out of the table; answered by `committed`. */
-  | { readonly kind: "drop-days"; readonly identity: TableIdentity; readonly beforeDay: number }
+  | HistoryTask
   /** Answered by `done`. */
   | { readonly kind: "drop-table"; readonly identity: TableIdentity }
   /** Keeps the newest snapshots and the young ones; answered by `committed`. */
@@ -323,6 +312,7 @@ export type PersistTask =
       readonly graceMs: number;
       /** In use whatever the metadata says. */ readonly keepKeys: readonly string[];
     }
+  | MirrorTask
   | FetchTask;
 
 /** Never rejects: errors come as `failed`. */
@@ -343,6 +333,7 @@ export type PersistResult =
       readonly bytes: number;
       readonly failed: readonly { readonly location: string; readonly error: ErrorMessage }[];
     }
+  | MirrorResult
   | FetchResult
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly error: ErrorMessage };
@@ -423,16 +414,6 @@ export interface CachedCopy {
   readonly key: string;
   readonly bytes: number;
   readonly path: string;
-}
-
-/**
- * Makes a schema the table's without rows, and rewrites the files that hold a field which it replaces; answered by
- * `committed`. An older schema than the table's changes nothing. Fails with COMMIT_CONFLICT when such a file is gone.
- */
-export interface CommitSchemaTask {
-  readonly kind: "commit-schema";
-  readonly identity: TableIdentity;
-  readonly schema: TableSchema;
 }
 
 /** Merges files of one day into one, sorted; answered by `committed`. Fails with COMMIT_CONFLICT when one is gone. */

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { CrashWriter } from "../crash/crash-writer.js";
+import { findFreePort } from "../harness/free-port.js";
 import { HttpClient } from "../harness/http-client.js";
 import { noFault, randomS3Faults, S3FaultProxy } from "../harness/s3-fault-proxy.js";
 import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
@@ -121,6 +122,35 @@ describe(`an S3 server that fails (seed ${seed})`, { skip }, () => {
     await verifyStored();
   });
 
+  test("a new table while it is down or silent: 503 soon, with Retry-After; known tables go on; then it comes to be", async () => {
+    const write = (table: string) => {
+      const headers = { "content-type": "application/x-ndjson" };
+      return client.send(`/v1/tables/${table}/rows`, { body: JSON.stringify({ id: "first" }), headers });
+    };
+    const weathers = { down: () => proxy.down(), silent: () => void (proxy.plan = () => ({ kind: "silence" })) };
+    for (const [table, begin] of Object.entries(weathers)) {
+      await begin();
+      const startMs = performance.now();
+      const reply = await write(table);
+      const tookMs = performance.now() - startMs;
+      assert.deepEqual([reply.status, (reply.body as { code?: string }).code], [503, "STORE_UNAVAILABLE"]);
+      assert.ok(Number(reply.headers["retry-after"]) > 0);
+      assert.ok(tookMs < 60_000, `answered after ${tookMs} ms`);
+      const made = await client.sendJson("/v1/tables", { table_name: `${table}_made` });
+      assert.deepEqual([made.status, (made.body as { code?: string }).code], [503, "STORE_UNAVAILABLE"]);
+      assert.equal(await writeOne(), 200);
+      proxy.plan = () => noFault;
+      await proxy.up();
+      const deadline = Date.now() + recoveryMsMax;
+      // What seemed to fail may have come to be: the first write that is taken is the only row.
+      while ((await write(table)).status !== 200) {
+        assert.ok(Date.now() < deadline, "the table comes to be when the store is back");
+        await delay(100);
+      }
+      assert.equal(await client.count(table), 1);
+    }
+  });
+
   test("it stays down until the log is full: 503 with Retry-After, nothing lost, and writes again after it is back", async () => {
     await proxy.down();
     const body = Array.from({ length: 500 }, (_value, row) =>
@@ -142,8 +172,11 @@ describe(`an S3 server that fails (seed ${seed})`, { skip }, () => {
     assert.equal(await client.count("filling"), accepted);
     // A crash in this state, too, keeps what was acknowledged; the start waits for the store.
     await server.kill();
-    const starting = server.restart();
-    await delay(500);
+    const port = await findFreePort();
+    const starting = server.restart(["--http-port", String(port)]);
+    await untilWaiting(`http://127.0.0.1:${port}`);
+    const early = await fetch(`http://127.0.0.1:${port}/v1/tables`);
+    assert.deepEqual([early.status, Number(early.headers.get("retry-after")) > 0], [503, true]);
     await proxy.up();
     await starting;
     assert.equal(await client.count("filling"), accepted);
@@ -194,6 +227,21 @@ describe(`an S3 server that fails (seed ${seed})`, { skip }, () => {
     await proxy.up();
   });
 });
+
+/** Until its health says that it waits for the store; before that nobody may answer yet. */
+async function untilWaiting(url: string): Promise<void> {
+  const deadline = Date.now() + recoveryMsMax;
+  for (;;) {
+    const response = await fetch(`${url}/v1/health`).catch(() => null);
+    const health = (await response?.text()) ?? "";
+    if (/"status":"starting".*"waits_for":"the object store, s3:/.test(health)) {
+      assert.equal(response?.status, 503);
+      return;
+    }
+    assert.ok(Date.now() < deadline, `its health is: ${health}`);
+    await delay(50);
+  }
+}
 
 /** Text that does not compress away in the log. */
 function noise(integer: (below: number) => number): string {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { HttpClient, type Reply } from "../harness/http-client.js";
+import { LiveClient } from "../harness/live-client.js";
 import { ServerProcess } from "../harness/server-process.js";
 
 let server: ServerProcess;
@@ -181,6 +182,39 @@ describe("columns", () => {
     // A change of columns alone makes no snapshot.
     const list = (await client.send("/v1/tables/past/snapshots")).body as { readonly total: number };
     assert.equal(list.total, 1);
+  });
+
+  test("live queries have the columns as of now; a filter on a name that is gone ends with an error", async () => {
+    const before = await client.write("followed", [{ timestamp, id: "start", a: 0, b: "y" }]);
+    const live = await LiveClient.open(server.url);
+    await live.subscribe({ id: "all", table: "followed", from: before.sequence });
+    await client.write("followed", [{ timestamp, id: "r1", a: 1, b: "x" }]);
+    const { rows: first, token } = await live.rows(1);
+    assert.deepEqual(first, [{ timestamp: `${timestamp.slice(0, -1)}.000Z`, id: "r1", a: 1, b: "x" }]);
+    const swap = { op: "add", name: "a", type: "string" };
+    await changed("followed", { op: "rename", name: "a", to: "c" }, { op: "drop", name: "b" }, swap);
+    await client.write("followed", [{ timestamp, id: "r2", a: "text", c: 2 }]);
+    const { rows: second } = await live.rows(1);
+    assert.deepEqual(second, [{ timestamp: `${timestamp.slice(0, -1)}.000Z`, id: "r2", c: 2, a: "text" }]);
+    // Rows from before the change, read anew: the values went along with the rename, and not with the name.
+    const again = await LiveClient.open(server.url);
+    await again.subscribe({ table: "followed", from: before.sequence });
+    const { rows } = await again.rows(2);
+    assert.deepEqual(
+      rows.map(({ id, a, c }) => [id, a, c]),
+      [
+        ["r1", null, 1],
+        ["r2", "text", 2],
+      ],
+    );
+    const filtered = await LiveClient.open(server.url);
+    await filtered.subscribe({ table: "followed", filter: "c > 1", from: token });
+    assert.equal((await filtered.rows(1)).rows[0]?.["id"], "r2");
+    await changed("followed", { op: "rename", name: "c", to: "d" });
+    await client.write("followed", [{ timestamp, id: "r3", d: 3 }]);
+    const end = await filtered.next();
+    assert.deepEqual([end.type, end.code], ["error", "INVALID_SQL"], JSON.stringify(end));
+    await Promise.all([live.cut(), again.cut(), filtered.cut()]);
   });
 
   test("beside writes, flushes and merges no row is lost and no value moves", { timeout: 60_000 }, async () => {

@@ -38,6 +38,11 @@ json.dump(
     {
         "uuid": str(metadata.table_uuid),
         "columns": [[field.field_id, field.name, str(field.field_type), field.required] for field in table.schema().fields],
+        "docs": [field.doc for field in table.schema().fields],
+        "refs": {
+            name: [str(reference.snapshot_id), reference.snapshot_ref_type.value]
+            for name, reference in metadata.refs.items()
+        },
         "spec": str(table.spec()),
         "properties": dict(metadata.properties),
         "snapshots": [[str(snapshot.snapshot_id), snapshot.summary.operation.value] for snapshot in metadata.snapshots],

@@ -1,5 +1,6 @@
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
-import type { MainToIngest, OwnerSchema } from "../../shared/messages.js";
+import type { MainToIngest } from "../../shared/messages.js";
+import type { OwnerSchema } from "../../shared/table-messages.js";
 import type { SchemaOperation } from "../../shared/schema/schema-operations.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
 import type { FlushCoordinator } from "../upkeep/flush-coordinator.js";
@@ -52,6 +53,8 @@ export class SchemaService {
       }
       // A column became double, and the flush that rewrites its files comes first.
       await this.#options.flushes.stored(entry, entry.ackedSequence);
+      // In the middle of a large body the owner does not take what the flush has settled.
+      this.#tellOwner(entry);
     }
     throw new MiniodbError("COMMIT_CONFLICT", `The columns of ${entry.name} change too fast`, { table: entry.name });
   }
@@ -68,7 +71,7 @@ export class SchemaService {
   }
 
   async #commit(entry: TableEntry, changed: Extract<OwnerSchema, { kind: "changed" }>): Promise<void> {
-    const { flushes, pool, toWorker } = this.#options;
+    const { flushes, pool } = this.#options;
     const { schema, lastSequence } = changed;
     const isWidening = schema.columns.some((column) => column.replacesFieldId !== undefined);
     // Rows under the old field id are known as the column's only while the schema says what it replaces.
@@ -85,8 +88,12 @@ export class SchemaService {
         if (!isConflict || round === roundsMax) throw error;
       }
     }
-    if (!isWidening) return;
-    const { uuid } = entry.identity;
-    toWorker(entry.worker, { kind: "flushed", uuid, sequence: entry.flushedSequence, schema: entry.state.schema });
+    if (isWidening) this.#tellOwner(entry);
+  }
+
+  /** Once files hold no replaced field any more, the owner's schema need not name it. */
+  #tellOwner({ identity, worker, flushedSequence, state }: TableEntry): void {
+    const { uuid } = identity;
+    this.#options.toWorker(worker, { kind: "flushed", uuid, sequence: flushedSequence, schema: state.schema });
   }
 }

@@ -1,8 +1,9 @@
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
+import type { IngestToMain, MainToIngest, OpenTable, TableState } from "../../shared/messages.js";
 import type { ToWal } from "../../shared/wal-messages.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
+import type { StoreHealth } from "../../shared/store/store-health.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
 import type { TableEntry } from "./table-entry.js";
 import type { TableRegistry } from "./table-registry.js";
@@ -15,12 +16,23 @@ export interface TableServiceOptions {
   readonly onDropped: (entry: TableEntry) => void;
   readonly autoCreate: boolean;
   readonly tablesMax: number;
+  /** Of a store that fails all the time nobody need wait to hear that it does. */
+  readonly storeHealth: Pick<StoreHealth, "stats">;
+}
+
+/** A creation takes a dozen requests. Whoever waits longer is told so; it goes on, and the next who asks joins it. */
+const createMsMax = 10_000;
+
+interface Creation {
+  readonly entry: TableEntry;
+  /** False where the store had the table already: of another node, or of ours, by a commit that seemed to fail. */
+  readonly isNew: boolean;
 }
 
 /** Creates, opens and drops tables. Each is one commit in the object store; two requests for one name share it. */
 export class TableService {
   readonly #options: TableServiceOptions;
-  readonly #creating = new Map<string, Promise<TableEntry>>();
+  readonly #creating = new Map<string, Promise<Creation>>();
 
   constructor(options: TableServiceOptions) {
     this.#options = options;
@@ -29,7 +41,7 @@ export class TableService {
   /**
    * When it resolves, the table's first metadata file is durable in the object store and its owner knows it.
    * Rejects with TABLE_EXISTS (unless `ifNotExists`, which changes nothing about the table that is there),
-   * INVALID_REQUEST for the name, SERVER_BUSY at tables.max, STORE_UNAVAILABLE.
+   * INVALID_REQUEST for the name, SERVER_BUSY at tables.max, STORE_UNAVAILABLE (the table may come to be all the same).
    */
   async create(name: string, settings: TableSettings, ifNotExists: boolean): Promise<TableEntry> {
     assertTableName(name);
@@ -40,11 +52,12 @@ export class TableService {
     }
     const key = nameKey(name);
     const running = this.#creating.get(key);
-    if (running !== undefined) {
-      const entry = await running;
-      if (ifNotExists) return entry;
-      throw new MiniodbError("TABLE_EXISTS", `Table ${entry.name} exists already`, { table: entry.name });
-    }
+    const { entry, isNew } = await inTime(running ?? this.#begin(key, name, settings), name);
+    if (ifNotExists || (isNew && running === undefined)) return entry;
+    throw new MiniodbError("TABLE_EXISTS", `Table ${entry.name} exists already`, { table: entry.name });
+  }
+
+  #begin(key: string, name: string, settings: TableSettings): Promise<Creation> {
     const creation = this.#create(name, settings).finally(() => this.#creating.delete(key));
     this.#creating.set(key, creation);
     return creation;
@@ -101,16 +114,53 @@ export class TableService {
     );
   }
 
-  async #create(name: string, settings: TableSettings): Promise<TableEntry> {
-    const { registry, pool, toWorker, tablesMax } = this.#options;
+  async #create(name: string, settings: TableSettings): Promise<Creation> {
+    const { registry, toWorker, tablesMax, storeHealth } = this.#options;
     if (registry.count >= tablesMax) {
       throw new MiniodbError("SERVER_BUSY", `There are tables.max = ${tablesMax} tables already`, { tablesMax });
     }
-    const state = await pool.createTable(name, settings);
+    if (storeHealth.stats.brokenSinceMs !== null) throw unavailable(name, "does not answer at present");
+    const { state, isNew } = await this.#createOrFind(name, settings);
     const entry = registry.add(state);
     toWorker(entry.worker, { kind: "open-table", table: openTable(entry) });
-    return entry;
+    return { entry, isNew };
   }
+
+  async #createOrFind(
+    name: string,
+    settings: TableSettings,
+  ): Promise<{ readonly state: TableState; readonly isNew: boolean }> {
+    const { pool } = this.#options;
+    try {
+      return { state: await pool.createTable(name, settings), isNew: true };
+    } catch (error) {
+      if (!(error instanceof MiniodbError) || error.code !== "TABLE_EXISTS") throw error;
+      const { name: found, uuid, location } = error.details;
+      if (typeof found !== "string" || typeof uuid !== "string" || typeof location !== "string") throw error;
+      return { state: await pool.loadTable({ name: found, uuid, location }), isNew: false };
+    }
+  }
+}
+
+async function inTime<Result>(work: Promise<Result>, name: string): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(unavailable(name, `did not answer for ${createMsMax} ms`)), createMsMax);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Tables that are there take rows all the same. */
+function unavailable(name: string, why: string): MiniodbError {
+  return new MiniodbError(
+    "STORE_UNAVAILABLE",
+    `Table ${name} is new, and the object store, where a table comes into being, ${why}`,
+    { table: name },
+  );
 }
 
 /** What an owner has to know of a table. */

@@ -1,6 +1,6 @@
 import { MiniodbError } from "../../shared/errors.js";
 import { liveRowsOf } from "../../shared/iceberg/live-rows.js";
-import type { BufferedRows } from "../../shared/messages.js";
+import type { BufferedRows } from "../../shared/table-messages.js";
 import { timestampFieldId } from "../../shared/schema/table-schema.js";
 import type { OwnerQuestions } from "./owner-questions.js";
 import type { TableEntry } from "./table-entry.js";

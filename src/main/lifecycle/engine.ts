@@ -11,6 +11,7 @@ import { OwnerQuestions } from "../catalog/owner-questions.js";
 import { RecordBroker } from "../catalog/record-broker.js";
 import { SchemaService } from "../catalog/schema-service.js";
 import { SealCoordinator } from "../catalog/seal-coordinator.js";
+import { TableHistory } from "../catalog/table-history.js";
 import { TableRegistry } from "../catalog/table-registry.js";
 import { TableService } from "../catalog/table-service.js";
 import type { TableEntry } from "../catalog/table-entry.js";
@@ -21,6 +22,8 @@ import { Metrics } from "../telemetry/metrics.js";
 import { DeleteService } from "../upkeep/delete-service.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
 import { Retention, type RetentionOptions } from "../upkeep/retention.js";
+import { mirrorHealth } from "../upkeep/mirror-health.js";
+import { openSecondPool, type SecondPool } from "../upkeep/second-pool.js";
 import { Upkeep } from "../upkeep/upkeep.js";
 import type { IngestLink } from "../write/ingest-link.js";
 import { WritePath } from "../write/write-path.js";
@@ -46,6 +49,8 @@ export interface EngineParts {
   readonly states: readonly TableState[];
 }
 
+const trimmedRowsMessage =
+  "rows that were committed once are neither in the store nor in the log: the store was behind when it was promoted, or the log is damaged";
 /** A request that waits for a stalled log is answered after this time; it may still become durable. */
 const stallReplyMs = 2_000;
 const tickMs = 250;
@@ -65,6 +70,7 @@ export class Engine {
   readonly metrics: Metrics;
   readonly retention: Retention;
   readonly schemas: SchemaService;
+  readonly history: TableHistory;
   readonly folder: DataFolder;
   readonly files: LocalFiles;
   readonly nodeId: string;
@@ -72,6 +78,7 @@ export class Engine {
   readonly #records: RecordBroker;
   readonly #upkeep: Upkeep;
   readonly #storeWatch: StoreWatch;
+  readonly #second: SecondPool;
   #timer: NodeJS.Timeout | undefined;
   #isRefusing = false;
 
@@ -106,6 +113,7 @@ export class Engine {
       },
     });
     this.#storeWatch = openStoreWatch(parts, this.flushes);
+    this.#second = openSecondPool(parts, this.registry);
     this.live = new LiveTails({
       limits: config.live,
       registry: this.registry,
@@ -126,6 +134,7 @@ export class Engine {
       },
       autoCreate: config.tables.autoCreate,
       tablesMax: config.tables.max,
+      storeHealth: pools.storeHealth,
     });
     this.writes = new WritePath({
       slab,
@@ -139,6 +148,7 @@ export class Engine {
     this.snapshots = new CatalogSnapshots({ registry: this.registry, seals: this.seals, stream, past });
     const { owners, flushes } = this;
     this.schemas = new SchemaService({ owners, flushes, pool: pools.flush, toWorker });
+    this.history = new TableHistory({ flushes, pool: pools.quick });
     const onRemoved: RetentionOptions["onRemoved"] = (removed) => this.metrics.retained(removed);
     this.retention = new Retention({ pool: pools.quick, nowMs: Date.now, onRemoved });
     this.#upkeep = this.#openUpkeep(onError);
@@ -153,10 +163,7 @@ export class Engine {
     this.live.start();
     // The log knows what it holds, not what the store has: without this a segment of rows that were committed just before
     // a crash would wait for the next flush of each of its tables, and a full log for ever, as it takes no rows to flush.
-    const positions = this.registry.all().map(({ identity, flushedSequence }) => {
-      return { uuid: identity.uuid, sequence: flushedSequence };
-    });
-    wal.post({ kind: "flushed", positions });
+    for (const entry of this.registry.all()) this.#second.logHold.flushed(entry, entry.flushedSequence);
     wal.post({ kind: "replayed" });
     this.#timer = setInterval(() => this.#tick(), tickMs);
     this.#upkeep.start();
@@ -232,10 +239,12 @@ export class Engine {
 
   health(): { readonly isHealthy: boolean; readonly details: Readonly<Record<string, string>> } {
     const { wal } = this.#parts;
+    const { mirror } = this.#second;
     const failing = this.flushes.failing;
     const details = {
       wal: wal.stall === null ? "ok" : `stalled: ${wal.stall.message}`,
       store: this.#storeWatch.text,
+      ...(mirror !== null && mirrorHealth(mirror, this.#parts.pools.mirrorHealth)),
       flush: failing === 0 ? "ok" : `${failing} tables cannot be flushed`,
       writes: this.#isRefusing ? "draining" : "ok",
       tables: String(this.registry.count),
@@ -247,6 +256,7 @@ export class Engine {
   /** No more upkeep; waits for flushes that run. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#second.mirror?.stop();
     await this.#upkeep.stop();
     await this.flushes.stop();
     // A flush that commits waits for its table's tail.
@@ -269,7 +279,13 @@ export class Engine {
     }
     this.live.noteGaps(message.gaps);
     for (const gap of message.gaps) {
-      log.error({ ...gap, table: this.registry.byUuid(gap.tableUuid)?.name }, "rows are missing from the damaged log");
+      const entry = this.registry.byUuid(gap.tableUuid);
+      // A log loses what lies between its records by damage, and what lies before them to a commit: one that this pool lacks.
+      const isTrimmed = gap.firstSequence === (entry?.flushedSequence ?? 0) + 1;
+      log.error(
+        { ...gap, table: entry?.name },
+        isTrimmed ? trimmedRowsMessage : "rows are missing from the damaged log",
+      );
     }
     if (message.replayedRows > 0) log.info({ rows: message.replayedRows }, "replayed from the log");
   }
@@ -285,10 +301,10 @@ export class Engine {
   }
 
   #onFlushed(entry: TableEntry, sequence: number): void {
-    const { ingest, wal } = this.#parts;
+    const { ingest } = this.#parts;
     const { uuid } = entry.identity;
     ingest.post(entry.worker, { kind: "flushed", uuid, sequence, schema: entry.state.schema });
-    wal.post({ kind: "flushed", positions: [{ uuid, sequence }] });
+    this.#second.logHold.flushed(entry, sequence);
     this.metrics.flushed("ok", entry.bufferedRows);
   }
 
@@ -297,6 +313,8 @@ export class Engine {
     // A doorbell message that was never sent (a thread died between publish and ring) is made good here.
     this.drain();
     this.#storeWatch.tick(nowMs);
+    this.#second.mirror?.tick(nowMs);
+    this.#second.logHold.tick(() => this.registry.all());
     for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
     this.#relieve(nowMs);
     const { stall } = this.#parts.wal;
@@ -353,6 +371,8 @@ export class Engine {
         files: () => this.files.stats,
         liveDeltaBytes: () => this.live.bytes,
         store: () => this.#parts.pools.storeHealth.stats,
+        mirror: this.#second.mirror,
+        mirrorStore: () => this.#parts.pools.mirrorHealth.stats,
       },
       version,
     );

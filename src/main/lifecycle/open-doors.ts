@@ -11,7 +11,6 @@ import { StatusRoutes } from "../protocols/rest/status-routes.js";
 import { TableLifeRoutes } from "../protocols/rest/table-life-routes.js";
 import { TableRoutes } from "../protocols/rest/table-routes.js";
 import { WriteRoutes } from "../protocols/rest/write-routes.js";
-import { errorReply } from "../protocols/rest/write-reply.js";
 import { LiveReader } from "../live/live-reader.js";
 import { LiveService } from "../live/live-service.js";
 import { acceptSubscriber } from "../protocols/websocket/live-session.js";
@@ -20,8 +19,7 @@ import { KeptResults } from "../query/kept-results.js";
 import { QueryPool } from "../query/query-pool.js";
 import { QueryService } from "../query/query-service.js";
 import { ResultCache } from "../query/result-cache.js";
-import type { HttpServer, ServerOptions } from "../sockets/http-server.js";
-import { openServer } from "../sockets/open-server.js";
+import type { Doorway } from "./doorway.js";
 import type { Engine } from "./engine.js";
 
 export interface DoorOptions {
@@ -29,23 +27,18 @@ export interface DoorOptions {
   readonly log: Logger;
   readonly version: string;
   readonly slab: SlabAllocator;
+  readonly doorway: Doorway;
 }
 
 export interface Doors {
-  readonly server: HttpServer;
   readonly queries: QueryService;
   readonly live: LiveService;
 }
 
-/** Replies of one WebSocket that may wait for a client that does not read. */
-const streamBufferedBytesMax = 16 * 1024 * 1024;
-/** One message of a client of live queries: a filter has limits.liveFilterBytesMax. */
-const subscribeMessageBytesMax = 64 * 1024;
-
-/** Opens every protocol on the engine. When it resolves, clients can connect. */
-export async function openDoors(engine: Engine, options: DoorOptions): Promise<Doors> {
-  const { config, log, version, slab } = options;
-  const { registry, tables, owners, flushes, writes, metrics, nodeId, retention, schemas } = engine;
+/** Opens every protocol on the engine. When it returns, what clients ask is answered. */
+export function openDoors(engine: Engine, options: DoorOptions): Doors {
+  const { config, log, version, slab, doorway } = options;
+  const { registry, tables, owners, flushes, writes, metrics, nodeId, retention, schemas, history } = engine;
   const onInternal = (error: unknown): void => log.error({ err: error }, "a request failed by a mistake of ours");
   const listSnapshots = (table: string) => engine.snapshots.list(table);
   const pool = openQueryPool(engine, options, onInternal);
@@ -56,7 +49,7 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
   const handler = restHandler({
     write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
     table: new TableRoutes({ registry, tables, owners, flushes, listSnapshots, onInternal }),
-    tableLife: new TableLifeRoutes({ registry, retention, schemas, onInternal }),
+    tableLife: new TableLifeRoutes({ registry, retention, schemas, history, onInternal }),
     deletes: new DeleteRoutes({ deletes: engine.openDeletes(queries), onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),
@@ -67,40 +60,12 @@ export async function openDoors(engine: Engine, options: DoorOptions): Promise<D
   const stream = { writes, slab, metrics, creditsMax, messageBytesMax: bodyBytesMax, onInternal };
   const subscriptionsMax = config.live.subscriptionsPerConnectionMax;
   const subscribers = { live, metrics, subscriptionsMax, onInternal };
-  const idleSecondsMax = Math.floor(config.http.webSocketIdleMs / 4000) * 4;
-  const serverOptions: ServerOptions = {
-    host: config.http.host,
-    port: config.http.port,
+  doorway.admit({
     handler,
-    webSockets: {
-      "/v1/stream": {
-        accept: (head) => acceptStream(head, stream),
-        messageBytesMax: bodyBytesMax,
-        bufferedBytesMax: streamBufferedBytesMax,
-        idleSecondsMax,
-      },
-      "/v1/subscribe": {
-        accept: (head) => acceptSubscriber(head, subscribers),
-        messageBytesMax: subscribeMessageBytesMax,
-        bufferedBytesMax: streamBufferedBytesMax,
-        idleSecondsMax,
-      },
-    },
-    bodyBytesMax,
-    bodyIdleMsMax: config.http.slowClientTimeoutMs,
-    bodyBytesPerSecondMin: config.http.bodyRateMin,
-    connectionsMax: config.http.connectionsMax,
-    renderError: (error) => ({ headers: ["content-type", "application/json"], body: errorReply(error).body }),
-    onError: onInternal,
-  };
-  const { server, fallbackReason } = await openServer(serverOptions, config.sockets.implementation);
-  if (fallbackReason !== null) {
-    log.warn(
-      { reason: fallbackReason },
-      "uWebSockets.js does not load here: node:http and ws serve instead, more slowly",
-    );
-  }
-  return { server, queries, live };
+    stream: (head) => acceptStream(head, stream),
+    subscribe: (head) => acceptSubscriber(head, subscribers),
+  });
+  return { queries, live };
 }
 
 function openQueryPool(engine: Engine, options: DoorOptions, onError: (error: unknown) => void): QueryPool {

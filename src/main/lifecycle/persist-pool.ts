@@ -1,11 +1,13 @@
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { Piscina } from "piscina";
-import type { Config } from "../../shared/config.js";
+import { type Config, ConfigError } from "../../shared/config.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
 import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
+import type { RollbackRequest, TagRequest } from "../../shared/iceberg/commit-refs.js";
 import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
+import type { MirrorReport } from "../../shared/iceberg/mirror-table.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "../../shared/iceberg/table-history.js";
 import type { PastRows } from "../../shared/iceberg/table-state.js";
 import type {
@@ -24,7 +26,8 @@ import type {
 } from "../../shared/messages.js";
 import type { TableSchema } from "../../shared/schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
-import { chooseStore, placeOf } from "../../shared/store/open-store.js";
+import type { MirrorWorkerOptions } from "../../shared/mirror-messages.js";
+import { chooseMirror, chooseStore, placeOf } from "../../shared/store/open-store.js";
 import { type ExclusionOptions, StoreExclusion } from "../../shared/store/store-exclusion.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { FileCache } from "../query/file-cache.js";
@@ -38,6 +41,7 @@ type WithoutKind<Task> = Omit<Task, "kind">;
 /** A thread beyond the minimum ends after so long without work. */
 const idleMs = 10_000;
 const quickTasksPerThread = 8;
+const mirrorTasksPerThread = 8;
 
 export interface PersistPools {
   /** Short tasks that somebody waits for: hot segments, and the tables' own commits. They never wait for a flush. */
@@ -48,6 +52,10 @@ export interface PersistPools {
   readonly deletes: PersistPool;
   /** Long tasks that nobody waits for: compaction, expiry, garbage. Its thread is there only while it has work. */
   readonly background: PersistPool;
+  /** Copies to the second pool; null where there is none. */
+  readonly mirror: PersistPool | null;
+  /** Of all calls to the second pool. */
+  readonly mirrorHealth: StoreHealth;
   /** Committed data files on this machine, for queries. */
   readonly localFiles: LocalFiles;
   /** Of all pools' calls to the store. */
@@ -55,7 +63,7 @@ export interface PersistPools {
   /** How commits of several servers are kept apart, once the warehouse is loaded; null for a folder. */
   readonly exclusion: ExclusionOptions | null;
   /** Where everything is, for the log. */
-  readonly places: { readonly dataFolder: string; readonly warehouse: string };
+  readonly places: { readonly dataFolder: string; readonly warehouse: string; readonly mirror?: string };
   close(): Promise<void>;
 }
 
@@ -63,8 +71,12 @@ export interface PersistPools {
 export async function openPersistPools(config: Config, folder: DataFolder, log: Logger): Promise<PersistPools> {
   const stopWord = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
   const storeHealth = new StoreHealth();
+  const mirrorHealth = new StoreHealth();
+  const store = withExclusion(chooseStore(folder.warehouse, config.store), exclusionOf(config, folder));
+  const by = `the server on ${config.nodeId === "" ? hostname() : config.nodeId}`;
+  const second = mirrorOptionsOf(config, { store, storeHealth: mirrorHealth, by });
   const options: PersistWorkerOptions = {
-    store: withExclusion(chooseStore(folder.warehouse, config.store), exclusionOf(config, folder)),
+    store,
     storeHealth: storeHealth.memory,
     temporaryFolder: join(folder.temp, "persist"),
     partitionsPerRound: config.flush.partitionsMax,
@@ -77,6 +89,8 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     },
     stopWord,
     lowPriority: true,
+    fence: new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT),
+    ...(second !== null && { mirror: second }),
   };
   const isRemote = options.store.kind !== "local";
   // Before any thread is there that would have to be ended again.
@@ -92,18 +106,26 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   );
   const deletes = new PersistPool({ ...options, lowPriority: false }, { min: 0, max: 1, isRemote });
   const background = new PersistPool(options, { min: 0, max: 1, isRemote });
+  const mirror = second === null ? null : openMirrorPool(options);
   return {
     quick,
     flush,
     deletes,
     background,
+    mirror,
+    mirrorHealth,
     localFiles,
     storeHealth,
-    exclusion: options.store.kind === "s3" ? (options.store.exclusion ?? null) : null,
-    places: { dataFolder: folder.root, warehouse: placeOf(options.store) },
+    exclusion: store.kind === "s3" ? (store.exclusion ?? null) : null,
+    places: {
+      dataFolder: folder.root,
+      warehouse: placeOf(store),
+      ...(second !== null && { mirror: second.secondPlace }),
+    },
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
-      await Promise.all([quick.close(), flush.close(), deletes.close(), background.close(), fetching?.close()]);
+      const pools = [quick, flush, deletes, background, mirror, fetching];
+      await Promise.all(pools.map(async (pool) => pool?.close()));
       cacheLock?.release();
     },
   };
@@ -121,6 +143,24 @@ function exclusionOf({ redis, store, nodeId }: Config, folder: DataFolder): Excl
 
 function withExclusion(store: StoreOptions, exclusion: ExclusionOptions): StoreOptions {
   return store.kind === "s3" ? { ...store, exclusion } : store;
+}
+
+/** What workers need of the second pool; null where there is none. Throws ConfigError. */
+export function mirrorOptionsOf(
+  config: Config,
+  parts: { readonly store: StoreOptions; readonly storeHealth: StoreHealth; readonly by: string },
+): MirrorWorkerOptions | null {
+  const store = chooseMirror(config);
+  if (store === null) return null;
+  const { copiesMax, rateBytesMax } = config.mirror;
+  if (placeOf(store) === placeOf(parts.store)) throw new ConfigError(["mirror.* names the same place as store.*"]);
+  const places = { firstPlace: placeOf(parts.store), secondPlace: placeOf(store) };
+  return { store, storeHealth: parts.storeHealth.memory, ...places, by: parts.by, copiesMax, rateBytesMax };
+}
+
+/** One thread, for some tables at once and for looks at both pools. */
+export function openMirrorPool(options: PersistWorkerOptions): PersistPool {
+  return new PersistPool(options, { min: 0, max: 1, isRemote: true, tasksPerThread: mirrorTasksPerThread });
 }
 
 interface FetchParts {
@@ -271,6 +311,20 @@ export class PersistPool {
     return (await this.#run({ kind: "drop-days", identity, beforeDay }, "committed")).commit;
   }
 
+  /** When it resolves, the table has the files of the earlier snapshot, durably, in a snapshot of its own. */
+  async rollback(identity: TableIdentity, request: RollbackRequest): Promise<CommitResult> {
+    return (await this.#run({ kind: "rollback", identity, request }, "committed")).commit;
+  }
+
+  /** When it resolves, the tag is durable, and its snapshot does not expire. */
+  async tag(identity: TableIdentity, request: TagRequest): Promise<CommitResult> {
+    return (await this.#run({ kind: "tag", identity, request }, "committed")).commit;
+  }
+
+  async untag(identity: TableIdentity, name: string): Promise<CommitResult> {
+    return (await this.#run({ kind: "untag", identity, name }, "committed")).commit;
+  }
+
   async dropTable(identity: TableIdentity): Promise<void> {
     await this.#run({ kind: "drop-table", identity }, "done");
   }
@@ -281,6 +335,36 @@ export class PersistPool {
 
   collectGarbage(graceMs: number, keepKeys: readonly string[]): Promise<Done<"collected">> {
     return this.#run({ kind: "collect-garbage", graceMs, keepKeys }, "collected");
+  }
+
+  /** Rejects with POOL_SUPERSEDED where another pool was promoted; then no worker of this process commits any more. */
+  async checkPools(): Promise<void> {
+    await this.#run({ kind: "check-pools" }, "done");
+  }
+
+  /** When it resolves the second pool has the table as the first one had it since the call. */
+  async mirrorTable(location: string, isFailover = false): Promise<MirrorReport> {
+    return (await this.#run({ kind: "mirror-table", location, isFailover }, "mirrored")).report;
+  }
+
+  surveyMirror(isComplete: boolean): Promise<Done<"surveyed">> {
+    return this.#run({ kind: "survey-mirror", isComplete }, "surveyed");
+  }
+
+  collectMirror(graceMs: number): Promise<Done<"collected">> {
+    return this.#run({ kind: "collect-mirror", graceMs }, "collected");
+  }
+
+  inspectPools(): Promise<Done<"inspected">> {
+    return this.#run({ kind: "inspect-pools" }, "inspected");
+  }
+
+  async fenceFirst(): Promise<void> {
+    await this.#run({ kind: "fence-first" }, "done");
+  }
+
+  async promoteSecond(): Promise<void> {
+    await this.#run({ kind: "promote-second" }, "done");
   }
 
   /**

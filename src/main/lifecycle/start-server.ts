@@ -5,12 +5,14 @@ import { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { openTable } from "../catalog/table-service.js";
 import { ClaimKeeper } from "./claim-keeper.js";
 import { dataFolderAt, takeDataFolder } from "./data-folder.js";
+import { Doorway } from "./doorway.js";
 import { Engine } from "./engine.js";
 import { foreignLogs } from "./foreign-logs.js";
 import { IngestWorkers } from "./ingest-workers.js";
 import { openDoors } from "./open-doors.js";
 import { openPersistPools } from "./persist-pool.js";
 import { shutDown } from "./shut-down.js";
+import { loadPatiently } from "./start-wait.js";
 import { WalThread } from "./wal-thread.js";
 
 export interface StartOptions {
@@ -30,8 +32,8 @@ const foreignLogWarning =
   "this node's log is new to tables that have rows of another log; what that one had not stored is on its disk only";
 
 /**
- * The start, in order: folder, store, log, tables, replay, query, sockets. Nothing is reachable before everything
- * acknowledged is readable. Rejects with what went wrong; the data folder is then unchanged but for scratch.
+ * The start, in order: folder, socket, store, log, tables, replay, query, requests. Until everything acknowledged is
+ * readable the socket only says that the server is starting. Rejects with what went wrong; the data folder is then unchanged but for scratch.
  */
 export async function startServer(options: StartOptions): Promise<RunningServer> {
   const { config, log, version, onFatal } = options;
@@ -39,12 +41,10 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const folder = dataFolderAt(config.dataFolder);
   const lock = await takeDataFolder(folder);
 
+  const doorway = await Doorway.open({ config, log, version });
   const pools = await openPersistPools(config, folder, log);
   const claim = new ClaimKeeper({ exclusion: pools.exclusion, pool: pools.quick, log, onLost: onFatal });
-  const loading = pools.flush.loadWarehouse().then((states) => {
-    claim.start();
-    return states;
-  });
+  const loading = loadPatiently(pools, { claim, doorway, log });
 
   const slab = new SlabAllocator(powerOfTwoAtMost(config.ingest.slabBytes));
   const mainBell = new MainDoorbell(() => engine?.drain());
@@ -94,8 +94,9 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   engine.start(await ingest.start(wal));
   // The first query is faster when the encoder is there; nothing waits for it.
   pools.quick.warmUp().catch((error: unknown) => log.error({ err: error }, "the encoder could not be loaded"));
-  const { server, queries, live } = await openDoors(engine, { config, log, version, slab });
+  const { queries, live } = openDoors(engine, { config, log, version, slab, doorway });
 
+  const { server } = doorway;
   const url = `http://${server.host}:${server.port}`;
   const startMs = Math.round(performance.now() - startedMs);
   const facts = { url, startMs, tables: states.length, sockets: server.implementation, ...pools.places };

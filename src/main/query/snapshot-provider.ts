@@ -36,7 +36,9 @@ export interface SnapshotRequest {
 export type SnapshotTime =
   | { readonly kind: "snapshot-id"; readonly snapshotId: string }
   /** The newest snapshot that is not younger. */
-  | { readonly kind: "as-of"; readonly timeMs: number };
+  | { readonly kind: "as-of"; readonly timeMs: number }
+  /** What the table's tag of this name stands for. */
+  | { readonly kind: "tag"; readonly name: string };
 
 export interface Snapshot {
   readonly tables: readonly SnapshotTable[];

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { WalTotals } from "../../shared/wal-messages.js";
 import type { StoreStats } from "../../shared/store/store-health.js";
+import type { MirrorLag, MirrorTotals } from "../upkeep/mirror-loop.js";
 import type { FileStats } from "../query/local-files.js";
 import type { WriteOutcome } from "../write/write-request.js";
 
@@ -20,6 +21,15 @@ export interface MetricSources {
   readonly files: () => FileStats;
   readonly liveDeltaBytes: () => number;
   readonly store: () => StoreStats;
+  /** Null where there is no second pool. */
+  readonly mirror: MirrorSource | null;
+  readonly mirrorStore: () => StoreStats;
+}
+
+/** What is read of the loop that keeps the second pool. */
+export interface MirrorSource {
+  lag(): MirrorLag;
+  readonly totals: MirrorTotals;
 }
 
 const latencySecondsBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5];
@@ -265,4 +275,45 @@ function registerSources(sources: MetricSources, queries: () => QueryLoad, regis
   gauge("miniodb_cache_pinned_bytes", "Of these, the ones that running queries hold.", () => files().pinnedBytes);
   gauge("miniodb_cache_files", "Files in the cache and on their way.", () => files().files);
   gauge("miniodb_cache_queries_waiting", "Queries that wait for room in the cache.", () => files().waiting);
+  if (sources.mirror !== null) registerMirror(sources.mirror, sources.mirrorStore, { gauge, total });
+}
+
+type Register = (name: string, help: string, read: () => number) => void;
+
+/** The second pool; only where there is one. */
+function registerMirror(
+  mirror: MirrorSource,
+  store: () => StoreStats,
+  { gauge, total }: { readonly gauge: Register; readonly total: Register },
+): void {
+  const lagSeconds = (): number => {
+    const { sinceMs } = mirror.lag();
+    return sinceMs === null ? 0 : Math.max(0, Date.now() - sinceMs) / 1000;
+  };
+  gauge("miniodb_mirror_tables_behind", "Tables whose last commit the second pool lacks.", () => mirror.lag().tables);
+  gauge("miniodb_mirror_commits_behind", "Commits that the second pool lacks.", () => mirror.lag().commits);
+  gauge(
+    "miniodb_mirror_waiting_bytes",
+    "Data files that the second pool lacks; NaN while that is not known.",
+    () => mirror.lag().waitingBytes ?? Number.NaN,
+  );
+  gauge("miniodb_mirror_lag_seconds", "Age of the oldest commit that the second pool lacks.", lagSeconds);
+  gauge("miniodb_mirror_second_only", "Tables that only the second pool has.", () => mirror.lag().secondOnly);
+  total("miniodb_mirror_commits_total", "Commits copied to the second pool.", () => mirror.totals.commits);
+  total("miniodb_mirror_objects_total", "Objects copied to the second pool.", () => mirror.totals.objects);
+  total("miniodb_mirror_bytes_total", "Bytes copied to the second pool.", () => mirror.totals.bytes);
+  total(
+    "miniodb_mirror_failures_total",
+    "Copies of a table that broke off, and are repeated.",
+    () => mirror.totals.failures,
+  );
+  total(
+    "miniodb_mirror_diverged_total",
+    "Commits of the second pool that were kept aside.",
+    () => mirror.totals.diverged,
+  );
+  total("miniodb_mirror_store_calls_total", "Calls of the second pool, repetitions included.", () => store().calls);
+  total("miniodb_mirror_store_failures_total", "Calls that the second pool did not do.", () => store().failed);
+  total("miniodb_mirror_store_read_bytes_total", "Bytes read from the second pool.", () => store().readBytes);
+  gauge("miniodb_mirror_store_broken", "1 while calls are held back.", () => (store().brokenSinceMs === null ? 0 : 1));
 }

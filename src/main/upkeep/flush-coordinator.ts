@@ -37,6 +37,8 @@ interface TableFlush {
   failures: number;
   retryAtMs: number;
   waiters: Waiter[];
+  /** Pieces of work that wait for the running flush to end, or run: no flush begins. */
+  reservations: number;
 }
 
 /**
@@ -69,14 +71,14 @@ export class FlushCoordinator {
       entry.bufferedRows >= (settings.flushRows ?? limits.rows) ||
       nowMs - entry.oldestMs >= (settings.flushIntervalMs ?? limits.intervalMs);
     const flush = this.#tableFlush(entry);
-    if (isDue && flush.running === null && nowMs >= flush.retryAtMs) this.#start(entry, flush);
+    if (isDue && nowMs >= flush.retryAtMs) this.#start(entry, flush);
   }
 
   /** Flushes a table that is not due, as its rows hold the room (of log or memory) that all tables share. */
   relieve(entry: TableEntry, nowMs: number): void {
     if (this.#stopped || entry.isDropped) return;
     const flush = this.#tableFlush(entry);
-    if (flush.running === null && nowMs >= flush.retryAtMs) this.#start(entry, flush);
+    if (nowMs >= flush.retryAtMs) this.#start(entry, flush);
   }
 
   /**
@@ -89,8 +91,21 @@ export class FlushCoordinator {
     const flush = this.#tableFlush(entry);
     return new Promise((resolve, reject) => {
       flush.waiters.push({ sequence, resolve, reject });
-      if (flush.running === null) this.#start(entry, flush);
+      this.#start(entry, flush);
     });
+  }
+
+  /** Does the work while no flush of the table runs: rows that are acknowledged meanwhile stay in the buffer. */
+  async exclusively<Result>(entry: TableEntry, work: () => Promise<Result>): Promise<Result> {
+    const flush = this.#tableFlush(entry);
+    flush.reservations++;
+    try {
+      await flush.running;
+      return await work();
+    } finally {
+      flush.reservations--;
+      if (flush.waiters.length > 0 && !this.#stopped && !entry.isDropped) this.#start(entry, flush);
+    }
   }
 
   /** The store is back: tables that failed are tried again at once, and with short pauses. */
@@ -118,13 +133,15 @@ export class FlushCoordinator {
   #tableFlush(entry: TableEntry): TableFlush {
     let flush = this.#tables.get(entry);
     if (flush === undefined) {
-      flush = { running: null, failures: 0, retryAtMs: 0, waiters: [] };
+      flush = { running: null, failures: 0, retryAtMs: 0, waiters: [], reservations: 0 };
       this.#tables.set(entry, flush);
     }
     return flush;
   }
 
+  /** Unless one runs, or may not. */
   #start(entry: TableEntry, flush: TableFlush): void {
+    if (flush.running !== null || flush.reservations > 0) return;
     flush.running = this.#flushOnce(entry, flush.failures > 0)
       .then(
         () => this.#succeeded(entry, flush),

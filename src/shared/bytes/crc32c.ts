@@ -22,11 +22,11 @@ function makeTables(): Int32Array {
   return made;
 }
 
-/** Of all bytes, as an unsigned 32-bit number. */
-export function crc32c(bytes: Uint8Array): number {
+/** Of all bytes, as an unsigned 32-bit number; `before` is the checksum of the bytes before these, where they are a part. */
+export function crc32c(bytes: Uint8Array, before = 0): number {
   const at = (slice: number, byte: number): number => tables[(slice << 8) | byte] as number;
   const sliced = bytes.length - (bytes.length % slices);
-  let crc = -1;
+  let crc = ~before;
   let index = 0;
   for (; index < sliced; index += slices) {
     const low =

@@ -35,6 +35,8 @@ export interface CatalogContext {
   readonly random: () => number;
   readonly newUuid: () => string;
   readonly sleep: (ms: number) => Promise<void>;
+  /** Throws where nothing may be committed to this store any more (store/pool-fence.ts). */
+  readonly checkFence: () => Promise<void>;
 }
 
 /** The real clock and chance, where `parts` says nothing else. */
@@ -47,6 +49,7 @@ export function catalogContext(store: ObjectStore, parts: Partial<CatalogContext
     random: Math.random,
     newUuid: randomUUID,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    checkFence: () => Promise.resolve(),
     ...parts,
   };
 }

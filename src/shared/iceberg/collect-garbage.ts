@@ -82,6 +82,7 @@ export async function removeGarbage(context: CatalogContext, garbage: TableGarba
 
 /** Both of the above, for all tables. A table of which anything cannot be read is left as it is. */
 export async function collectGarbage(context: CatalogContext, request: GarbageRequest): Promise<GarbageReport> {
+  await context.checkFence();
   const removed: string[] = [];
   const failed: { location: string; error: unknown }[] = [];
   let bytes = 0;
@@ -99,6 +100,17 @@ export async function collectGarbage(context: CatalogContext, request: GarbageRe
     }
   }
   return { removed, bytes, failed };
+}
+
+/** Of one table, and removed; answers what went. */
+export async function collectTable(
+  context: CatalogContext,
+  location: string,
+  request: Omit<GarbageRequest, "dryRun">,
+): Promise<readonly ObjectEntry[]> {
+  const garbage = await surveyTable(context, location, request);
+  await removeGarbage(context, garbage);
+  return garbage.removable;
 }
 
 async function surveyTable(

@@ -46,8 +46,8 @@ const waitMs = 4;
 const waitMsMax = 250;
 
 /**
- * Commits a change. When it returns, the version is durable and part of the table's chain. Throws TABLE_NOT_FOUND,
- * COMMIT_CONFLICT (not made), STORE_UNAVAILABLE (may or may not have been made: repeat with the same commit id), and
+ * Commits a change. When it returns, the version is durable and part of the table's chain, and the store was the first
+ * pool when it was written. Throws TABLE_NOT_FOUND, COMMIT_CONFLICT and POOL_SUPERSEDED (not made), STORE_UNAVAILABLE (may or may not have been made: repeat with the same commit id), and
  * what `build` throws (not made).
  */
 export async function commit(context: CatalogContext, identity: TableIdentity, change: Change): Promise<Committed> {
@@ -55,7 +55,7 @@ export async function commit(context: CatalogContext, identity: TableIdentity, c
   const deadlineMs = context.nowMs() + context.options.commitMsMax;
   failpoint("commit.begun");
   for (let attempt = 1; attempt <= limits.commitAttemptsMax; attempt++) {
-    const base = await readLatest(context.store, location);
+    const [base] = await Promise.all([readLatest(context.store, location), context.checkFence()]);
     if (base === undefined) throw notFound(identity);
     if (hasCommit(base.metadata, change.commitId)) return { ...base, outcome: "already-committed", delta: null };
     if (!change.states.includes(lifeState(base.metadata.properties))) throw notFound(identity);
@@ -92,7 +92,9 @@ async function claimVersion(
   try {
     if (!(await putVersion(context, next))) return "another's";
     failpoint("commit.metadata.written");
-    return (await isInChain(context.store, next)) ? "made" : "outside the chain";
+    // Fenced meanwhile: who did so may have copied the table before this version was there.
+    const [isMade] = await Promise.all([isInChain(context.store, next), context.checkFence()]);
+    return isMade ? "made" : "outside the chain";
   } catch (error) {
     const key = versionKey(next.location, next.version);
     const message = `It is not clear whether ${key} was written and stands.`;

@@ -14,6 +14,7 @@ import {
   type DeleteRequest,
   type RewriteRequest,
 } from "./commit-files.js";
+import { commitRollback, commitTag, commitUntag, type RollbackRequest, type TagRequest } from "./commit-refs.js";
 import { commitRetention, type RetentionRequest } from "./commit-retention.js";
 import type { CommitResult } from "./commit-result.js";
 import { withSortOrder } from "./schema-change.js";
@@ -120,6 +121,21 @@ export class TableCatalog {
   /** Every file of earlier days goes, in one commit. Throws TABLE_NOT_FOUND. */
   commitRetention(identity: TableIdentity, request: RetentionRequest): Promise<CommitResult> {
     return this.#committing(identity, () => commitRetention(this.#context, identity, request));
+  }
+
+  /** A new snapshot with the files of an earlier one. Throws NOT_FOUND, INVALID_REQUEST; see commit-refs.ts. */
+  rollback(identity: TableIdentity, request: RollbackRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitRollback(this.#context, identity, request));
+  }
+
+  /** Throws NOT_FOUND where there is no such snapshot (any more). */
+  tag(identity: TableIdentity, request: TagRequest): Promise<CommitResult> {
+    return this.#committing(identity, () => commitTag(this.#context, identity, request));
+  }
+
+  /** Throws NOT_FOUND where there is no such tag. */
+  untag(identity: TableIdentity, request: Pick<TagRequest, "commitId" | "name">): Promise<CommitResult> {
+    return this.#committing(identity, () => commitUntag(this.#context, identity, request));
   }
 
   /** What the patch does not name stays as it is: two changes at the same time both count. */

@@ -22,13 +22,16 @@ export interface SnapshotInfo {
   readonly bytes: number | null;
   /** `append`, `overwrite`, `replace` or `delete`. */
   readonly operation: string;
+  /** Names that keep it from expiry. */
+  readonly tags: readonly string[];
 }
 
 export interface HistoryRequest {
   readonly at:
     | { readonly kind: "snapshot-id"; readonly snapshotId: string }
     /** What was the table's state at this time, in ms since 1970-01-01. */
-    | { readonly kind: "as-of"; readonly timeMs: number };
+    | { readonly kind: "as-of"; readonly timeMs: number }
+    | { readonly kind: "tag"; readonly name: string };
   /** Snapshots whose contents the caller has: they are not read again. */
   readonly knownIds: readonly string[];
 }
@@ -86,10 +89,16 @@ async function latestMetadata(context: CatalogContext, identity: TableIdentity):
 }
 
 /** Undefined where there is none, and where what was current then is gone. */
-function findSnapshot(metadata: TableMetadata, at: HistoryRequest["at"]): Snapshot | undefined {
+export function findSnapshot(metadata: TableMetadata, at: HistoryRequest["at"]): Snapshot | undefined {
   const snapshots = snapshotsOf(metadata);
   if (at.kind === "snapshot-id") {
     return snapshots.find((snapshot) => String(snapshot["snapshot-id"]) === at.snapshotId);
+  }
+  if (at.kind === "tag") {
+    const refs = metadata.refs ?? {};
+    const reference = Object.hasOwn(refs, at.name) ? refs[at.name] : undefined;
+    if (reference?.type !== "tag") return undefined;
+    return snapshots.find((snapshot) => snapshot["snapshot-id"] === reference["snapshot-id"]);
   }
   const current = historyOf(metadata).findLast((entry) => entry["timestamp-ms"] <= at.timeMs);
   return snapshots.find((snapshot) => snapshot["snapshot-id"] === current?.["snapshot-id"]);
@@ -105,7 +114,7 @@ function historyOf(metadata: TableMetadata): readonly Pick<Snapshot, "snapshot-i
 }
 
 /** The columns as of that snapshot: later ones are not in its files, and would only be NULL. */
-function schemaOf(snapshot: Snapshot, metadata: TableMetadata): TableSchema {
+export function schemaOf(snapshot: Snapshot, metadata: TableMetadata): TableSchema {
   const id = snapshot["schema-id"];
   const schema = metadata.schemas.find((candidate) => candidate["schema-id"] === id);
   // A writer that names no schema has not changed it since.
@@ -123,6 +132,7 @@ function infoOf(snapshot: Snapshot, metadata: TableMetadata): SnapshotInfo {
     files: countOf(summary["total-data-files"]),
     bytes: countOf(summary["total-files-size"]),
     operation: summary["operation"] ?? "",
+    tags: tagsOf(snapshot, metadata),
   };
 }
 
@@ -132,14 +142,25 @@ function liveRows(summary: Readonly<Record<string, string>>): number | null {
   return rows === null ? null : rows - (countOf(summary["total-position-deletes"]) ?? 0);
 }
 
+function tagsOf(snapshot: Snapshot, { refs = {} }: TableMetadata): string[] {
+  const names = Object.keys(refs).filter((name) => {
+    return refs[name]?.type === "tag" && refs[name]?.["snapshot-id"] === snapshot["snapshot-id"];
+  });
+  return names.toSorted();
+}
+
 function countOf(text: string | undefined): number | null {
   return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : null;
 }
 
 /** Says what can be asked for instead: the oldest snapshot, or for a time the start of the gapless history. */
-function noSnapshot(identity: TableIdentity, metadata: TableMetadata, at: HistoryRequest["at"]): MiniodbError {
-  const wanted = at.kind === "snapshot-id" ? `snapshot ${at.snapshotId}` : `state at ${isoTime(at.timeMs)}`;
-  const [oldest] = at.kind === "snapshot-id" ? snapshotsOf(metadata) : historyOf(metadata);
+export function noSnapshot(
+  identity: TableIdentity,
+  metadata: TableMetadata,
+  at: HistoryRequest["at"] | { readonly kind: "current" },
+): MiniodbError {
+  const wanted = wantedText(at);
+  const [oldest] = at.kind === "as-of" ? historyOf(metadata) : snapshotsOf(metadata);
   if (oldest === undefined) {
     return new MiniodbError("NOT_FOUND", `Table ${identity.name} has no snapshot yet, so no ${wanted}`, {
       table: identity.name,
@@ -152,6 +173,19 @@ function noSnapshot(identity: TableIdentity, metadata: TableMetadata, at: Histor
     `Table ${identity.name} has no ${wanted} (any more): its oldest snapshot is ${oldestId} of ${oldestTime}`,
     { table: identity.name, oldestSnapshotId: oldestId, oldestTimestamp: oldestTime },
   );
+}
+
+function wantedText(at: HistoryRequest["at"] | { readonly kind: "current" }): string {
+  switch (at.kind) {
+    case "snapshot-id":
+      return `snapshot ${at.snapshotId}`;
+    case "as-of":
+      return `state at ${isoTime(at.timeMs)}`;
+    case "tag":
+      return `tag ${at.name}`;
+    case "current":
+      return "present snapshot";
+  }
 }
 
 function isoTime(timeMs: number): string {

@@ -51,6 +51,8 @@ const readsAtOnce = 16;
 /** A new table, durable when it returns. Throws TABLE_EXISTS; `details` then hold the other's identity. */
 export async function createTable(context: CatalogContext, request: CreateRequest): Promise<TableState> {
   assert(tableNamePattern.test(request.name), "a table name has its form");
+  // The first version of a table is no commit: nothing looks at the fence for it.
+  await context.checkFence();
   for (let round = 1; round <= createRoundsMax; round++) {
     const identity = await announce(context, request);
     const winner = await contest(context, identity);

@@ -6,7 +6,13 @@ import {
   handleAll,
   type IBreaker,
 } from "cockatiel";
-import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
+import {
+  compareChecksum,
+  type ByteRange,
+  type ObjectEntry,
+  type ObjectPart,
+  type ObjectStore,
+} from "./object-store.js";
 import { isPassingFailure, isStoreFailure, StoreError } from "./store-failure.js";
 import type { StoreHealth } from "./store-health.js";
 
@@ -96,6 +102,10 @@ export class BreakingStore implements ObjectStore {
 
   listFolders(prefix: string): Promise<string[]> {
     return this.#call(() => this.#store.listFolders(prefix));
+  }
+
+  compareChecksum(key: string, path: string): Promise<boolean | null> {
+    return this.#call(() => compareChecksum(this.#store, key, path));
   }
 
   delete(key: string): Promise<void> {

@@ -1,5 +1,11 @@
 import type { StoreOperation } from "./metered-store.js";
-import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
+import {
+  compareChecksum,
+  type ByteRange,
+  type ObjectEntry,
+  type ObjectPart,
+  type ObjectStore,
+} from "./object-store.js";
 
 /**
  * What one call meets: an error before it acts, an error after it acted, or only a wait. "After" matters most: it is the
@@ -58,6 +64,10 @@ export class FaultyStore implements ObjectStore {
 
   listFolders(prefix: string): Promise<string[]> {
     return this.#run("listFolders", prefix, () => this.#store.listFolders(prefix));
+  }
+
+  compareChecksum(key: string, path: string): Promise<boolean | null> {
+    return this.#run("compareChecksum", key, () => compareChecksum(this.#store, key, path));
   }
 
   delete(key: string): Promise<void> {

@@ -1,5 +1,11 @@
 import { statSync } from "node:fs";
-import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
+import {
+  compareChecksum,
+  type ByteRange,
+  type ObjectEntry,
+  type ObjectPart,
+  type ObjectStore,
+} from "./object-store.js";
 
 export type StoreOperation = Exclude<keyof ObjectStore, "isLocal" | "readableUrl" | "uri">;
 
@@ -86,6 +92,14 @@ export class MeteredStore implements ObjectStore {
     return this.#measure(
       "listFolders",
       () => this.#store.listFolders(prefix),
+      () => 0,
+    );
+  }
+
+  compareChecksum(key: string, path: string): Promise<boolean | null> {
+    return this.#measure(
+      "compareChecksum",
+      () => compareChecksum(this.#store, key, path),
       () => 0,
     );
   }

@@ -42,12 +42,22 @@ export interface ObjectStore {
    * stores without folders do nothing.
    */
   removeEmptyFolders(prefix: string): Promise<void>;
+  /**
+   * Whether a local file is the object, by the checksum that the store keeps with it; null where it keeps none that tells.
+   * Left out by stores without checksums. Throws ObjectNotFound.
+   */
+  compareChecksum?(key: string, path: string): Promise<boolean | null>;
   /** Objects are files of this machine. Of other stores, what DuckDB is to read is fetched first. */
   readonly isLocal: boolean;
   /** The path by which DuckDB on this machine reads the object; throws where the store is not local. */
   readableUrl(key: string): string;
   /** The object's full URI with its scheme, as Iceberg metadata names it for other engines. */
   uri(key: string): string;
+}
+
+/** For callers, and for wrappers of stores that may not know the call. */
+export function compareChecksum(store: ObjectStore, key: string, path: string): Promise<boolean | null> {
+  return store.compareChecksum?.(key, path) ?? Promise.resolve(null);
 }
 
 export interface ByteRange {

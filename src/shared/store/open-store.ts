@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { ConfigError, type Config } from "../config.js";
 import { openDisk } from "../disk/open-disk.js";
 import type { StoreOptions } from "../messages.js";
@@ -25,7 +26,7 @@ export function chooseStore(
 ): StoreOptions {
   if (moduleUrl !== "") return { kind: "module", url: moduleUrl, folder };
   if (config.bucket !== "") {
-    return { kind: "s3", s3: s3OptionsOf(config), startTimeoutMs: config.startTimeoutMs };
+    return { kind: "s3", s3: s3OptionsOf(config, "store"), startTimeoutMs: config.startTimeoutMs };
   }
   if (config.endpoint !== "") {
     throw new ConfigError(["store.endpoint is set, but store.bucket is not"]);
@@ -33,19 +34,45 @@ export function chooseStore(
   return { kind: "local", folder };
 }
 
-function s3OptionsOf(config: Config["store"]): S3Options {
+/**
+ * The second pool, to which the first is mirrored; null where there is none. What is not said of it (connections, times,
+ * sizes of parts) is as in the first. Throws ConfigError where options do not go together.
+ */
+export function chooseMirror({ store, mirror }: Pick<Config, "store" | "mirror">): StoreOptions | null {
+  const { folder, bucket, prefix, endpoint, tls, region, addressing } = mirror;
+  if (folder !== "" && bucket !== "") throw new ConfigError(["of mirror.folder and mirror.bucket only one may be set"]);
+  if (folder !== "") return { kind: "local", folder: resolve(folder) };
+  if (bucket === "") {
+    if (endpoint !== "") throw new ConfigError(["mirror.endpoint is set, but mirror.bucket is not"]);
+    return null;
+  }
+  const { accessKeyId, secretAccessKey, sessionToken, caFile } = mirror;
+  const place = { bucket, prefix, endpoint, tls, region, addressing };
+  const merged = { ...store, ...place, accessKeyId, secretAccessKey, sessionToken, caFile };
+  return { kind: "s3", s3: s3OptionsOf(merged, "mirror"), startTimeoutMs: store.startTimeoutMs };
+}
+
+/** Where a store is, without secrets: for logs, and for the record of a pool. */
+export function placeOf(store: StoreOptions): string {
+  return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
+}
+
+/** `section` is for the messages: both pools are set by options of the same names. */
+function s3OptionsOf(config: Config["store"], section: "store" | "mirror"): S3Options {
   const problems: string[] = [];
-  const endpoint = endpointOf(config, problems);
+  const endpoint = endpointOf(config, section, problems);
   const prefix = config.prefix.replace(/^\/+|\/+$/g, "");
   // Shortest and longest names that AWS has; other servers' rules are no looser.
   if (!/^[A-Za-z0-9][\w.-]{1,253}$/.test(config.bucket)) {
-    problems.push(`store.bucket ${config.bucket} is no bucket's name`);
+    problems.push(`${section}.bucket ${config.bucket} is no bucket's name`);
   }
   if (/(?:^|\/)\.{0,2}(?:\/|$)|\p{Cc}/u.test(prefix) && prefix !== "") {
-    problems.push(`store.prefix ${JSON.stringify(config.prefix)} has an empty, a dot segment or a control character`);
+    problems.push(
+      `${section}.prefix ${JSON.stringify(config.prefix)} has an empty, a dot segment or a control character`,
+    );
   }
   if ((config.accessKeyId === "") !== (config.secretAccessKey === "")) {
-    problems.push("of store.accessKeyId and store.secretAccessKey only one is set");
+    problems.push(`of ${section}.accessKeyId and ${section}.secretAccessKey only one is set`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
   const { addressing, startTimeoutMs: _startTimeoutMs, tls: _tls, ...same } = config;
@@ -54,19 +81,16 @@ function s3OptionsOf(config: Config["store"]): S3Options {
 }
 
 /** MinIO's own tools give it as `host:port`. */
-function endpointOf({ endpoint, tls }: Config["store"], problems: string[]): string {
+function endpointOf({ endpoint, tls }: Config["store"], section: string, problems: string[]): string {
   if (endpoint === "") return "";
   const url = /^https?:\/\//.test(endpoint) ? endpoint : `${tls ? "https" : "http"}://${endpoint}`;
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   // A user's name and password in it would show in the log.
   const isPlain = parsed?.username === "" && parsed.search === "" && parsed.hash === "";
-  if (!isPlain) problems.push("store.endpoint is not a URL of http or https without user and query, nor host:port");
+  if (!isPlain) {
+    problems.push(`${section}.endpoint is not a URL of http or https without user and query, nor host:port`);
+  }
   return url.replace(/\/+$/, "");
-}
-
-/** For logs and reports: without secrets. */
-export function placeOf(store: StoreOptions): string {
-  return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
 }
 
 /** A client of the store, for one thread. Nothing is repeated or held back by it; see persist-context.ts. */

@@ -1,6 +1,12 @@
 import { existsSync } from "node:fs";
 import { isPassingFailure } from "./store-failure.js";
-import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "./object-store.js";
+import {
+  compareChecksum,
+  type ByteRange,
+  type ObjectEntry,
+  type ObjectPart,
+  type ObjectStore,
+} from "./object-store.js";
 
 export interface RetryOptions {
   /** Calls in all, the first included. */
@@ -67,6 +73,10 @@ export class RetryingStore implements ObjectStore {
 
   listFolders(prefix: string): Promise<string[]> {
     return this.#repeat(() => this.#store.listFolders(prefix));
+  }
+
+  compareChecksum(key: string, path: string): Promise<boolean | null> {
+    return this.#repeat(() => compareChecksum(this.#store, key, path));
   }
 
   delete(key: string): Promise<void> {

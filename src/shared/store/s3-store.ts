@@ -13,6 +13,7 @@ import { assert } from "../assert.js";
 import { crc32cBase64 } from "../bytes/crc32c.js";
 import { assertKey } from "./key-rules.js";
 import { ObjectNotFound, type ByteRange, type ObjectEntry, type ObjectPart, type ObjectStore } from "./object-store.js";
+import { hasStoredChecksum } from "./s3-checksum.js";
 import { type S3Options, warehouseUri } from "./s3-options.js";
 import { codeOfS3Error, statusOfS3Error, storeErrorOf } from "./s3-errors.js";
 import { uploadParts } from "./s3-upload.js";
@@ -104,6 +105,12 @@ export class S3Store implements ObjectStore {
     if (statSync(path).size <= this.#options.multipartBytes) await this.put(key, readFileSync(path));
     else await calling("put", key, () => uploadParts(this.#client, { target, path, ...this.#options }));
     rmSync(path, { force: true });
+  }
+
+  /** Whole objects that are read by `get` were compared on the way. */
+  async compareChecksum(key: string, path: string): Promise<boolean | null> {
+    const target = this.#target(key);
+    return calling("head", key, () => hasStoredChecksum(this.#client, target, path));
   }
 
   async *list(prefix: string): AsyncIterable<ObjectEntry> {

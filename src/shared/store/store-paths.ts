@@ -9,6 +9,8 @@
  *   metadata/snap-<snapshot id>-<attempt>-<commit uuid>.avro      manifest list
  *   data/day=YYYY-MM-DD/<created ms, 13 digits>-<uuid>.parquet    data file
  *   data/day=YYYY-MM-DD/<...>-<uuid>-deletes.parquet              positions of deleted rows of one data file
+ * .miniodb-pool/<revision, 8 digits>.json                         which pool of two this is; see pool-record.ts
+ * .miniodb-diverged/epoch-<N>/<key>                               what a mirror took out of a table; see mirror-table.ts
  * ```
  * The uuid keeps a dropped table's stragglers away from its successor. No name in `metadata/` but that of a version
  * starts with `v` and a digit, so `list(versionPrefix)` finds the versions alone.
@@ -109,6 +111,32 @@ export function deleteFileCreatedMs(key: string): number | undefined {
 export function parseDataFileKey(key: string): { readonly day: number; readonly createdMs: number } | undefined {
   const [, day, created] = dataFilePattern.exec(key) ?? [];
   return day === undefined ? undefined : { day: Date.parse(`${day}T00:00:00Z`) / dayMs, createdMs: Number(created) };
+}
+
+const poolRecordPattern = /^\.miniodb-pool\/(\d{8})\.json$/;
+
+export const poolRecordPrefix = ".miniodb-pool/";
+
+/** Each change of a pool's record is an object of its own, and the highest revision counts. */
+export function poolRecordKey(revision: number): string {
+  const key = `${poolRecordPrefix}${String(revision).padStart(8, "0")}.json`;
+  assert(poolRecordPattern.test(key), `${revision} is no revision of a pool's record`);
+  return key;
+}
+
+export function parsePoolRecordKey(key: string): number | undefined {
+  const digits = poolRecordPattern.exec(key)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/** Where an object goes that is not part of its table any more since the pool became the second one of this epoch. */
+export function divergedKey(epoch: number, key: string): string {
+  return `.miniodb-diverged/epoch-${epoch}/${key}`;
+}
+
+/** True for data files, manifests and manifest lists: under one key there is never but one content, in all pools. */
+export function isImmutableKey(key: string): boolean {
+  return dataFilePattern.test(key) || /\/metadata\/[^/]+\.avro$/.test(key);
 }
 
 /**

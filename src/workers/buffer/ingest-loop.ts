@@ -1,7 +1,8 @@
 import { receiveMessageOnPort } from "node:worker_threads";
 import { fromErrorMessage, MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
-import type { BufferedRows, IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
+import type { IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
+import type { BufferedRows } from "../../shared/table-messages.js";
 import { ByteRingConsumer } from "../../shared/ring/byte-ring.js";
 import { DoorbellRinger, DoorbellSleeper, MainDoorbellRinger } from "../../shared/ring/doorbell.js";
 import { EntryRingGate, EntryRingProducer } from "../../shared/ring/entry-ring.js";

@@ -1,6 +1,6 @@
 import { assert } from "../../shared/assert.js";
 import { parseRows } from "../../shared/formats/wal-record-v1-parse.js";
-import type { BufferedRows } from "../../shared/messages.js";
+import type { BufferedRows } from "../../shared/table-messages.js";
 import { timestampFieldId } from "../../shared/schema/table-schema.js";
 import type { BufferedRecord, TableBuffer } from "./table-buffer.js";
 

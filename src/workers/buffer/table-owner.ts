@@ -2,7 +2,8 @@ import { BatchBuilder, type ColumnRules, type RowDefaults } from "../../shared/c
 import type { RowAccount } from "../../shared/columns/row-account.js";
 import { assert } from "../../shared/assert.js";
 import { limits } from "../../shared/limits.js";
-import type { OpenTable, OwnerSchema, TableIdentity } from "../../shared/messages.js";
+import type { OpenTable, TableIdentity } from "../../shared/messages.js";
+import type { OwnerSchema } from "../../shared/table-messages.js";
 import { applyOperations, type SchemaOperation } from "../../shared/schema/schema-operations.js";
 import { withoutReplaced, type TableSchema } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";

@@ -1,6 +1,6 @@
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { NewDataFile } from "../../shared/iceberg/manifest.js";
-import type { CommitSchemaTask } from "../../shared/messages.js";
+import type { CommitSchemaTask } from "../../shared/table-messages.js";
 import { commitOnce, removeFiles } from "./commit-once.js";
 import type { PersistContext } from "./persist-context.js";
 import { replaceFields, type Replacement } from "./replace-fields.js";

@@ -71,7 +71,7 @@ export async function copyObject(context: PersistContext, copy: ObjectCopy): Pro
   const fetchNow = async (index: number, etag?: string): Promise<string> => {
     const start = index * partBytes;
     const end = Math.min(bytes, start + partBytes);
-    const part = await context.store.getPart(key, { start, end }, etag);
+    const part = await context.readStore.getPart(key, { start, end }, etag);
     if (part.objectBytes !== bytes) throw unlike(key, `has ${part.objectBytes} bytes, the catalog says ${bytes}`);
     assert(part.body.length === end - start, "a part has the bytes that were asked for");
     // In any order: the file has holes until the last part is there, and its name only after that.

@@ -6,10 +6,12 @@ import { TableCatalog } from "../../shared/iceberg/table-catalog.js";
 import type { PersistWorkerOptions, StoreOptions } from "../../shared/messages.js";
 import type { ObjectStore } from "../../shared/store/object-store.js";
 import { BreakingStore } from "../../shared/store/breaking-store.js";
+import { FallbackStore } from "../../shared/store/fallback-store.js";
 import { MeteredStore } from "../../shared/store/metered-store.js";
 import { ObjectNotFound } from "../../shared/store/object-store.js";
 import { openStore, prepareStore } from "../../shared/store/open-store.js";
 import { StoreExclusion } from "../../shared/store/store-exclusion.js";
+import { PoolFence } from "../../shared/store/pool-fence.js";
 import { isStoreFailure } from "../../shared/store/store-failure.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { RetryingStore } from "../../shared/store/retrying-store.js";
@@ -18,6 +20,11 @@ import { releaseClaim, renewClaim } from "../../shared/store/warehouse-claim.js"
 /** What the tasks that touch the store work with; made once per worker. Tests make their own, with a faulty store. */
 export interface PersistContext {
   readonly store: ObjectStore;
+  /** The same for reading objects that never change: those that the first pool fails to give come from the second. */
+  readonly readStore: ObjectStore;
+  /** Null where there is no second pool. */
+  readonly secondStore: ObjectStore | null;
+  readonly fence: PoolFence;
   readonly catalog: TableCatalog;
   readonly temporaryFolder: string;
   readonly partitionsPerRound: number;
@@ -39,14 +46,17 @@ const checkedKey = ".miniodb-probe/check";
 export async function openPersistContext(options: PersistWorkerOptions): Promise<PersistContext> {
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   mkdirSync(options.temporaryFolder, { recursive: true });
-  const health = new StoreHealth(options.storeHealth);
-  const metered = new MeteredStore(await openStore(options.store), (call) => health.record(call));
-  const breaking = new BreakingStore(metered, { ...breakingOptions, health });
-  const clock = { random: Math.random, sleep, nowMs: () => performance.now() };
-  const store = new RetryingStore(breaking, { ...retryOptions, ...clock, onRepeat: () => health.repeated() });
+  const { mirror } = options;
+  const store = await openWrapped(options.store, options.storeHealth);
+  const secondStore = mirror === undefined ? null : await openWrapped(mirror.store, mirror.storeHealth);
+  const fence = new PoolFence(store, options.fence ?? new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
+  if (mirror !== undefined) fence.watch();
   return {
     store,
-    catalog: new TableCatalog(store, { options: options.catalog }),
+    readStore: secondStore === null ? store : new FallbackStore(store, secondStore),
+    secondStore,
+    fence,
+    catalog: new TableCatalog(store, { options: options.catalog, checkFence: () => fence.checkWatched() }),
     temporaryFolder: options.temporaryFolder,
     partitionsPerRound: options.partitionsPerRound,
     compactionMemoryBytes: options.compactionMemoryBytes,
@@ -54,6 +64,16 @@ export async function openPersistContext(options: PersistWorkerOptions): Promise
     nowMs: Date.now,
     sleep,
   };
+}
+
+/** Repeats what may be repeated, holds calls back while the store is broken, and counts. */
+async function openWrapped(options: StoreOptions, healthMemory: SharedArrayBuffer): Promise<ObjectStore> {
+  const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+  const health = new StoreHealth(healthMemory);
+  const metered = new MeteredStore(await openStore(options), (call) => health.record(call));
+  const breaking = new BreakingStore(metered, { ...breakingOptions, health });
+  const clock = { random: Math.random, sleep, nowMs: () => performance.now() };
+  return new RetryingStore(breaking, { ...retryOptions, ...clock, onRepeat: () => health.repeated() });
 }
 
 /** Sees that the store can be used, and removes what a crashed process left. For the first task of a process: it would take running tasks' files away too. */

@@ -11,6 +11,7 @@ import type {
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
+import type { HistoryTask } from "../../shared/table-messages.js";
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
@@ -21,6 +22,7 @@ import { compactFiles } from "./compact.js";
 import { deleteRows } from "./delete-rows.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
+import { MirrorPools, performMirrorTask } from "./mirror-pools.js";
 import { checkStore, openPersistContext, tendClaim, prepare, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
 import { warmUp } from "./warm-up.js";
@@ -38,6 +40,30 @@ async function context(): Promise<PersistContext> {
     opened = undefined;
     throw error;
   }
+}
+
+/** Longest wait of a start for what the second pool says: it may be away, which is no reason not to start. */
+const secondWaitMs = 3_000;
+
+/** Throws POOL_SUPERSEDED where either pool says that the first one is not first any more. */
+async function beginOnFirst(persist: PersistContext): Promise<void> {
+  await persist.fence.begin();
+  if (persist.secondStore === null) return;
+  const asked = (await pools()).check().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const answer = await Promise.race([asked, persist.sleep(secondWaitMs)]);
+  // All else is the mirror's matter, which looks again and says what is wrong.
+  if (answer instanceof MiniodbError && answer.code === "POOL_SUPERSEDED") throw answer;
+}
+
+let openedPools: MirrorPools | undefined;
+
+async function pools(): Promise<MirrorPools> {
+  const persist = await context();
+  openedPools ??= new MirrorPools(persist, workerData as PersistWorkerOptions);
+  return openedPools;
 }
 
 /**
@@ -80,7 +106,10 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };
     case "load-warehouse":
-      if (task.isFirst) await prepare(workerData as PersistWorkerOptions);
+      if (task.isFirst) {
+        await prepare(workerData as PersistWorkerOptions);
+        await beginOnFirst(await context());
+      }
       return { kind: "tables", states: await loadWarehouse(await context()) };
     case "check-store":
       await checkStore(await context());
@@ -107,7 +136,10 @@ async function perform(task: PersistTask): Promise<PersistResult> {
         commit: await (await context()).catalog.changeSettings(task.identity, task.patch),
       };
     case "drop-days":
-      return { kind: "committed", commit: await dropDays(await context(), task) };
+    case "rollback":
+    case "tag":
+    case "untag":
+      return changeHistory(await context(), task);
     case "drop-table":
       await (await context()).catalog.dropTable(task.identity);
       return { kind: "done" };
@@ -119,19 +151,41 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     }
     case "fetch-object":
       return fetchObject(await context(), task);
+    case "check-pools":
+    case "mirror-table":
+    case "survey-mirror":
+    case "collect-mirror":
+    case "inspect-pools":
+    case "fence-first":
+    case "promote-second":
+      return performMirrorTask(await pools(), task);
   }
 }
 
-async function dropDays(
-  persist: PersistContext,
-  { identity, beforeDay }: { readonly identity: TableIdentity; readonly beforeDay: number },
-): Promise<CommitResult> {
-  return commitOnce(persist, {
-    identity,
-    files: [],
-    range: null,
-    commit: (commitId) => persist.catalog.commitRetention(identity, { beforeDay, commitId }),
+async function changeHistory(persist: PersistContext, task: HistoryTask): Promise<PersistResult> {
+  const { catalog } = persist;
+  const { identity } = task;
+  return changeTable(persist, identity, (commitId) => {
+    switch (task.kind) {
+      case "drop-days":
+        return catalog.commitRetention(identity, { beforeDay: task.beforeDay, commitId });
+      case "rollback":
+        return catalog.rollback(identity, { ...task.request, commitId });
+      case "tag":
+        return catalog.tag(identity, { ...task.request, commitId });
+      case "untag":
+        return catalog.untag(identity, { name: task.name, commitId });
+    }
   });
+}
+
+/** A commit without data files, made once whatever the store answers. */
+async function changeTable(
+  persist: PersistContext,
+  identity: TableIdentity,
+  commit: (commitId: string) => Promise<CommitResult>,
+): Promise<PersistResult> {
+  return { kind: "committed", commit: await commitOnce(persist, { identity, files: [], range: null, commit }) };
 }
 
 async function flushTable(persist: PersistContext, task: FlushTask): Promise<PersistResult> {

@@ -7,7 +7,7 @@ import {
   DuckDBTypeId,
 } from "@duckdb/node-api";
 import { assert } from "../../shared/assert.js";
-import { type CellBuffer, writeAscii, writeNull } from "./json-cell-buffer.js";
+import { writeAscii, writeNull } from "./json-bytes.js";
 import { doubleBytesMax, writeDouble, writeInteger } from "./json-numbers.js";
 import { JsonTextCells } from "./json-text-cells.js";
 import { JsonTimestampCells } from "./json-timestamp-cells.js";
@@ -18,15 +18,12 @@ import { columnBytes, isValid, readLongs } from "./result-vectors.js";
 /**
  * One column of a result as JSON, from DuckDB's bytes to UTF-8 without a JavaScript value per cell: some thirty times as
  * fast as values, by the rules of json-values.ts. `load` takes the next chunk, then `write` its cells.
- *
- * A column is written as a whole, so that the loop over its rows is one of a single type, which the compiler makes fast;
- * result-json.ts then puts the columns together.
  */
 export interface JsonCells {
-  /** Takes a column of the chunk. Returns about how many bytes a cell takes at most. */
+  /** Takes a column of the chunk. Returns the most bytes that a cell of it takes. */
   load(chunk: DuckDBDataChunk, column: number, rows: number): number;
-  /** Appends the cells of the rows [from, to). */
-  write(from: number, to: number, out: CellBuffer): void;
+  /** Writes the cell to `out` from `at` on, where there is room for it and `slackBytes` more. Returns where it ends. */
+  write(row: number, out: DataView, at: number): number;
 }
 
 /** True where the type's cells are written from bytes; all others go value by value. */
@@ -158,34 +155,23 @@ class IntegerCells implements JsonCells {
     return hugeBytesMax;
   }
 
-  write(from: number, to: number, out: CellBuffer): void {
+  write(row: number, out: DataView, at: number): number {
     const { values, validity } = this.#loaded;
-    const view = out.reserve((to - from) * hugeBytesMax);
-    const { ends } = out;
-    let [at, cell] = [out.length, out.count];
-    for (let row = from; row < to; row++) {
-      const value = values[row] as number;
-      if (!isValid(validity, row)) at = writeNull(view, at);
-      else if (Number.isSafeInteger(value)) at = writeInteger(value, view, at);
-      else at = writeAscii(this.#loaded.exact(row), view, at);
-      ends[cell++] = at;
-    }
-    out.length = at;
-    out.count = cell;
+    if (!isValid(validity, row)) return writeNull(out, at);
+    const value = values[row] as number;
+    if (Number.isSafeInteger(value)) return writeInteger(value, out, at);
+    return writeAscii(this.#loaded.exact(row), out, at);
   }
 }
 
-/** -2^127, and a word more. */
-const hugeBytesMax = 48;
+/** -2^127 has so many digits, and a sign. */
+const hugeBytesMax = 40;
 
 class DoubleCells implements JsonCells {
   readonly #loaded: LoadedNumbers;
-  readonly #divisor: number;
 
-  /** The values are divided by `divisor`. */
-  constructor(form: NumberForm, divisor = 1) {
+  constructor(form: NumberForm) {
     this.#loaded = new LoadedNumbers(form);
-    this.#divisor = divisor;
   }
 
   load(chunk: DuckDBDataChunk, column: number, rows: number): number {
@@ -193,18 +179,9 @@ class DoubleCells implements JsonCells {
     return doubleBytesMax;
   }
 
-  write(from: number, to: number, out: CellBuffer): void {
+  write(row: number, out: DataView, at: number): number {
     const { values, validity } = this.#loaded;
-    const divisor = this.#divisor;
-    const view = out.reserve((to - from) * doubleBytesMax);
-    const { ends } = out;
-    let [at, cell] = [out.length, out.count];
-    for (let row = from; row < to; row++) {
-      at = isValid(validity, row) ? writeDouble((values[row] as number) / divisor, view, at) : writeNull(view, at);
-      ends[cell++] = at;
-    }
-    out.length = at;
-    out.count = cell;
+    return isValid(validity, row) ? writeDouble(values[row] as number, out, at) : writeNull(out, at);
   }
 }
 
@@ -214,7 +191,12 @@ const decimalForms: Readonly<Record<number, NumberForm>> = { 2: numbers(Int16Arr
 function decimalCells({ width, scale }: DuckDBDecimalType): JsonCells {
   const form = decimalForms[decimalWidth(width)];
   assert(form !== undefined, "a decimal of up to 15 digits has 8 bytes at most");
-  return new DoubleCells(form, 10 ** scale);
+  const divisor = 10 ** scale;
+  const read: NumberForm["read"] = (data, rows, target) => {
+    form.read(data, rows, target);
+    for (let row = 0; row < rows; row++) target[row] = (target[row] as number) / divisor;
+  };
+  return new DoubleCells({ width: form.width, read });
 }
 
 class BooleanCells implements JsonCells {
@@ -228,14 +210,9 @@ class BooleanCells implements JsonCells {
     return "false".length;
   }
 
-  write(from: number, to: number, out: CellBuffer): void {
-    const view = out.reserve((to - from) * "false".length);
-    for (let row = from; row < to; row++) {
-      const isTrue = this.#data[row] !== 0;
-      if (!isValid(this.#validity, row)) out.length = writeNull(view, out.length);
-      else out.length = writeAscii(isTrue ? "true" : "false", view, out.length);
-      out.ends[out.count++] = out.length;
-    }
+  write(row: number, out: DataView, at: number): number {
+    if (!isValid(this.#validity, row)) return writeNull(out, at);
+    return writeAscii(this.#data[row] === 0 ? "false" : "true", out, at);
   }
 }
 
@@ -259,14 +236,9 @@ class DateCells implements JsonCells {
     return dateBytesMax;
   }
 
-  write(from: number, to: number, out: CellBuffer): void {
-    const view = out.reserve((to - from) * dateBytesMax);
-    for (let row = from; row < to; row++) {
-      if (isValid(this.#validity, row))
-        out.length = writeAscii(this.#textOf(this.#days[row] as number), view, out.length);
-      else out.length = writeNull(view, out.length);
-      out.ends[out.count++] = out.length;
-    }
+  write(row: number, out: DataView, at: number): number {
+    if (!isValid(this.#validity, row)) return writeNull(out, at);
+    return writeAscii(this.#textOf(this.#days[row] as number), out, at);
   }
 
   #textOf(day: number): string {
@@ -303,13 +275,9 @@ class ValueCells implements JsonCells {
     return bytesMax;
   }
 
-  write(from: number, to: number, out: CellBuffer): void {
-    for (let row = from; row < to; row++) {
-      const cell = this.#cells[row] as Uint8Array;
-      out.reserve(cell.length);
-      out.bytes.set(cell, out.length);
-      out.length += cell.length;
-      out.ends[out.count++] = out.length;
-    }
+  write(row: number, out: DataView, at: number): number {
+    const cell = this.#cells[row] as Uint8Array;
+    new Uint8Array(out.buffer, at, cell.length).set(cell);
+    return at + cell.length;
   }
 }

@@ -1,4 +1,4 @@
-import { writeAscii } from "./json-cell-buffer.js";
+import { writeAscii } from "./json-bytes.js";
 import { doubleText } from "./json-values.js";
 
 /** Numbers as JSON text, into bytes; see json-values.ts for the rules. All return where the text ends. */
@@ -27,30 +27,30 @@ export const integerBytesMax = 17;
 const billion = 1e9;
 
 /** A whole number within ±2^53. */
-export function writeInteger(value: number, view: DataView, at: number): number {
-  if ((value | 0) === value && value >= 0) return writeCount(value | 0, view, at);
+export function writeInteger(value: number, out: DataView, at: number): number {
+  if ((value | 0) === value && value >= 0) return writeCount(value | 0, out, at);
   if (value < 0) {
-    view.setUint8(at, minus);
-    return writeInteger(-value, view, at + 1);
+    out.setUint8(at, minus);
+    return writeInteger(-value, out, at + 1);
   }
   // 2 to 9,007,199 billions, and nine digits below them.
   const high = Math.floor(value / billion);
-  return writePadded(value - high * billion, 9, view, writeCount(high | 0, view, at));
+  return writePadded(value - high * billion, 9, out, writeCount(high | 0, out, at));
 }
 
 /** A whole number from 0 to 2^31 - 1. */
-function writeCount(value: number, view: DataView, at: number): number {
+function writeCount(value: number, out: DataView, at: number): number {
   const end = at + digitsOf(value);
   let rest = value;
   let place = end;
   while (rest >= 100) {
     const next = (rest / 100) | 0;
     place -= 2;
-    view.setUint16(place, twoDigits[rest - next * 100] as number, true);
+    out.setUint16(place, twoDigits[rest - next * 100] as number, true);
     rest = next;
   }
-  if (rest >= 10) view.setUint16(place - 2, twoDigits[rest] as number, true);
-  else view.setUint8(place - 1, zero + rest);
+  if (rest >= 10) out.setUint16(place - 2, twoDigits[rest] as number, true);
+  else out.setUint8(place - 1, zero + rest);
   return end;
 }
 
@@ -62,19 +62,19 @@ function digitsOf(value: number): number {
 }
 
 /** `count` digits of a whole number below 2^31, with zeros in front. */
-export function writePadded(value: number, count: number, view: DataView, at: number): number {
+export function writePadded(value: number, count: number, out: DataView, at: number): number {
   let rest = value | 0;
   for (let place = at + count - 1; place >= at; place--) {
     const next = (rest / 10) | 0;
-    view.setUint8(place, zero + rest - next * 10);
+    out.setUint8(place, zero + rest - next * 10);
     rest = next;
   }
   return at + count;
 }
 
 /** A point and three digits of a number from 0 to 999. */
-export function writeThousandths(value: number, view: DataView, at: number): number {
-  view.setInt32(at, pointAndDigits[value] as number, true);
+export function writeThousandths(value: number, out: DataView, at: number): number {
+  out.setInt32(at, pointAndDigits[value] as number, true);
   return at + 4;
 }
 
@@ -86,36 +86,37 @@ const shortScaledMax = 1e15;
  * Doubles that are a decimal of three or of six places, which are most of those that people store, need no search for
  * their shortest digits.
  */
-export function writeDouble(value: number, view: DataView, at: number): number {
+export function writeDouble(value: number, out: DataView, at: number): number {
   const size = Math.abs(value);
   const thousandths = Math.round(size * 1e3);
   if (thousandths < shortScaledMax && thousandths / 1e3 === size && (value !== 0 || 1 / value > 0)) {
-    const whole = Math.floor(thousandths / 1e3);
-    const end = writeInteger(whole, view, signed(value, view, at));
-    return writePlaces(thousandths - whole * 1e3, view, end);
+    const whole = Math.floor(size);
+    const places = (thousandths - whole * 1e3) | 0;
+    const end = writeInteger(whole, out, signed(value, out, at));
+    out.setInt32(end, pointAndDigits[places] as number, true);
+    return end + (placesLength[places] as number);
   }
   const millionths = Math.round(size * 1e6);
   if (millionths < shortScaledMax && millionths / 1e6 === size && value !== 0) {
-    const whole = Math.floor(millionths / 1e6);
-    const places = (millionths - whole * 1e6) | 0;
-    const high = (places / 1e3) | 0;
-    const end = writeThousandths(high, view, writeInteger(whole, view, signed(value, view, at)));
-    // There is a digit among the last three, else three places would have done: the point is not needed there.
-    const low = pointAndDigits[places - high * 1e3] as number;
-    view.setInt32(end, low >> 8, true);
-    return end + (placesLength[places - high * 1e3] as number) - 1;
+    return writeMillionths(millionths, out, signed(value, out, at));
   }
-  return writeAscii(doubleText(value), view, at);
+  return writeAscii(doubleText(value), out, at);
 }
 
-function signed(value: number, view: DataView, at: number): number {
+/** With more than three places. */
+function writeMillionths(millionths: number, out: DataView, at: number): number {
+  const whole = Math.floor(millionths / 1e6);
+  const places = (millionths - whole * 1e6) | 0;
+  const high = (places / 1e3) | 0;
+  const low = places - high * 1e3;
+  const end = writeThousandths(high, out, writeInteger(whole, out, at));
+  // The digits without the point before them.
+  out.setInt32(end, (pointAndDigits[low] as number) >> 8, true);
+  return end + (placesLength[low] as number) - 1;
+}
+
+function signed(value: number, out: DataView, at: number): number {
   if (value >= 0) return at;
-  view.setUint8(at, minus);
+  out.setUint8(at, minus);
   return at + 1;
-}
-
-/** A point and the digits of so many thousandths, without zeros at their end. */
-function writePlaces(thousandths: number, view: DataView, at: number): number {
-  view.setInt32(at, pointAndDigits[thousandths] as number, true);
-  return at + (placesLength[thousandths] as number);
 }

@@ -1,7 +1,17 @@
 import type { DuckDBDataChunk } from "@duckdb/node-api";
-import { type CellBuffer, writeAscii, writeNull } from "./json-cell-buffer.js";
+import { writeAscii, writeNull } from "./json-bytes.js";
 import type { JsonCells } from "./json-cells.js";
-import { columnBytes, gatherTexts, inlineBytesMax, isValid, textLengths, textWidth } from "./result-vectors.js";
+import {
+  type ColumnBytes,
+  columnBytes,
+  gatherSlackBytes,
+  gatherTexts,
+  inlineBytesMax,
+  isValid,
+  longestText,
+  textLengths,
+  textWidth,
+} from "./result-vectors.js";
 
 const quote = 0x22;
 const backslash = 0x5c;
@@ -26,7 +36,6 @@ const hexDigits = "0123456789ABCDEF";
 const escapedBytesMax = 6;
 /** `null`, or two quotes. */
 const frameBytesMax = 4;
-const needsEscape = -1;
 
 /** Texts within a vector, by their length: spaces where a word of the text has none of its bytes. */
 const padding = new Int32Array((inlineBytesMax + 1) * 3);
@@ -49,7 +58,6 @@ function oddBytes(word: number): number {
 export class JsonTextCells implements JsonCells {
   readonly #isJson: boolean;
   #validity: Uint8Array | null = null;
-  #longest = 0;
   /** Of the vector: see result-vectors.ts. */
   #words: Int32Array = new Int32Array(0);
   #lengths = new Uint32Array(0);
@@ -66,57 +74,37 @@ export class JsonTextCells implements JsonCells {
     const loaded = columnBytes(chunk, column, textWidth);
     this.#validity = loaded.validity;
     this.#words = new Int32Array(loaded.data.buffer, loaded.data.byteOffset, rows * 4);
+    const longest = longestText(loaded, rows);
+    if (longest > inlineBytesMax || this.#isJson) this.#gather(loaded, rows);
+    return this.#isJson ? longest + frameBytesMax : longest * escapedBytesMax + frameBytesMax;
+  }
+
+  #gather(loaded: ColumnBytes, rows: number): void {
     if (this.#lengths.length < rows) {
       this.#lengths = new Uint32Array(rows);
       this.#starts = new Uint32Array(rows);
     }
     const total = textLengths(loaded, rows, this.#lengths);
-    let longest = 0;
+    if (this.#texts.length < total + gatherSlackBytes) {
+      this.#texts = new Uint8Array(total * 2 + gatherSlackBytes);
+      this.#textView = new DataView(this.#texts.buffer);
+    }
+    gatherTexts(loaded, rows, this.#lengths, this.#texts);
     for (let row = 0, at = 0; row < rows; row++) {
-      const length = this.#lengths[row] as number;
       this.#starts[row] = at;
-      at += length;
-      if (length > longest) longest = length;
+      at += this.#lengths[row] as number;
     }
-    if (longest > inlineBytesMax || this.#isJson) {
-      if (this.#texts.length < total) {
-        this.#texts = new Uint8Array(total * 2);
-        this.#textView = new DataView(this.#texts.buffer);
-      }
-      gatherTexts(loaded, rows, this.#lengths, this.#texts);
-    }
-    this.#longest = longest;
-    return longest + frameBytesMax;
   }
 
-  write(from: number, to: number, out: CellBuffer): void {
-    const cellBytes = this.#longest + frameBytesMax;
-    let view = out.reserve((to - from) * cellBytes);
-    const { ends } = out;
-    let [at, cell] = [out.length, out.count];
-    for (let row = from; row < to; row++) {
-      const length = this.#lengths[row] as number;
-      let end = isValid(this.#validity, row) ? this.#writePlain(row, length, view, at) : writeNull(view, at);
-      if (end === needsEscape) {
-        out.length = at;
-        end = this.#escape(row, length, out);
-        out.length = end;
-        view = out.reserve((to - row) * cellBytes);
-      }
-      at = end;
-      ends[cell++] = at;
-    }
-    out.length = at;
-    out.count = cell;
-  }
-
-  #writePlain(row: number, length: number, view: DataView, at: number): number {
-    if (this.#isJson) return this.#copy(row, length, view, at);
-    return length <= inlineBytesMax ? this.#writeInline(row, length, view, at) : this.#writeLong(row, length, view, at);
+  write(row: number, out: DataView, at: number): number {
+    if (!isValid(this.#validity, row)) return writeNull(out, at);
+    const length = this.#words[row * 4] as number;
+    if (this.#isJson) return this.#copy(row, length, out, at);
+    return length <= inlineBytesMax ? this.#writeInline(row, length, out, at) : this.#writeLong(row, length, out, at);
   }
 
   /** Copies all three words of the vector's entry; what is behind the text is overwritten. */
-  #writeInline(row: number, length: number, view: DataView, at: number): number {
+  #writeInline(row: number, length: number, out: DataView, at: number): number {
     const first = this.#words[row * 4 + 1] as number;
     const second = this.#words[row * 4 + 2] as number;
     const third = this.#words[row * 4 + 3] as number;
@@ -124,17 +112,17 @@ export class JsonTextCells implements JsonCells {
       oddBytes(first | (padding[length * 3] as number)) |
       oddBytes(second | (padding[length * 3 + 1] as number)) |
       oddBytes(third | (padding[length * 3 + 2] as number));
-    if (odd !== 0) return needsEscape;
-    view.setUint8(at, quote);
-    view.setInt32(at + 1, first, true);
-    view.setInt32(at + 5, second, true);
-    view.setInt32(at + 9, third, true);
-    view.setUint8(at + 1 + length, quote);
+    if (odd !== 0) return this.#escape(row, length, out, at);
+    out.setUint8(at, quote);
+    out.setInt32(at + 1, first, true);
+    out.setInt32(at + 5, second, true);
+    out.setInt32(at + 9, third, true);
+    out.setUint8(at + 1 + length, quote);
     return at + length + 2;
   }
 
   /** Copies word by word until one has a byte that needs an escape. */
-  #writeLong(row: number, length: number, view: DataView, at: number): number {
+  #writeLong(row: number, length: number, out: DataView, at: number): number {
     const texts = this.#textView;
     const start = this.#starts[row] as number;
     const last = length - 4;
@@ -142,46 +130,45 @@ export class JsonTextCells implements JsonCells {
     for (let index = 0; index < last; index += 4) {
       const word = texts.getInt32(start + index, true);
       odd |= oddBytes(word);
-      view.setInt32(at + 1 + index, word, true);
+      out.setInt32(at + 1 + index, word, true);
     }
     // The last word reaches back into the one before it.
     const word = texts.getInt32(start + last, true);
     odd |= oddBytes(word);
-    view.setInt32(at + 1 + last, word, true);
-    if (odd !== 0) return needsEscape;
-    view.setUint8(at, quote);
-    view.setUint8(at + 1 + length, quote);
+    out.setInt32(at + 1 + last, word, true);
+    if (odd !== 0) return this.#escape(row, length, out, at);
+    out.setUint8(at, quote);
+    out.setUint8(at + 1 + length, quote);
     return at + length + 2;
   }
 
-  #copy(row: number, length: number, view: DataView, at: number): number {
+  #copy(row: number, length: number, out: DataView, at: number): number {
     const start = this.#starts[row] as number;
-    new Uint8Array(view.buffer, at, length).set(this.#texts.subarray(start, start + length));
+    new Uint8Array(out.buffer, at, length).set(this.#texts.subarray(start, start + length));
     return at + length;
   }
 
-  #escape(row: number, length: number, out: CellBuffer): number {
+  #escape(row: number, length: number, out: DataView, start: number): number {
     const { buffer, byteOffset } = this.#words;
-    const start = this.#starts[row] as number;
+    const from = this.#starts[row] as number;
     const text =
       length <= inlineBytesMax
         ? new Uint8Array(buffer, byteOffset + row * textWidth + 4, length)
-        : this.#texts.subarray(start, start + length);
-    const view = out.reserve(length * escapedBytesMax + frameBytesMax);
-    let at = out.length;
-    view.setUint8(at++, quote);
+        : this.#texts.subarray(from, from + length);
+    let at = start;
+    out.setUint8(at++, quote);
     for (let index = 0; index < length; index++) {
       const byte = text[index] as number;
       const escape = escapes[byte] as number;
-      if (escape === 0) view.setUint8(at++, byte);
+      if (escape === 0) out.setUint8(at++, byte);
       else if (escape === 1) {
-        at = writeAscii(`\\u00${hexDigits[byte >> 4]}${hexDigits[byte & 15]}`, view, at);
+        at = writeAscii(`\\u00${hexDigits[byte >> 4]}${hexDigits[byte & 15]}`, out, at);
       } else {
-        view.setUint8(at++, backslash);
-        view.setUint8(at++, escape);
+        out.setUint8(at++, backslash);
+        out.setUint8(at++, escape);
       }
     }
-    view.setUint8(at++, quote);
+    out.setUint8(at++, quote);
     return at;
   }
 }

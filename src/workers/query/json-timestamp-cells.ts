@@ -1,5 +1,5 @@
 import type { DuckDBDataChunk } from "@duckdb/node-api";
-import { type CellBuffer, writeAscii, writeNull } from "./json-cell-buffer.js";
+import { writeAscii, writeNull } from "./json-bytes.js";
 import type { JsonCells } from "./json-cells.js";
 import { writePadded, writeThousandths } from "./json-numbers.js";
 import { rfc3339 } from "./json-values.js";
@@ -18,10 +18,10 @@ const infiniteMicros = 2n ** 63n - 1n;
 
 /** Microseconds since 1970 as RFC 3339 in UTC. The text up to the second is made once for neighbours that share it. */
 export class JsonTimestampCells implements JsonCells {
-  /** Room for whole words. */
-  readonly #text = new DataView(new ArrayBuffer(secondBytes + 4));
+  readonly #text = new DataView(new ArrayBuffer(secondBytes));
   #day = Number.NaN;
-  #second = Number.NaN;
+  /** Where the second of the text begins. */
+  #secondMicros = Number.NaN;
   #data: Uint8Array = new Uint8Array(0);
   #validity: Uint8Array | null = null;
   #micros = new Float64Array(0);
@@ -35,28 +35,19 @@ export class JsonTimestampCells implements JsonCells {
     return bytesMax;
   }
 
-  write(from: number, to: number, out: CellBuffer): void {
-    const view = out.reserve((to - from) * bytesMax);
-    const text = this.#text;
-    const { ends } = out;
-    let [at, cell] = [out.length, out.count];
-    for (let row = from; row < to; row++) {
-      const micros = this.#micros[row] as number;
-      if (!isValid(this.#validity, row)) at = writeNull(view, at);
+  write(row: number, out: DataView, at: number): number {
+    if (!isValid(this.#validity, row)) return writeNull(out, at);
+    const micros = this.#micros[row] as number;
+    let rest = micros - this.#secondMicros;
+    if (!(rest >= 0 && rest < secondMicros)) {
       // Years 1685 to 2255: four digits, and exact.
-      else if (!Number.isSafeInteger(micros)) at = this.#writeFar(row, view, at);
-      else {
-        const second = Math.floor(micros / secondMicros);
-        if (second !== this.#second) this.#setSecond(second);
-        for (let index = 0; index < secondBytes; index += 4) {
-          view.setInt32(at + index, text.getInt32(index, true), true);
-        }
-        at = writeFraction(micros - second * secondMicros, view, at + secondBytes);
-      }
-      ends[cell++] = at;
+      if (!Number.isSafeInteger(micros)) return this.#writeFar(row, out, at);
+      this.#setSecond(Math.floor(micros / secondMicros));
+      rest = micros - this.#secondMicros;
     }
-    out.length = at;
-    out.count = cell;
+    const text = this.#text;
+    for (let index = 0; index < secondBytes; index += 4) out.setInt32(at + index, text.getInt32(index, true), true);
+    return writeFraction(rest | 0, out, at + secondBytes);
   }
 
   #setSecond(second: number): void {
@@ -64,7 +55,7 @@ export class JsonTimestampCells implements JsonCells {
     const day = Math.floor(second / 86_400);
     if (day !== this.#day) writeAscii(`"${new Date(day * dayMs).toISOString().slice(0, 11)}`, text, 0);
     this.#day = day;
-    this.#second = second;
+    this.#secondMicros = second * secondMicros;
     const seconds = second - day * 86_400;
     const minutes = (seconds / 60) | 0;
     const hours = (minutes / 60) | 0;
@@ -75,20 +66,20 @@ export class JsonTimestampCells implements JsonCells {
     writePadded(seconds - minutes * 60, 2, text, 18);
   }
 
-  #writeFar(row: number, view: DataView, at: number): number {
+  #writeFar(row: number, out: DataView, at: number): number {
     const { buffer, byteOffset } = this.#data;
     const micros = new DataView(buffer, byteOffset).getBigInt64(row * 8, true);
-    if (micros === infiniteMicros || micros === -infiniteMicros) return writeNull(view, at);
-    return writeAscii(rfc3339(micros * 1000n), view, at);
+    if (micros === infiniteMicros || micros === -infiniteMicros) return writeNull(out, at);
+    return writeAscii(rfc3339(micros * 1000n), out, at);
   }
 }
 
 /** Three digits, six where they say more, and what a timestamp ends with. */
-function writeFraction(micros: number, view: DataView, at: number): number {
+function writeFraction(micros: number, out: DataView, at: number): number {
   const millis = (micros / 1000) | 0;
   const rest = micros - millis * 1000;
-  let end = writeThousandths(millis, view, at);
-  if (rest !== 0) end = writePadded(rest, 3, view, end);
-  view.setUint16(end, ending, true);
+  let end = writeThousandths(millis, out, at);
+  if (rest !== 0) end = writePadded(rest, 3, out, end);
+  out.setUint16(end, ending, true);
   return end + 2;
 }

@@ -102,7 +102,7 @@ function deltaRows(parts: readonly string[], throughRow: number | null): DeltaRo
 function deltaSql(task: ReadDeltaTask): { readonly sql: string; readonly shiftBytes: number } {
   const { schema, fileSchema, table, path, filter, skipRows } = task;
   const number = quoteName(freeName(schema));
-  const columns = schema.columns.map((column) => `${fileExpression(column, fileSchema)} AS ${quoteName(column.name)}`);
+  const columns = schema.columns.map((column) => `${fileExpression(column, task)} AS ${quoteName(column.name)}`);
   // By field ids, as a file has no columns whose values are all null.
   const file = viewSql({ name: table, schema: fileSchema, committedFiles: [], hotFiles: [path] });
   const numbered = `SELECT (row_number() OVER ())::INTEGER AS ${number}, ${columns.join(", ")} FROM (${file})`;
@@ -115,18 +115,25 @@ function deltaSql(task: ReadDeltaTask): { readonly sql: string; readonly shiftBy
 }
 
 /**
- * The column out of one file: by field id, by the id that it replaced, or by its name, which is what is left when a
- * commit has rewritten the store's files under a new id. A long that became double since is cast.
+ * The column out of one file: by field id, by the id that it replaced, or by its name, which is what is left of a long that
+ * became double when a commit has rewritten the store's files under a new id. Such a long is cast.
  */
-function fileExpression(column: TableColumn, fileSchema: TableSchema): string {
+function fileExpression(column: TableColumn, { fileSchema, schema }: ReadDeltaTask): string {
   const type = duckdbType(column.type);
-  const { fieldId, replacesFieldId, name } = column;
+  const { fieldId, replacesFieldId } = column;
   const there =
     columnByFieldId(fileSchema, fieldId) ??
     (replacesFieldId === undefined ? undefined : columnByFieldId(fileSchema, replacesFieldId)) ??
-    columnByName(fileSchema, name);
+    widenedByName(column, fileSchema, schema);
   if (there === undefined) return `NULL::${type}`;
   return there.type === column.type ? quoteName(there.name) : `${quoteName(there.name)}::${type}`;
+}
+
+/** Other columns of the same name were renamed or dropped: their values are not this column's. */
+function widenedByName({ name, type }: TableColumn, fileSchema: TableSchema, schema: TableSchema) {
+  const there = columnByName(fileSchema, name);
+  const isWidened = there?.type === "long" && type === "double" && columnByFieldId(schema, there.fieldId) === undefined;
+  return isWidened ? there : undefined;
 }
 
 /** A column name that the table does not have. */

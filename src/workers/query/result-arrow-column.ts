@@ -1,6 +1,13 @@
 import type { DuckDBDataChunk } from "@duckdb/node-api";
 import { tooLarge } from "./result-sink.js";
-import { type ColumnBytes, columnBytes, gatherTexts, isValid, textLengths } from "./result-vectors.js";
+import {
+  type ColumnBytes,
+  columnBytes,
+  gatherSlackBytes,
+  gatherTexts,
+  isValid,
+  textLengths,
+} from "./result-vectors.js";
 
 /**
  * How DuckDB has the values, and how many bytes each takes there.
@@ -124,7 +131,7 @@ export class ArrowColumn {
     }
     const bytes = textLengths(column, rows, this.#lengths);
     if (this.#textBytes + bytes > textBytesMax) throw tooLarge(textBytesMax);
-    this.#values = grown(this.#values, this.#textBytes + bytes);
+    this.#values = grown(this.#values, this.#textBytes + bytes + gatherSlackBytes);
     gatherTexts(column, rows, this.#lengths, this.#values.subarray(this.#textBytes));
     let offset = this.#textBytes;
     for (let row = 0; row < rows; row++) {

@@ -1,6 +1,6 @@
 import type { DuckDBDataChunk } from "@duckdb/node-api";
 import type { ResultFormat } from "../../shared/result-format.js";
-import { CellBuffer, slackBytes } from "./json-cell-buffer.js";
+import { type FixedBytes, fixedBytes, slackBytes, writeFixed } from "./json-bytes.js";
 import { type JsonCells, jsonCells, rawJsonCells } from "./json-cells.js";
 import { escapeForLiteral } from "./json-literal.js";
 import type { ResultColumn } from "./result-columns.js";
@@ -11,8 +11,6 @@ export type JsonShape = Extract<ResultFormat, "original" | "json" | "ndjson">;
 
 const textEncoder = new TextEncoder();
 const comma = 0x2c;
-/** Of the rows that are written at once: they stay in the processor's cache. */
-const sliceBytes = 1024 * 1024;
 
 /** What stands around the rows, before each row's cells, and behind them. */
 const frames: Readonly<Record<JsonShape, { readonly head: string; readonly tail: string; readonly rowEnd: string }>> = {
@@ -34,13 +32,13 @@ export class JsonResult {
   readonly tail: Uint8Array;
   readonly #shape: JsonShape;
   readonly #cells: readonly JsonCells[];
-  /** What stands before each cell and behind a row: brackets, commas, and the name where the shape has names. */
-  readonly #keys: readonly RowPart[];
+  /** What stands before each cell: a bracket or comma, and the name where the shape has names. */
+  readonly #keys: readonly FixedBytes[];
+  readonly #rowEnd: FixedBytes;
   readonly #bytesMax: number;
   /** Bytes of a row besides its cells. */
   readonly #rowFrameBytes: number;
-  readonly #buffer = new CellBuffer();
-  #out: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0));
+  #out: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(16 * 1024));
   #length = 0;
   #rows = 0;
 
@@ -51,13 +49,13 @@ export class JsonResult {
     this.head = textEncoder.encode(head);
     this.tail = textEncoder.encode(tail);
     this.#shape = shape;
+    this.#rowEnd = fixedBytes(rowEnd);
     const open = shape === "json" ? "[" : "{";
-    const keys = columns.map(({ name }, index) => {
+    this.#keys = columns.map(({ name }, index) => {
       const key = shape === "json" ? "" : `${JSON.stringify(name)}:`;
-      return (index === 0 ? open : ",") + key;
+      return fixedBytes((index === 0 ? open : ",") + key);
     });
-    this.#keys = [...keys, rowEnd].map(rowPart);
-    this.#rowFrameBytes = this.#keys.reduce((sum, key) => sum + key.length, 1);
+    this.#rowFrameBytes = this.#keys.reduce((sum, key) => sum + key.length, 1 + this.#rowEnd.length);
     this.#cells = columns.map(({ type, isRaw }) => (isRaw ? rawJsonCells() : jsonCells(type)));
   }
 
@@ -72,43 +70,23 @@ export class JsonResult {
 
   /** Takes the first `rows` rows of the chunk. Throws RESULT_TOO_LARGE. */
   append(chunk: DuckDBDataChunk, rows: number): void {
-    let rowBytesMax = this.#rowFrameBytes;
+    let rowBytesMax = this.#rowFrameBytes + slackBytes;
     for (const [column, cells] of this.#cells.entries()) rowBytesMax += cells.load(chunk, column, rows);
-    const count = Math.max(1, Math.floor(sliceBytes / rowBytesMax));
-    for (let from = 0; from < rows; from += count) this.#appendSlice(from, Math.min(from + count, rows), rowBytesMax);
-  }
-
-  /** First all cells, column by column; then they are put together, row by row. */
-  #appendSlice(from: number, to: number, rowBytesMax: number): void {
-    const buffer = this.#buffer;
-    const rows = to - from;
-    const columns = this.#cells.length;
-    buffer.clear(rows * columns, rows * rowBytesMax);
-    for (const cells of this.#cells) cells.write(from, to, buffer);
-    this.#checkBytes(this.#length + buffer.length);
-    this.#reserve(buffer.length + rows * this.#rowFrameBytes);
-    const { view, ends } = buffer;
-    const keys = this.#keys;
-    const rowEnd = keys[columns] as RowPart;
-    const out = this.#out;
     const hasCommas = this.#shape !== "ndjson";
+    const cells = this.#cells;
+    let out = this.#out;
     let at = this.#length;
     for (let row = 0; row < rows; row++) {
-      if (hasCommas && this.#rows + row > 0) out.setUint8(at++, comma);
-      for (let column = 0, cell = row; column < columns; column++, cell += rows) {
-        const key = keys[column] as RowPart;
-        copyWords(key.text, 0, key.length, out, at);
-        at += key.length;
-        const start = cell === 0 ? 0 : (ends[cell - 1] as number);
-        const length = (ends[cell] as number) - start;
-        copyWords(view, start, length, out, at);
-        at += length;
+      if (at + rowBytesMax > out.byteLength) out = this.#grow(at, rowBytesMax);
+      if (hasCommas && this.#rows > 0) out.setUint8(at++, comma);
+      for (let column = 0; column < cells.length; column++) {
+        at = writeFixed(this.#keys[column] as FixedBytes, out, at);
+        at = (cells[column] as JsonCells).write(row, out, at);
       }
-      copyWords(rowEnd.text, 0, rowEnd.length, out, at);
-      at += rowEnd.length;
+      at = writeFixed(this.#rowEnd, out, at);
+      this.#rows++;
     }
     this.#length = at;
-    this.#rows += rows;
     this.#checkBytes(at);
   }
 
@@ -129,37 +107,16 @@ export class JsonResult {
     return whole;
   }
 
-  /** Makes room for so many bytes behind `#length`. */
-  #reserve(bytes: number): void {
-    const needed = this.#length + bytes + slackBytes;
-    if (this.#out.byteLength >= needed) return;
-    const grown = new Uint8Array(Math.max(needed, this.#out.byteLength * 2));
-    grown.set(new Uint8Array(this.#out.buffer, 0, this.#length));
+  /** `length` bytes are written, and `more` will be. */
+  #grow(length: number, more: number): DataView<ArrayBuffer> {
+    this.#checkBytes(length);
+    const grown = new Uint8Array(Math.max(length + more, this.#out.byteLength * 2));
+    grown.set(new Uint8Array(this.#out.buffer, 0, length));
     this.#out = new DataView(grown.buffer);
+    return this.#out;
   }
 
   #checkBytes(length: number): void {
     if (length > this.#bytesMax) throw tooLarge(this.#bytesMax);
-  }
-}
-
-interface RowPart {
-  /** Whole words: longer than the part. */
-  readonly text: DataView;
-  readonly length: number;
-}
-
-function rowPart(text: string): RowPart {
-  const bytes = textEncoder.encode(text);
-  const padded = new Uint8Array(bytes.length + slackBytes);
-  padded.set(bytes);
-  return { text: new DataView(padded.buffer), length: bytes.length };
-}
-
-/** Up to 7 bytes more than `length`, which what comes next overwrites: a call of `set` costs as much as some tens of bytes. */
-function copyWords(from: DataView, start: number, length: number, to: DataView, at: number): void {
-  for (let index = 0; index < length; index += 8) {
-    to.setInt32(at + index, from.getInt32(start + index, true), true);
-    to.setInt32(at + index + 4, from.getInt32(start + index + 4, true), true);
   }
 }

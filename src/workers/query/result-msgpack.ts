@@ -2,7 +2,15 @@ import { type DuckDBDataChunk, type DuckDBType, DuckDBTypeId } from "@duckdb/nod
 import { assert } from "../../shared/assert.js";
 import { tooLarge } from "./result-sink.js";
 import { MsgpackBuffer } from "./result-msgpack-buffer.js";
-import { type ColumnBytes, columnBytes, gatherTexts, isValid, textLengths, textWidth } from "./result-vectors.js";
+import {
+  type ColumnBytes,
+  columnBytes,
+  gatherSlackBytes,
+  gatherTexts,
+  isValid,
+  textLengths,
+  textWidth,
+} from "./result-vectors.js";
 
 /**
  * Chunks of a result as one MessagePack map of columns, for results that a client takes into memory as a whole.
@@ -178,7 +186,7 @@ class MsgpackColumn {
 
   #appendTexts(column: ColumnBytes, rows: number): void {
     if (this.#lengths.length < rows) this.#lengths = new Uint32Array(rows);
-    const texts = new Uint8Array(textLengths(column, rows, this.#lengths));
+    const texts = new Uint8Array(textLengths(column, rows, this.#lengths) + gatherSlackBytes);
     gatherTexts(column, rows, this.#lengths, texts);
     for (let row = 0, at = 0; row < rows; row++) {
       const length = this.#lengths[row] as number;

@@ -56,7 +56,7 @@ export function readLongs({ buffer, byteOffset }: Uint8Array, rows: number, targ
 }
 
 export const textWidth = 16;
-/** A text of up to so many bytes is in its entry. */
+/** A text of up to so many bytes is within its entry. */
 export const inlineBytesMax = 12;
 
 /** Lengths by row, 0 at a NULL, for the first `rows` rows, and their sum. `lengths` has room for them. */
@@ -71,15 +71,32 @@ export function textLengths({ data, validity }: ColumnBytes, rows: number, lengt
   return total;
 }
 
-/** The texts of the first `rows` rows, one behind the other, into `target` from `at` on. `lengths` as above. */
+/** The length of the longest text of the first `rows` rows. */
+export function longestText({ data, validity }: ColumnBytes, rows: number): number {
+  const words = new Uint32Array(data.buffer, data.byteOffset, rows * 4);
+  let longest = 0;
+  for (let row = 0; row < rows; row++) {
+    const length = words[row * 4] as number;
+    if (length > longest && isValid(validity, row)) longest = length;
+  }
+  return longest;
+}
+
+/** What `target` has room for behind the texts: those within the vector are copied in whole words. */
+export const gatherSlackBytes = inlineBytesMax;
+
+/** The texts of the first `rows` rows, one behind the other, to the start of `target`. `lengths` as above. */
 export function gatherTexts({ data }: ColumnBytes, rows: number, lengths: Uint32Array, target: Uint8Array): void {
   const words = new Uint32Array(data.buffer, data.byteOffset, rows * 4);
+  const view = new DataView(target.buffer, target.byteOffset, target.byteLength);
   let to = 0;
   for (let row = 0; row < rows;) {
     const length = lengths[row] as number;
     if (length <= inlineBytesMax) {
-      let from = row * textWidth + 4;
-      for (const end = to + length; to < end;) target[to++] = data[from++] as number;
+      view.setUint32(to, words[row * 4 + 1] as number, true);
+      view.setUint32(to + 4, words[row * 4 + 2] as number, true);
+      view.setUint32(to + 8, words[row * 4 + 3] as number, true);
+      to += length;
       row++;
       continue;
     }

@@ -111,6 +111,28 @@ describe("changeSchema", () => {
     assert.equal(currentSchema(kept.metadata).columns[2]?.fieldId, 3);
   });
 
+  test("a column that a newer schema lacks was dropped; a writer that still has it changes nothing", () => {
+    const columns = sampleSchema.columns.filter((column) => column.fieldId !== 3);
+    const dropped = { ...sampleSchema, version: sampleSchema.version + 1, columns };
+    const { metadata, retiredFieldIds } = changeSchema(stored, dropped);
+    assert.deepEqual(currentSchema(metadata).columns, columns);
+    assert.equal(metadata["last-column-id"], 4);
+    assert.equal(retiredFieldIds.size, 0);
+    assert.equal(changeSchema(metadata, sampleSchema).metadata, metadata);
+    // Its name comes back under another id, in another type.
+    const again = withColumn(dropped, "value", "string");
+    assert.equal(currentSchema(changeSchema(metadata, again).metadata).columns.at(-1)?.fieldId, 5);
+    assert.equal(changeSchema(stored, again).retiredFieldIds.size, 0);
+    // Ids beyond what the writer has given are columns that it never knew.
+    conflict({ ...dropped, lastFieldId: 2, columns: initialSchema.columns });
+  });
+
+  test("a renamed column that became double still retires its field", () => {
+    const widened = withDouble(sampleSchema, 3, true);
+    const columns = widened.columns.map((column) => (column.fieldId === 5 ? { ...column, name: "other" } : column));
+    assert.deepEqual([...changeSchema(stored, { ...widened, columns }).retiredFieldIds], [3]);
+  });
+
   test("two writers that went different ways do not meet", () => {
     const base = withSchema(stored, withColumn(sampleSchema, "mine", "double"));
     conflict(withColumn(sampleSchema, "yours", "string"), base);

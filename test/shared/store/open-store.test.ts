@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ConfigError, loadConfig } from "../../../src/shared/config.js";
-import { chooseStore } from "../../../src/shared/store/open-store.js";
+import { chooseMirror, chooseStore } from "../../../src/shared/store/open-store.js";
 
 function choose(env: Readonly<Record<string, string>>): ReturnType<typeof chooseStore> {
   return chooseStore("/warehouse", loadConfig({ env }).store, "");
@@ -67,5 +67,38 @@ describe("the store that the configuration names", () => {
         JSON.stringify(env),
       );
     }
+  });
+});
+
+describe("the second pool that the configuration names", () => {
+  const mirror = (env: Readonly<Record<string, string>>): ReturnType<typeof chooseMirror> => {
+    return chooseMirror(loadConfig({ env }));
+  };
+
+  test("is none, a folder, or a bucket by the names of the original MinIODB", () => {
+    assert.equal(mirror({}), null);
+    assert.deepEqual(mirror({ MINIODB_MIRROR_FOLDER: "/second" }), { kind: "local", folder: "/second" });
+    const store = mirror({
+      MINIO_BACKUP_ENDPOINT: "backup:9000",
+      MINIO_BACKUP_BUCKET: "miniodb",
+      MINIO_BACKUP_ACCESS_KEY: "key",
+      MINIO_BACKUP_SECRET_KEY: "secret",
+      MINIO_BACKUP_USE_SSL: "true",
+      MINIODB_STORE_CONNECTIONS_MAX: "7",
+      MINIODB_STORE_PREFIX: "not/of/the/second",
+    });
+    assert.ok(store?.kind === "s3");
+    const { endpoint, bucket, prefix, accessKeyId, secretAccessKey, isPathStyle, connectionsMax } = store.s3;
+    assert.deepEqual([endpoint, bucket, prefix], ["https://backup:9000", "miniodb", ""]);
+    assert.deepEqual([accessKeyId, secretAccessKey, isPathStyle, connectionsMax], ["key", "secret", true, 7]);
+  });
+
+  test("is refused where options do not go together", () => {
+    const cases = [
+      [{ MINIO_BACKUP_ENDPOINT: "backup:9000" }, /mirror\.bucket is not/],
+      [{ MINIODB_MIRROR_FOLDER: "/second", MINIO_BACKUP_BUCKET: "tables" }, /only one may be set/],
+      [{ MINIO_BACKUP_BUCKET: "tables", MINIO_BACKUP_ACCESS_KEY: "key" }, /mirror\.secretAccessKey only one is set/],
+    ] as const;
+    for (const [env, message] of cases) assert.throws(() => mirror(env), message);
   });
 });

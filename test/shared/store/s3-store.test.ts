@@ -171,6 +171,22 @@ describe("S3Store", { skip }, () => {
     assert.equal(await uploads(), 0);
   });
 
+  test("a file is compared with the checksum of the object, one that went up in parts too", async () => {
+    const file = join(folder, "compared");
+    for (const bytes of [3 * mib, 12 * mib]) {
+      const key = `compared/${bytes}`;
+      const body = Buffer.alloc(bytes, key);
+      writeFileSync(file, body);
+      await direct.store.putFile(key, file);
+      writeFileSync(file, body);
+      assert.equal(await direct.store.compareChecksum(key, file), true);
+      body.writeUInt8(1, bytes - 7);
+      writeFileSync(file, body);
+      assert.equal(await direct.store.compareChecksum(key, file), false);
+    }
+    await assert.rejects(direct.store.compareChecksum("compared/none", file), ObjectNotFound);
+  });
+
   test("an upload that fails leaves no object, no parts, and the file where it was", async () => {
     for (const failing of ["putPart", "completeMultipart"]) {
       proxy.plan = ({ operation }) => (operation === failing ? { kind: "answer", code: "SlowDown" } : noFault);

@@ -5,6 +5,7 @@ import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
 import { FaultyStore, type FaultPlan } from "../../../src/shared/store/faulty-store.js";
 import { LocalStore } from "../../../src/shared/store/local-store.js";
+import { PoolFence } from "../../../src/shared/store/pool-fence.js";
 import type { PersistContext } from "../../../src/workers/persist/persist-context.js";
 
 /** A warehouse in a folder of its own, on a store whose faults a test can plan. */
@@ -26,6 +27,9 @@ export function openTestWarehouse(plan: FaultPlan = () => undefined): TestWareho
   const store = new FaultyStore(local, plan);
   const context: PersistContext = {
     store,
+    readStore: store,
+    secondStore: null,
+    fence: new PoolFence(store, new SharedArrayBuffer(8)),
     catalog: new TableCatalog(store, { sleep: () => Promise.resolve() }),
     temporaryFolder,
     partitionsPerRound: 3,

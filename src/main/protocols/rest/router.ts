@@ -25,7 +25,9 @@ type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
 const queryPath = /^\/v1\/queries\/([^/]+)$/;
-const tablePath = /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/delete|\/retention|\/schema)?$/;
+const tablePath =
+  /^\/v1\/tables\/([^/]+)(\/rows|\/flush|\/snapshots|\/delete|\/retention|\/rollback|\/schema|\/tags)?$/;
+const tagPath = /^\/v1\/tables\/([^/]+)\/tags\/([^/]+)$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
@@ -48,12 +50,18 @@ export function restHandler(routes: Routes): HttpHandler {
     "/delete": { POST: (exchange, name) => deletes.where(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
     "/retention": { POST: (exchange, name) => tableLife.retention(exchange, name) },
+    "/rollback": { POST: (exchange, name) => tableLife.rollback(exchange, name) },
+    "/tags": { GET: (exchange, name) => tableLife.tags(exchange, name) },
     "/schema": {
       GET: (exchange, name) => tableLife.schema(exchange, name),
       PATCH: (exchange, name) => tableLife.changeSchema(exchange, name),
     },
     "/snapshots": { GET: (exchange, name) => table.snapshots(exchange, name) },
   };
+  const ofTag = (tag: string): Methods => ({
+    PUT: (exchange, name) => tableLife.tag(exchange, name, tag),
+    DELETE: (exchange, name) => tableLife.untag(exchange, name, tag),
+  });
   const ofQuery: Methods = {
     GET: (exchange, id) => queryControl.get(exchange, id),
     DELETE: (exchange, id) => queryControl.cancel(exchange, id),
@@ -64,6 +72,11 @@ export function restHandler(routes: Routes): HttpHandler {
       if (methods !== undefined) return dispatch(exchange, methods, "");
       const queryMatch = queryPath.exec(exchange.path);
       if (queryMatch !== null) return dispatch(exchange, ofQuery, decodeName(queryMatch[1]));
+      const tagMatch = tagPath.exec(exchange.path);
+      if (tagMatch !== null) {
+        const tag = decodeName(tagMatch[2]);
+        return dispatch(exchange, ofTag(tag), decodeName(tagMatch[1]));
+      }
       const match = tablePath.exec(exchange.path);
       const tableMethods = match === null ? undefined : ofTable[match[2] ?? ""];
       if (match !== null && tableMethods !== undefined) return dispatch(exchange, tableMethods, decodeName(match[1]));

@@ -106,7 +106,7 @@ export class TableRoutes {
 }
 
 function snapshotInfo(snapshot: SnapshotInfo): Readonly<Record<string, unknown>> {
-  const { snapshotId, timestampMs, isCurrent, rows, files, bytes, operation } = snapshot;
+  const { snapshotId, timestampMs, isCurrent, rows, files, bytes, operation, tags } = snapshot;
   const timestamp = new Date(timestampMs).toISOString();
-  return { snapshot_id: snapshotId, timestamp, is_current: isCurrent, rows, files, bytes, operation };
+  return { snapshot_id: snapshotId, timestamp, is_current: isCurrent, rows, files, bytes, operation, tags };
 }

@@ -1,0 +1,333 @@
+/**
+ * Two S3 servers, one server that writes to the first and mirrors to the second: outages of either, the way over to the
+ * second pool by `miniodb failover`, and back. MINIODB_TEST_SEED replays the writer.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, afterEach, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { CrashWriter } from "../crash/crash-writer.js";
+import { HttpClient } from "../harness/http-client.js";
+import { runCommand } from "../harness/run-command.js";
+import { S3FaultProxy } from "../harness/s3-fault-proxy.js";
+import { listKeys, type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
+import { seededRandom } from "../harness/seeded-random.js";
+import { ServerProcess } from "../harness/server-process.js";
+
+const skip = await whyNoS3Server();
+const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261125);
+const waitMsMax = 120_000;
+const tables = ["alpha", "beta"];
+
+const flags = [
+  ["--flush-rows", "2000", "--flush-interval-ms", "300", "--wal-segment-bytes", "1048576"],
+  ["--compaction-interval-ms", "1000", "--compaction-small-files-min", "4", "--mirror-interval-ms", "1000"],
+  ["--store-connect-timeout-ms", "500", "--store-idle-timeout-ms", "2000"],
+].flat();
+
+type Env = Readonly<Record<string, string>>;
+
+/** One S3 server behind a proxy that a test may take down, with one bucket. */
+interface Pool {
+  readonly s3: S3TestServer;
+  readonly proxy: S3FaultProxy;
+  readonly bucket: string;
+}
+
+async function openPool(): Promise<Pool> {
+  const s3 = await startS3Server();
+  return { s3, proxy: await S3FaultProxy.start(s3.endpoint), bucket: await s3.createBucket() };
+}
+
+async function closePool({ s3, proxy }: Pool): Promise<void> {
+  await proxy.stop();
+  await s3.stop();
+}
+
+/** By the names of the original MinIODB. */
+function mirrorEnvironment({ s3, proxy, bucket }: Pool): Env {
+  return {
+    MINIO_BACKUP_ENDPOINT: proxy.endpoint,
+    MINIO_BACKUP_BUCKET: bucket,
+    MINIO_BACKUP_ACCESS_KEY: s3.accessKeyId,
+    MINIO_BACKUP_SECRET_KEY: s3.secretAccessKey,
+  };
+}
+
+function environment(first: Pool, second: Pool): Env {
+  return { ...storeEnvironment(first.s3, first.bucket, first.proxy.endpoint), ...mirrorEnvironment(second) };
+}
+
+async function metric(client: HttpClient, name: string): Promise<number> {
+  const { body } = await client.send("/metrics");
+  return Number(new RegExp(`^${name} (\\S+)$`, "m").exec(String(body))?.[1]);
+}
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + waitMsMax;
+  while (!(await isSo())) {
+    assert.ok(performance.now() < deadline, `${what} within ${waitMsMax} ms`);
+    await delay(50);
+  }
+}
+
+/** The second pool has every commit, and everything acknowledged is committed. */
+async function mirrored(client: HttpClient): Promise<void> {
+  await until("the second pool follows", async () => {
+    const buffered = await metric(client, "miniodb_buffered_rows");
+    const behind = await metric(client, "miniodb_mirror_tables_behind");
+    return buffered === 0 && behind === 0 && (await metric(client, "miniodb_mirror_waiting_bytes")) === 0;
+  });
+}
+
+async function healthDetails(client: HttpClient): Promise<Readonly<Record<string, string>>> {
+  const { body } = await client.send("/v1/health");
+  return (body as { readonly details: Readonly<Record<string, string>> }).details;
+}
+
+function emptyCache(folder: string): void {
+  const cache = join(folder, "cache");
+  for (const name of readdirSync(cache)) if (name.endsWith(".parquet")) rmSync(join(cache, name));
+}
+
+async function createTables(client: HttpClient, names: readonly string[]): Promise<void> {
+  for (const table of names) {
+    const reply = await client.sendJson("/v1/tables", { table_name: table });
+    assert.equal(reply.status, 200, JSON.stringify(reply.body));
+  }
+}
+
+async function writeRows(client: HttpClient, table: string, from: number, count: number): Promise<void> {
+  const body = Array.from({ length: count }, (_value, row) => JSON.stringify({ id: `r${from + row}`, v: from + row }));
+  const headers = { "content-type": "application/x-ndjson" };
+  const reply = await client.send(`/v1/tables/${table}/rows`, { body: body.join("\n"), headers });
+  assert.equal(reply.status, 200, JSON.stringify(reply.body));
+}
+
+describe(`two pools (seed ${seed})`, { skip }, () => {
+  const root = mkdtempSync(join(tmpdir(), "miniodb-e2e-pools-"));
+  const folder = join(root, "data");
+  const writer = new CrashWriter({ random: seededRandom(seed), tables, connections: 4, isStoredAvoided: true });
+  const client = new HttpClient(() => server.url);
+  let a: Pool;
+  let b: Pool;
+  let server: ServerProcess;
+
+  before(async () => {
+    [a, b] = await Promise.all([openPool(), openPool()]);
+    server = await ServerProcess.start({ folder, env: environment(a, b), flags });
+    await createTables(client, [...tables, "extra"]);
+  });
+
+  afterEach(() => writer.stop());
+
+  after(async () => {
+    await server.dispose();
+    await Promise.all([closePool(a), closePool(b)]);
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  test("what is committed is soon in the second pool too, through an outage of it", async () => {
+    writer.start(server.url);
+    await delay(1000);
+    await b.proxy.down();
+    await delay(1500);
+    await until("the lag shows", async () => (await metric(client, "miniodb_mirror_commits_behind")) > 0);
+    const details = await healthDetails(client);
+    assert.match(details["mirror"] ?? "", /tables and \d+ commits behind/);
+    assert.ok(
+      Number(details["mirror_lag_seconds"]) >= 0 && (details["mirror_error"] ?? "") !== "",
+      JSON.stringify(details),
+    );
+    await b.proxy.up();
+    await writer.stop();
+    await mirrored(client);
+    assert.equal((await healthDetails(client))["mirror"], "ok");
+    await writer.verify(server.url);
+    // All but the records is there under the same keys, or was, where garbage went from one pool first.
+    const [left, right] = await Promise.all([listKeys(a.s3, a.bucket), listKeys(b.s3, b.bucket)]);
+    const data = left.filter((key) => key.endsWith(".parquet"));
+    assert.ok(data.length > 2 && data.every((key) => right.includes(key)), `${data.length} files`);
+  });
+
+  test("while the first pool is away, queries read from the second, and writes are absorbed", async () => {
+    await mirrored(client);
+    await a.proxy.down();
+    emptyCache(folder);
+    await writer.verify(server.url);
+    writer.start(server.url);
+    await delay(1500);
+    await writer.stop();
+    await writer.verify(server.url);
+  });
+
+  test("a failover is reported first, then done; the server that runs on the old pool stops committing to it", async () => {
+    const dry = await runCommand(["failover"], environment(a, b));
+    assert.equal(dry.code, 0, dry.output);
+    assert.match(dry.output, /cannot be reached[^]*Lag: unknown since \d{4}-[^]*Nothing was changed/);
+    const done = await runCommand(["failover", "--yes"], environment(a, b));
+    assert.equal(done.code, 0, done.output);
+    assert.match(done.output, /is the first pool now/);
+    await until("the server hears of it", async () => /superseded/.test((await healthDetails(client))["mirror"] ?? ""));
+    await a.proxy.up();
+    const keys = await listKeys(a.s3, a.bucket);
+    await writeRows(client, "extra", 0, 10);
+    await until("the flush says why", async () => {
+      const flush = await client.send("/v1/tables/extra/flush", { method: "POST" });
+      assert.equal(flush.status, 503, JSON.stringify(flush.body));
+      return JSON.stringify(flush.body).includes("POOL_SUPERSEDED");
+    });
+    const versions = (all: readonly string[]): string[] => all.filter((key) => key.endsWith(".metadata.json"));
+    assert.deepEqual(versions(await listKeys(a.s3, a.bucket)), versions(keys), "no commit came to the old pool");
+  });
+
+  test("it does not start on the old pool again; with the pools swapped it has every acknowledged row", async () => {
+    await server.stop();
+    const refused = ServerProcess.start({ folder, env: environment(a, b), flags });
+    await assert.rejects(refused, /not the first one[^]*Swap store/);
+    server = await ServerProcess.start({ folder, env: environment(b, a), flags });
+    assert.equal(await client.count("extra"), 10);
+    await writer.verify(server.url);
+    writer.start(server.url);
+    await delay(1000);
+    await writer.stop();
+    await mirrored(client);
+    await writer.verify(server.url);
+  });
+
+  test("and back, planned: fenced, copied to the last commit, promoted, while rows come in", async () => {
+    writer.start(server.url);
+    await delay(500);
+    const done = await runCommand(["failover", "--yes"], environment(b, a));
+    assert.equal(done.code, 0, done.output);
+    assert.match(done.output, /is fenced[^]*commits were copied[^]*is the first pool now/);
+    await delay(500);
+    await writer.stop();
+    const again = await runCommand(["failover", "--yes"], environment(b, a));
+    assert.deepEqual([again.code, /is first already/.test(again.output)], [1, true], again.output);
+    await server.kill();
+    server = await ServerProcess.start({ folder, env: environment(a, b), flags });
+    await writer.verify(server.url);
+    for (const table of tables) {
+      await until(
+        "it is flushed",
+        async () => (await client.send(`/v1/tables/${table}/flush`, { method: "POST" })).status === 200,
+      );
+    }
+    await mirrored(client);
+    const fresh = await ServerProcess.start({ folder: join(root, "fresh"), env: storeEnvironment(a.s3, a.bucket) });
+    await writer.verify(fresh.url);
+    await fresh.dispose();
+  });
+});
+
+describe("a second pool that was behind when it was promoted", { skip }, () => {
+  const root = mkdtempSync(join(tmpdir(), "miniodb-e2e-lag-"));
+  const folder = join(root, "data");
+  const noHold = [
+    ...flags,
+    "--mirror-hold-log",
+    "false",
+    "--flush-interval-ms",
+    "1h",
+    "--compaction-interval-ms",
+    "1d",
+  ];
+  const client = new HttpClient(() => server.url);
+  let a: Pool;
+  let b: Pool;
+  let server: ServerProcess;
+
+  const flushed = async (): Promise<void> => {
+    await until(
+      "it is flushed",
+      async () => (await client.send("/v1/tables/t/flush", { method: "POST" })).status === 200,
+    );
+  };
+
+  before(async () => {
+    [a, b] = await Promise.all([openPool(), openPool()]);
+    server = await ServerProcess.start({ folder, env: environment(a, b), flags: noHold });
+    await createTables(client, ["t"]);
+  });
+
+  after(async () => {
+    await server.dispose();
+    await Promise.all([closePool(a), closePool(b)]);
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  test("goes on with what it has; the other pool's commits are kept aside when that comes back", async () => {
+    await writeRows(client, "t", 0, 100);
+    await flushed();
+    await mirrored(client);
+    await b.proxy.down();
+    await writeRows(client, "t", 100, 50);
+    await flushed();
+    await createTables(client, ["late"]);
+    await server.stop();
+    // The machine's disk is lost too: only the pools have rows.
+    rmSync(folder, { recursive: true, force: true });
+    await a.proxy.down();
+    await b.proxy.up();
+    assert.equal((await runCommand(["failover", "--yes"], environment(a, b))).code, 0);
+    server = await ServerProcess.start({ folder, env: environment(b, a), flags: noHold });
+    assert.equal(await client.count("t"), 100);
+    await writeRows(client, "t", 1000, 7);
+    await flushed();
+    await a.proxy.up();
+    await mirrored(client);
+    await until("what diverged is aside", async () => (await metric(client, "miniodb_mirror_diverged_total")) >= 3);
+    assert.equal(await metric(client, "miniodb_mirror_second_only"), 0);
+    assert.match(server.output, /kept aside/);
+    const aside = await listKeys(a.s3, a.bucket, ".miniodb-diverged/epoch-2/t-");
+    assert.ok(aside.some((key) => key.endsWith(".parquet")) && aside.some((key) => key.endsWith(".metadata.json")));
+    assert.equal(await client.count("t"), 107);
+    // And the old first pool, first again, has what the new one had.
+    assert.equal((await runCommand(["failover", "--yes"], environment(b, a))).code, 0);
+    await server.stop();
+    server = await ServerProcess.start({ folder, env: environment(a, b), flags: noHold });
+    assert.equal(await client.count("t"), 107);
+  });
+});
+
+describe("a folder with an S3 server as its second pool", { skip }, () => {
+  const root = mkdtempSync(join(tmpdir(), "miniodb-e2e-folder-"));
+  const folder = join(root, "data");
+  const client = new HttpClient(() => server.url);
+  let b: Pool;
+  let server: ServerProcess;
+
+  before(async () => {
+    b = await openPool();
+    server = await ServerProcess.start({ folder, env: mirrorEnvironment(b), flags });
+    await createTables(client, ["t"]);
+  });
+
+  after(async () => {
+    await server.dispose();
+    await closePool(b);
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  test("is mirrored, and its second pool promoted; the folder becomes the mirror", async () => {
+    await writeRows(client, "t", 0, 100);
+    await mirrored(client);
+    const done = await runCommand(["failover", "--yes", "--data-folder", folder], mirrorEnvironment(b));
+    assert.equal(done.code, 0, done.output);
+    await server.stop();
+    await assert.rejects(ServerProcess.start({ folder, env: mirrorEnvironment(b), flags }), /not the first one/);
+    const env = { ...storeEnvironment(b.s3, b.bucket), MINIODB_MIRROR_FOLDER: join(folder, "warehouse") };
+    server = await ServerProcess.start({ folder, env, flags });
+    assert.equal(await client.count("t"), 100);
+    await writeRows(client, "t", 100, 20);
+    await mirrored(client);
+    const back = await runCommand(["failover", "--yes", "--data-folder", folder], env);
+    assert.equal(back.code, 0, back.output);
+    await server.stop();
+    server = await ServerProcess.start({ folder, env: mirrorEnvironment(b), flags });
+    assert.equal(await client.count("t"), 120);
+  });
+});
