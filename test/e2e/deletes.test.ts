@@ -95,6 +95,13 @@ describe("delete by predicate", () => {
       await numbersOf("past", { snapshot_id: second.snapshot_id }),
       without(100, (n) => n < 20),
     );
+    const back = await client.sendJson("/v1/tables/past/rollback", { snapshot_id: first.snapshot_id });
+    assert.equal(back.status, 200, JSON.stringify(back.body));
+    assert.deepEqual(
+      await numbersOf("past"),
+      without(100, (n) => n < 10),
+    );
+    assert.equal((await deleteWhere("past", { where: "n BETWEEN 5 AND 19" })).deleted_count, 10);
     const listed = await client.send("/v1/tables/past/snapshots");
     const { snapshots } = listed.body as { snapshots: readonly { rows: number; operation: string }[] };
     assert.equal(snapshots.find(({ operation }) => operation === "delete")?.rows, 80);

@@ -124,7 +124,7 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
       const pools = [quick, flush, deletes, background, mirror, fetching];
-      await Promise.all(pools.map((pool) => pool?.close()));
+      await Promise.all(pools.map(async (pool) => pool?.close()));
       cacheLock?.release();
     },
   };

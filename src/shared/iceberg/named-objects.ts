@@ -2,6 +2,7 @@
 import { ObjectNotFound } from "../store/object-store.js";
 import { keyOfUri } from "../store/store-paths.js";
 import type { CatalogContext } from "./catalog-context.js";
+import { fileContent } from "./delete-entry.js";
 import { readManifestList } from "./file-change.js";
 import { manifestKeyOf, type ManifestFile } from "./manifest-list.js";
 import { isLive } from "./manifest-plan.js";
@@ -64,7 +65,8 @@ export async function namedObjects(
 async function filesOf(context: CatalogContext, manifest: ManifestFile): Promise<NamedObject[]> {
   const entries = await context.manifests.read(context.store, manifest);
   return entries.filter(isLive).map(({ key, file }) => {
-    return { key, bytes: file.file_size_in_bytes, rows: file.record_count };
+    const rows = file.content === fileContent.data ? file.record_count : 0;
+    return { key, bytes: file.file_size_in_bytes, rows };
   });
 }
 
