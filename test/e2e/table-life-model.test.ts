@@ -1,6 +1,6 @@
 /**
- * Random lives of one table against a plain model: rows are written and flushed, columns renamed, dropped, added and moved,
- * states tagged and gone back to, the server killed. Every look agrees. Longer and other runs:
+ * Random lives of one table against a plain model: rows are written, flushed and deleted, columns renamed, dropped, added and
+ * moved, states tagged and gone back to, the server killed. Every look agrees. Longer and other runs:
  *
  *   MINIODB_TEST_STEPS=500 MINIODB_TEST_SEED=1
  */
@@ -101,6 +101,26 @@ describe(`a table's life against a model (seed ${seed}, ${steps} steps)`, () => 
     await client.write("life", bodies);
   }
 
+  /** By a condition on a column, whatever it was called when the rows came, or by id. */
+  async function remove(): Promise<string> {
+    const column = anyColumn();
+    const limit = random.integer(1000);
+    let isGone = ({ id }: ModelRow): boolean => Number(id.slice(1)) % 5 === limit % 5;
+    let where = `substr(id, 2)::BIGINT % 5 = ${limit % 5}`;
+    if (column !== undefined && column.type === "long") {
+      isGone = ({ values }) => Number(values.get(column.uid) ?? Infinity) < limit / 4;
+      where = `"${column.name}" < ${limit / 4}`;
+    } else if (column !== undefined) {
+      isGone = ({ values }) => `${values.get(column.uid) ?? ""}`.endsWith(`${limit % 10}`);
+      where = `"${column.name}" LIKE '%${limit % 10}'`;
+    }
+    const reply = await client.sendJson("/v1/tables/life/delete", { where });
+    const gone = model.rows.filter(isGone).length;
+    assert.deepEqual([reply.status, (reply.body as { deleted_count?: number }).deleted_count], [200, gone], where);
+    model.rows = model.rows.filter((row) => !isGone(row));
+    return `delete ${where}`;
+  }
+
   async function changeColumns(): Promise<string> {
     const column = anyColumn();
     const name = freshName();
@@ -142,7 +162,8 @@ describe(`a table's life against a model (seed ${seed}, ${steps} steps)`, () => 
   }
 
   async function step(): Promise<string> {
-    const kind = random.integer(20);
+    const kind = random.integer(24);
+    if (kind >= 20) return remove();
     if (kind < 9) {
       await write();
       return "write";
@@ -171,6 +192,9 @@ describe(`a table's life against a model (seed ${seed}, ${steps} steps)`, () => 
     }
     const counts = await client.query<{ c: number }>("SELECT count(*) AS c FROM life");
     assert.equal(counts[0]?.c, model.rows.length);
+    const { body } = await client.send("/v1/tables/life");
+    const { stats } = (body as { table_info: { stats: { record_count: number } } }).table_info;
+    assert.equal(stats.record_count, model.rows.length);
     for (const [tag, rows] of model.tags) {
       const ids = await client.query<{ id: string }>("SELECT id FROM life ORDER BY id", { tag });
       assert.deepEqual(

@@ -12,12 +12,12 @@ export interface NamedObject {
   readonly key: string;
   /** Null where only the object itself tells. */
   readonly bytes: number | null;
-  /** Of a data file, else 0. */
+  /** Of a data file, deleted ones among them; else 0. */
   readonly rows: number;
 }
 
 export interface NamedObjects {
-  /** Parquet files, and other writers' statistics. */
+  /** Data files, delete files, and other writers' statistics. */
   readonly data: readonly NamedObject[];
   /** Manifests, then manifest lists. */
   readonly manifests: readonly NamedObject[];

@@ -128,7 +128,7 @@ function infoOf(snapshot: Snapshot, metadata: TableMetadata): SnapshotInfo {
     snapshotId: String(snapshot["snapshot-id"]),
     timestampMs: snapshot["timestamp-ms"],
     isCurrent: snapshot["snapshot-id"] === metadata["current-snapshot-id"],
-    rows: liveRows(summary),
+    rows: liveRowsOfSummary(summary),
     files: countOf(summary["total-data-files"]),
     bytes: countOf(summary["total-files-size"]),
     operation: summary["operation"] ?? "",
@@ -143,8 +143,11 @@ function tagsOf(snapshot: Snapshot, { refs = {} }: TableMetadata): string[] {
   return names.toSorted();
 }
 
-/** A writer that says nothing of position deletes has none. */
-function liveRows(summary: Readonly<Record<string, string>>): number | null {
+/**
+ * Rows of a snapshot, by its summary: null where its writer did not say. One that says nothing of position deletes has
+ * none.
+ */
+export function liveRowsOfSummary(summary: Readonly<Record<string, string>>): number | null {
   const rows = countOf(summary["total-records"]);
   return rows === null ? null : rows - (countOf(summary["total-position-deletes"]) ?? 0);
 }

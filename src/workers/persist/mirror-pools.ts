@@ -9,6 +9,7 @@ import {
   type MirrorContext,
   type MirrorReport,
 } from "../../shared/iceberg/mirror-table.js";
+import { liveRowsOfSummary } from "../../shared/iceberg/table-history.js";
 import { currentSnapshot } from "../../shared/iceberg/table-metadata.js";
 import { commitIdProperty, lifeState } from "../../shared/iceberg/table-properties.js";
 import { identityOf } from "../../shared/iceberg/table-state.js";
@@ -270,7 +271,7 @@ async function inspectTable(store: ObjectStore, location: string, all: boolean):
     version,
     commitId: metadata.properties[commitIdProperty] ?? "",
     updatedMs: metadata["last-updated-ms"],
-    rows: Number(summary["total-records"] ?? 0),
+    rows: liveRowsOfSummary(summary) ?? 0,
     files: Number(summary["total-data-files"] ?? 0),
     bytes: Number(summary["total-files-size"] ?? 0),
   };

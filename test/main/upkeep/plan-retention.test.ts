@@ -36,6 +36,12 @@ describe("planRetention", () => {
     }
   });
 
+  test("deleted rows are gone already, and their delete files go, too", () => {
+    const deleted = { ...file(3, 10), deletes: [{ key: "d", bytes: 7, rows: 4 }] };
+    const { days } = planRetention([deleted, file(3, 1)], 1, 10 * dayMs);
+    assert.deepEqual(days, [{ day: 3, files: 2, rows: 7, bytes: 117 }]);
+  });
+
   test("rows of the future and of today stay", () => {
     assert.equal(planRetention([file(10, 1), file(5_000, 1)], 1, 10 * dayMs).files, 0);
     assert.deepEqual(planRetention([], 1, 10 * dayMs).days, []);

@@ -6,13 +6,15 @@ import { join } from "node:path";
 import { MiniodbError } from "../../../src/shared/errors.js";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { catalogContext, type CatalogContext } from "../../../src/shared/iceberg/catalog-context.js";
+import type { DeleteRequest } from "../../../src/shared/iceberg/commit-files.js";
+import type { NewDeleteFile } from "../../../src/shared/iceberg/delete-entry.js";
 import type { NewDataFile } from "../../../src/shared/iceberg/manifest.js";
 import { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
-import type { TableIdentity, TableState } from "../../../src/shared/messages.js";
+import type { DataFile, TableIdentity, TableState } from "../../../src/shared/messages.js";
 import { initialSchema, withColumn, type TableSchema } from "../../../src/shared/schema/table-schema.js";
 import { LocalStore } from "../../../src/shared/store/local-store.js";
 import type { ByteRange, ObjectEntry, ObjectPart, ObjectStore } from "../../../src/shared/store/object-store.js";
-import { dataFileKey } from "../../../src/shared/store/store-paths.js";
+import { dataFileKey, deleteFileKey } from "../../../src/shared/store/store-paths.js";
 import { seededRandom, type SeededRandom } from "../../harness/seeded-random.js";
 
 /** For tests of logic: the same calls without the waiting. */
@@ -156,6 +158,26 @@ export async function putSampleFile(
       : {}),
   };
   return { key, bytes: body.length, rows: shape.rows, day, bounds, fieldIds };
+}
+
+/** A delete file that says it has so many positions of the file, put in the store, in place of those that it had. */
+export async function putSampleDeletes(
+  warehouse: TestWarehouse,
+  identity: TableIdentity,
+  deleted: { readonly file: DataFile; readonly rows: number; readonly replaces?: readonly string[] },
+): Promise<NewDeleteFile> {
+  const { file, rows, replaces = [] } = deleted;
+  const { day } = file;
+  const uuid = seededUuid(warehouse.random);
+  const key = deleteFileKey(identity.location, { day, createdMs: warehouse.clock.nowMs, uuid });
+  const body = Buffer.from(`positions ${rows} ${uuid}`);
+  await warehouse.store.put(key, body);
+  return { key, bytes: body.length, rows, dataKey: file.key, day, replaces };
+}
+
+/** A commit of these delete files that takes so many further rows. */
+export function deletion(deletes: readonly NewDeleteFile[], rows: number): DeleteRequest {
+  return { deletes, remove: [], appliedDeletes: [], rows };
 }
 
 export interface CatalogBench extends TestWarehouse {

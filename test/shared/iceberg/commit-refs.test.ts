@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { applyCommit } from "../../../src/shared/iceberg/commit-result.js";
+import { deleteKeysOf, liveRowsOf } from "../../../src/shared/iceberg/live-rows.js";
 import type { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
 import type { TableIdentity } from "../../../src/shared/messages.js";
 import { limits } from "../../../src/shared/limits.js";
 import { applyOperations } from "../../../src/shared/schema/schema-operations.js";
-import { append, keysOf, putSampleFile, rejectsWith, sampleSchema, withTable } from "./catalog-bench.js";
+import {
+  append,
+  deletion,
+  keysOf,
+  putSampleDeletes,
+  putSampleFile,
+  rejectsWith,
+  sampleSchema,
+  withTable,
+} from "./catalog-bench.js";
 
 function idOf(snapshotId: string | null): { readonly kind: "snapshot-id"; readonly snapshotId: string } {
   return { kind: "snapshot-id", snapshotId: snapshotId ?? "" };
@@ -47,6 +57,59 @@ describe("rollback", () => {
       assert.equal((await catalog.loadTable(identity)).files.length, 3);
       await catalog.rollback(identity, { at: idOf(last.snapshotId), allowMissingColumns: false });
       assert.deepEqual(keysOf(await catalog.loadTable(identity)), keysOf(last));
+    }),
+  );
+
+  test(
+    "brings the deletes of the snapshot with it, whose totals are right, and further deletes go on from there",
+    withTable(47, async ({ catalog, identity, ...warehouse }) => {
+      const file = await putSampleFile(warehouse, identity, { rows: 10 });
+      const other = await putSampleFile(warehouse, identity, { rows: 3 });
+      await catalog.commitAppend(identity, append([file, other], 0));
+      const whole = await catalog.loadTable(identity);
+      const first = await putSampleDeletes(warehouse, identity, { file, rows: 2 });
+      await catalog.commitDelete(identity, deletion([first], 2));
+      const once = await catalog.loadTable(identity);
+      const second = await putSampleDeletes(warehouse, identity, { file, rows: 5, replaces: [first.key] });
+      await catalog.commitDelete(identity, { ...deletion([second], 6), remove: [other.key] });
+      const twice = await catalog.loadTable(identity);
+
+      const back = async (to: typeof whole, from: typeof whole): Promise<typeof whole> => {
+        const commit = await catalog.rollback(identity, { at: idOf(to.snapshotId), allowMissingColumns: false });
+        const state = await catalog.loadTable(identity);
+        assert.deepEqual(state.files, to.files);
+        const byKey = (some: typeof state.files) => some.toSorted((left, right) => (left.key < right.key ? -1 : 1));
+        assert.deepEqual(byKey(applyCommit(from, commit)?.files ?? []), byKey(state.files));
+        const bytes = state.files.flatMap((each) => [each, ...(each.deletes ?? [])]).map((each) => each.bytes);
+        const [newest] = await catalog.listSnapshots(identity);
+        assert.equal(
+          newest?.rows,
+          state.files.reduce((sum, each) => sum + liveRowsOf(each), 0),
+        );
+        assert.equal(
+          newest?.bytes,
+          bytes.reduce((sum, each) => sum + each, 0),
+        );
+        return state;
+      };
+      const onceAgain = await back(once, twice);
+      assert.deepEqual(deleteKeysOf(onceAgain.files), [first.key]);
+      // Who knew of the second delete file alone finds its rows anew: a delete, and a merge.
+      const stale = await putSampleDeletes(warehouse, identity, { file, rows: 6, replaces: [second.key] });
+      await rejectsWith(catalog.commitDelete(identity, deletion([stale], 1)), "COMMIT_CONFLICT");
+      const merged = await putSampleFile(warehouse, identity, { rows: 5 });
+      const merge = { remove: [file.key], appliedDeletes: [second.key], add: [merged] };
+      await rejectsWith(catalog.commitRewrite(identity, merge), "COMMIT_CONFLICT");
+      const third = await putSampleDeletes(warehouse, identity, { file, rows: 4, replaces: [first.key] });
+      await catalog.commitDelete(identity, deletion([third], 2));
+      const thrice = await catalog.loadTable(identity);
+      assert.deepEqual(thrice.files.map(liveRowsOf).toSorted(), [3, 6]);
+      const wholeAgain = await back(whole, thrice);
+      assert.deepEqual(deleteKeysOf(wholeAgain.files), []);
+      await back(twice, wholeAgain);
+      const fourth = await putSampleDeletes(warehouse, identity, { file, rows: 9, replaces: [second.key] });
+      await catalog.commitDelete(identity, deletion([fourth], 4));
+      assert.deepEqual((await catalog.loadTable(identity)).files.map(liveRowsOf), [1]);
     }),
   );
 
@@ -155,6 +218,41 @@ describe("tags", () => {
       await rejectsWith(filesOf(catalog, identity, "v1"), "NOT_FOUND");
       assert.ok((await collect()).includes(old.key), "nobody needs it any more");
       assert.equal((await catalog.loadTable(identity)).files.length, 4);
+    }),
+  );
+
+  test(
+    "keep the deletes of their snapshot, too",
+    withTable(48, async ({ catalog, identity, clock, ...warehouse }) => {
+      const bench = { ...warehouse, clock };
+      const file = await putSampleFile(bench, identity, { rows: 10 });
+      await catalog.commitAppend(identity, append([file], 0));
+      const deletes = await putSampleDeletes(bench, identity, { file, rows: 4 });
+      await catalog.commitDelete(identity, deletion([deletes], 4));
+      await catalog.tag(identity, { name: "v1", at: null });
+      const merged = await putSampleFile(bench, identity, { rows: 6 });
+      await catalog.commitRewrite(identity, { remove: [file.key], appliedDeletes: [deletes.key], add: [merged] });
+      const collect = async (): Promise<readonly string[]> => {
+        clock.nowMs += 10 * 24 * 60 * 60 * 1000;
+        await catalog.expireSnapshots(identity, { keep: 1, olderThanMs: 0 });
+        clock.nowMs += 10 * 24 * 60 * 60 * 1000;
+        return (await catalog.collectGarbage({ graceMs: 60 * 60 * 1000 })).removed;
+      };
+      const kept = [file.key, deletes.key];
+      const removed = await collect();
+      assert.ok(kept.every((key) => !removed.includes(key)));
+      const at = { kind: "tag", name: "v1" } as const;
+      const { contents } = await catalog.loadSnapshot(identity, { at, knownIds: [] });
+      assert.deepEqual(contents?.files.map(liveRowsOf), [6]);
+      await catalog.rollback(identity, { at, allowMissingColumns: false });
+      const back = await catalog.loadTable(identity);
+      assert.deepEqual([keysOf(back), deleteKeysOf(back.files)], [[file.key], [deletes.key]]);
+      const [, before] = await catalog.listSnapshots(identity);
+      await catalog.rollback(identity, { at: idOf(before?.snapshotId ?? ""), allowMissingColumns: false });
+      await catalog.untag(identity, { name: "v1" });
+      const last = await collect();
+      assert.ok(kept.every((key) => last.includes(key)));
+      assert.deepEqual(keysOf(await catalog.loadTable(identity)), [merged.key]);
     }),
   );
 

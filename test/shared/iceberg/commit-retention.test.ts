@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { applyCommit } from "../../../src/shared/iceberg/commit-result.js";
 import { readVersion } from "../../../src/shared/iceberg/version-log.js";
-import { append, keysOf, putSampleFile, rejectsWith, withTable } from "./catalog-bench.js";
+import { deleteKeysOf, liveRowsOf } from "../../../src/shared/iceberg/live-rows.js";
+import { append, deletion, keysOf, putSampleDeletes, putSampleFile, rejectsWith, withTable } from "./catalog-bench.js";
 
 describe("commitRetention", () => {
   test(
@@ -54,6 +55,44 @@ describe("commitRetention", () => {
       assert.equal((await catalog.loadTable(identity)).files.length, 2);
       await catalog.commitRetention(identity, { beforeDay: 5 });
       assert.deepEqual(keysOf(await catalog.loadTable(identity)), [young.key]);
+    }),
+  );
+
+  test(
+    "the delete files of removed files go with them, those of others stay",
+    withTable(34, async ({ catalog, identity, ...warehouse }) => {
+      const old = await putSampleFile(warehouse, identity, { rows: 10, day: 3 });
+      const young = await putSampleFile(warehouse, identity, { rows: 20, day: 9 });
+      await catalog.commitAppend(identity, append([old, young], 0));
+      const ofOld = await putSampleDeletes(warehouse, identity, { file: old, rows: 4 });
+      const ofYoung = await putSampleDeletes(warehouse, identity, { file: young, rows: 5 });
+      await catalog.commitDelete(identity, deletion([ofOld, ofYoung], 9));
+      const before = await catalog.loadTable(identity);
+      const commit = await catalog.commitRetention(identity, { beforeDay: 9 });
+      const after = await catalog.loadTable(identity);
+      assert.deepEqual(applyCommit(before, commit)?.files, after.files);
+      assert.deepEqual([keysOf(after), deleteKeysOf(after.files)], [[young.key], [ofYoung.key]]);
+      assert.deepEqual(after.files.map(liveRowsOf), [15]);
+      const { metadata } = await readVersion(warehouse.store, identity.location, after.version);
+      const summary = metadata.snapshots?.at(-1)?.summary ?? {};
+      assert.deepEqual(
+        ["removed-position-deletes", "total-position-deletes", "total-delete-files", "total-records"].map(
+          (name) => summary[name],
+        ),
+        ["4", "5", "1", "20"],
+      );
+      assert.equal(summary["total-files-size"], String(young.bytes + ofYoung.bytes));
+      assert.equal((await catalog.listSnapshots(identity))[0]?.rows, 15);
+      // A delete that looked for rows in the files of before.
+      const late = await putSampleDeletes(warehouse, identity, { file: old, rows: 6, replaces: [ofOld.key] });
+      await rejectsWith(catalog.commitDelete(identity, deletion([late], 2)), "COMMIT_CONFLICT");
+      const { nowMs } = warehouse.clock;
+      warehouse.clock.nowMs = nowMs + 10 * 24 * 60 * 60 * 1000;
+      await catalog.expireSnapshots(identity, { keep: 1, olderThanMs: 0 });
+      warehouse.clock.nowMs += 10 * 24 * 60 * 60 * 1000;
+      const { removed } = await catalog.collectGarbage({ graceMs: 60 * 60 * 1000 });
+      const isRemoved = [old, ofOld, young, ofYoung].map(({ key }) => removed.includes(key));
+      assert.deepEqual(isRemoved, [true, true, false, false]);
     }),
   );
 

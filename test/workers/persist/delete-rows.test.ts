@@ -41,6 +41,8 @@ class Life {
   rows: ModelRow[] = [];
   state: TableState;
   readonly #warehouse: TestWarehouse;
+  readonly #history: { readonly snapshotId: string; readonly rows: ModelRow[] }[] = [];
+  #schemaVersion = 0;
 
   private constructor(place: TestWarehouse, model: TableModel, state: TableState) {
     this.#warehouse = place;
@@ -74,7 +76,7 @@ class Life {
     const task = { kind: "flush", identity, stream, afterSequence, lastSequence, schema, settings, slice } as const;
     this.#take(await flushRows(this.#context, task));
     this.model.committed(this.state.schema);
-    this.rows.push(...this.model.rowsIn(afterSequence, lastSequence));
+    this.rows = [...this.rows, ...this.model.rowsIn(afterSequence, lastSequence)];
   }
 
   async remove([where, meets]: (typeof conditions)[number]): Promise<void> {
@@ -105,6 +107,7 @@ class Life {
   async expire(): Promise<void> {
     const { catalog } = this.#context;
     this.#take(await catalog.expireSnapshots(this.state.identity, { keep: 1, olderThanMs: -1 }));
+    this.#history.length = 0;
     const report = await catalog.collectGarbage({ graceMs: -60_000 });
     assert.deepEqual(report.failed, []);
     const keys = (await this.#warehouse.dataKeys()).filter((key) => key.startsWith(this.state.identity.location));
@@ -127,6 +130,30 @@ class Life {
     assert.equal(newest?.rows ?? 0, this.rows.length);
   }
 
+  /** To a state that the life had before. */
+  async rollback(choice: number): Promise<void> {
+    const past = this.#history[choice % Math.max(1, this.#history.length)];
+    if (past === undefined) return;
+    const at = { kind: "snapshot-id", snapshotId: past.snapshotId } as const;
+    const { catalog } = this.#context;
+    this.#take(await catalog.rollback(this.state.identity, { at, allowMissingColumns: false }));
+    this.rows = past.rows;
+  }
+
+  async retain(beforeDay: number): Promise<void> {
+    this.#take(await this.#context.catalog.commitRetention(this.state.identity, { beforeDay }));
+    const micros = BigInt(beforeDay) * 86_400_000_000n;
+    this.rows = this.rows.filter(({ values }) => (values.get("timestamp") as bigint) >= micros);
+  }
+
+  /** After each step: what can be gone back to. A column that has another type since would be missing. */
+  note(): void {
+    const { snapshotId, schema } = this.state;
+    if (this.#schemaVersion !== schema.version) this.#history.length = 0;
+    this.#schemaVersion = schema.version;
+    if (snapshotId !== null) this.#history.push({ snapshotId, rows: this.rows });
+  }
+
   #take(commit: CommitResult): void {
     const next = applyCommit(this.state, commit);
     assert.ok(next !== null, "nobody else commits");
@@ -139,20 +166,25 @@ function same(seen: readonly PlainRow[], expected: readonly PlainRow[]): void {
   assert.deepEqual(lines(seen), lines(expected));
 }
 
-type Step = readonly ["insert" | "remove" | "compact" | "expire" | "widen", number];
+const kinds = ["insert", "remove", "compact", "expire", "widen", "rollback", "retain"] as const;
+
+type Step = readonly [(typeof kinds)[number], number];
 
 async function perform(life: Life, [kind, size]: Step): Promise<void> {
   if (kind === "insert") await life.insert(1 + size);
   else if (kind === "remove") await life.remove(conditions[size % conditions.length] ?? ["1 = 0", () => false]);
   else if (kind === "compact") await life.compact();
   else if (kind === "expire") await life.expire();
+  else if (kind === "rollback") await life.rollback(size);
+  else if (kind === "retain") await life.retain(20_000 + (size % 2));
   else if (life.model.typeOf("v") === "long") life.model.widen("v");
+  life.note();
 }
 
 describe(`deletes (MINIODB_TEST_SEED=${seed})`, () => {
   test("random lives agree with a plain list", async () => {
-    const kinds = fc.constantFrom("insert", "insert", "remove", "remove", "remove", "compact", "expire", "widen");
-    const step = fc.tuple(kinds, fc.nat({ max: 40 })) as fc.Arbitrary<Step>;
+    const kind = fc.constantFrom("insert", "remove", "remove", ...kinds, "rollback");
+    const step = fc.tuple(kind, fc.nat({ max: 40 })) as fc.Arbitrary<Step>;
     const numRuns = Number(process.env["MINIODB_TEST_DELETE_LIVES"] ?? 12);
     await fc.assert(
       fc.asyncProperty(fc.nat(), fc.array(step, { minLength: 3, maxLength: 12 }), async (modelSeed, steps) => {
