@@ -12,6 +12,7 @@ import { catalogContext, type CatalogContext } from "../../shared/iceberg/catalo
 import { removeGarbage, surveyGarbage, type TableGarbage } from "../../shared/iceberg/collect-garbage.js";
 import type { StoreOptions } from "../../shared/messages.js";
 import { chooseStore, openStore, placeOf } from "../../shared/store/open-store.js";
+import { PoolFence } from "../../shared/store/pool-fence.js";
 import { ObjectNotFound } from "../../shared/store/object-store.js";
 import { RetryingStore } from "../../shared/store/retrying-store.js";
 import { dataFolderAt } from "../lifecycle/data-folder.js";
@@ -114,7 +115,9 @@ async function openCatalog(options: StoreOptions, nowMs: () => number): Promise<
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   const clock = { random: Math.random, sleep, nowMs: () => performance.now() };
   const store = new RetryingStore(await openStore(options), { ...retryOptions, ...clock });
-  return catalogContext(store, { nowMs });
+  // A pool that another one has replaced is left as it is: what the mirror copies from it must not go.
+  const fence = new PoolFence(store, new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
+  return catalogContext(store, { nowMs, checkFence: () => fence.check() });
 }
 
 function sentence(error: unknown): string {

@@ -71,6 +71,7 @@ export async function* surveyGarbage(
 /** Removes what the survey called garbage: once garbage, always garbage, so the survey may be of a while ago. */
 export async function removeGarbage(context: CatalogContext, garbage: TableGarbage): Promise<void> {
   const { location, removable, objects, isWhole, isAbandoned } = garbage;
+  await context.checkFence();
   // Its objects go when the drop is older than the grace time.
   if (isAbandoned) await endLife(context, await identityAt(context, location));
   for (const { key } of removable) {
@@ -82,7 +83,6 @@ export async function removeGarbage(context: CatalogContext, garbage: TableGarba
 
 /** Both of the above, for all tables. A table of which anything cannot be read is left as it is. */
 export async function collectGarbage(context: CatalogContext, request: GarbageRequest): Promise<GarbageReport> {
-  await context.checkFence();
   const removed: string[] = [];
   const failed: { location: string; error: unknown }[] = [];
   let bytes = 0;
