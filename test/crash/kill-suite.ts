@@ -104,7 +104,7 @@ function registerKills({ store, failpoints }: KillSuite): void {
     const config = { buffer_size: 3000, flush_interval_seconds: 3600 };
     const reply = await new HttpClient(() => server.url).sendJson("/v1/tables", {
       table_name: "slow",
-      table_config: config,
+      config,
     });
     assert.equal(reply.status, 200, JSON.stringify(reply.body));
     await server.stop();

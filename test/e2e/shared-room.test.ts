@@ -42,7 +42,7 @@ describe("shared room", () => {
 
   const writeAll = async (client: HttpClient, tables: readonly string[], batches: number): Promise<void> => {
     for (const table of tables) {
-      const reply = await client.sendJson("/v1/tables", { table_name: table, table_config: rareFlush });
+      const reply = await client.sendJson("/v1/tables", { table_name: table, config: rareFlush });
       assert.equal(reply.status, 200, JSON.stringify(reply.body));
     }
     for (let batch = 0; batch < batches; batch++) {
