@@ -83,6 +83,7 @@ export async function removeGarbage(context: CatalogContext, garbage: TableGarba
 
 /** Both of the above, for all tables. A table of which anything cannot be read is left as it is. */
 export async function collectGarbage(context: CatalogContext, request: GarbageRequest): Promise<GarbageReport> {
+  // Each table asks again; this one fails the round as a whole, and not table by table.
   await context.checkFence();
   const removed: string[] = [];
   const failed: { location: string; error: unknown }[] = [];
