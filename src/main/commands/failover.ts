@@ -36,20 +36,21 @@ export async function runFailover(argv: readonly string[], say: Say): Promise<nu
   const isDecided = argv.includes("--yes");
   const config = loadConfig({ argv: argv.filter((argument) => argument !== "--yes") });
   const temporaryFolder = mkdtempSync(join(tmpdir(), `miniodb-failover-${randomUUID().slice(0, 8)}-`));
-  const options = workerOptions(config, temporaryFolder);
-  if (options === null) {
-    say("There is no second pool: set mirror.bucket or mirror.folder as in the server's configuration.");
-    return 1;
-  }
-  const pool = openMirrorPool(options);
+  let pool: PersistPool | undefined;
   try {
+    const options = workerOptions(config, temporaryFolder);
+    if (options === null) {
+      say("There is no second pool: set mirror.bucket or mirror.folder as in the server's configuration.");
+      return 1;
+    }
+    pool = openMirrorPool(options);
     return await decide(pool, isDecided, say);
   } catch (error) {
     if (!(error instanceof MiniodbError)) throw error;
     say(`It was broken off: ${error.message}`);
     return 1;
   } finally {
-    await pool.close();
+    await pool?.close();
     rmSync(temporaryFolder, { recursive: true, force: true });
   }
 }
