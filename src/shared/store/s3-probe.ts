@@ -17,6 +17,7 @@ const remedies: Readonly<Record<string, string>> = {
   NoSuchBucket: "create the bucket, or correct store.bucket and store.endpoint",
   AccessDenied: "give these credentials the right to list, read, write and delete in the bucket",
   InvalidAccessKeyId: "correct store.accessKeyId",
+  XAdminUserNotFound: "correct store.accessKeyId", // versitygw
   SignatureDoesNotMatch: "correct store.secretAccessKey",
   RequestTimeTooSkewed: "set this machine's clock: it is too far from the store's",
   PermanentRedirect: "correct store.region: the bucket is in another one",
