@@ -14,21 +14,25 @@ export interface Turns<Turn> {
  * server does on the processors that it has.
  */
 const stolenCoresMax = 0.1;
-/** Turns per wanted one before the search for calm minutes ends. */
-const triesPerTurn = 3;
+interface TurnCount {
+  /** Calm turns that are enough. */
+  readonly wanted: number;
+  /** Turns after which the search for calm minutes ends. */
+  readonly max: number;
+}
 
 /**
- * Repeats `take` until `wanted` turns were calm: those count. Where the machine never is, all count, and the note says so.
+ * Repeats `take` until enough turns were calm: those count. Where the machine never is, all count, and the note says so.
  * `stolenCores` is null where that cannot be read; such a turn counts as calm.
  */
 export async function takeTurns<Turn>(
-  wanted: number,
+  { wanted, max }: TurnCount,
   take: (index: number) => Promise<Turn>,
   stolenCores: (turn: Turn) => number | null,
 ): Promise<Turns<Turn>> {
   const all: Turn[] = [];
   const isCalm = (turn: Turn): boolean => (stolenCores(turn) ?? 0) <= stolenCoresMax;
-  while (all.filter(isCalm).length < wanted && all.length < wanted * triesPerTurn) all.push(await take(all.length));
+  while (all.filter(isCalm).length < wanted && all.length < max) all.push(await take(all.length));
   const calm = all.filter(isCalm);
   const stolen = all.map((turn) => (stolenCores(turn) ?? 0).toFixed(2)).join(", ");
   if (calm.length === all.length) return { all, counted: all, note: "" };

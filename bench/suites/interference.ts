@@ -40,7 +40,7 @@ export const interference: Suite = {
       await loadHistory(context, server);
       const seen: Disturbance = { queries: 0, queryMsMax: 0, flushes: 0, compactedFiles: 0 };
       const { all, counted, note } = await takeTurns(
-        context.pick(3, 1),
+        context.pick({ wanted: 3, max: 9 }, { wanted: 1, max: 1 }),
         (turn) => takeTurn(context, { server, turn, seen }),
         ({ busy }) => busy.stolenCores,
       );

@@ -38,7 +38,7 @@ async function measure(context: BenchContext, pair: Pair): Promise<Measurement> 
   const { connections, shareMin } = pair;
   const referenceRuns: LoadRun[] = [];
   const runs: LoadRun[] = [];
-  for (let turn = 0; turn < context.pick(3, 2); turn++) {
+  for (let turn = 0; turn < context.pick(3, 1); turn++) {
     const table = `rows_${connections}_${turn}`;
     const durationMs = context.pick(5000, 1500);
     const options = { payload: "row-json", table, connections, durationMs } as const;

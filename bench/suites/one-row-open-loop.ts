@@ -24,7 +24,7 @@ export const oneRowOpenLoop: Suite = {
   async run(context) {
     const { all, counted, note } = await context.withSocketsOnly((reference) =>
       takeTurns(
-        context.pick(3, 1),
+        context.pick({ wanted: 3, max: 9 }, { wanted: 1, max: 1 }),
         // Each on a server of its own: the flush of an earlier turn's rows would be in a later one's time.
         () => context.withServer([], (server) => takeTurn(context, server, reference)),
         ({ run }) => run.stolenCores,

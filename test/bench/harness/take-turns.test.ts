@@ -6,7 +6,7 @@ describe("turns on a machine that others share", () => {
   /** Turns with these shares stolen, one after the other. */
   const run = (wanted: number, stolen: readonly (number | null)[]) =>
     takeTurns(
-      wanted,
+      { wanted, max: 3 * wanted },
       async (index) => ({ stolen: stolen[index] as number | null }),
       (turn) => turn.stolen,
     );
