@@ -14,6 +14,8 @@ import { repositoryRoot } from "../test/harness/repository-root.js";
 import { BenchContext, type Suite } from "./harness/bench-context.js";
 import { type Measurement, toMarkdown } from "./harness/measurement.js";
 import { arrow } from "./suites/arrow.js";
+import { compaction } from "./suites/compaction.js";
+import { deletes } from "./suites/deletes.js";
 import { interference } from "./suites/interference.js";
 import { msgpackColumns } from "./suites/msgpack-columns.js";
 import { ndjsonDecoder } from "./suites/ndjson-decoder.js";
@@ -58,6 +60,8 @@ const longSuites: readonly Suite[] = [
   queriesDays,
   queriesUnflushed,
   queriesClients,
+  compaction,
+  deletes,
 ];
 
 function say(text: string): void {

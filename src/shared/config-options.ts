@@ -10,6 +10,7 @@
  * flag             --wal-segment-bytes 67108864
  * ```
  */
+import { compactionOptions } from "./compaction-options.js";
 import { mirrorOptions } from "./mirror-options.js";
 import { boolean, choice, integer, type Machine, type Option, string } from "./option-types.js";
 
@@ -401,48 +402,7 @@ export const options = {
   "redis.tls": boolean({ default: false, help: "TLS to Redis." }),
   ...mirrorOptions,
 
-  "compaction.intervalMs": integer({
-    default: 30 * second,
-    min: 100,
-    max: day,
-    help: "Time between two looks for small files to merge.",
-  }),
-  "compaction.smallFilesMin": integer({
-    default: 16,
-    min: 2,
-    max: 100_000,
-    help: "Small files of one day that start a merge.",
-  }),
-  "compaction.smallFileBytes": integer({
-    default: 32 * mib,
-    min: kib,
-    max: 4 * gib,
-    help: "Files below this size are small.",
-  }),
-  "compaction.targetBytes": integer({
-    default: 256 * mib,
-    min: kib,
-    max: 4 * gib,
-    help: "Most bytes that one merge reads.",
-  }),
-  "compaction.deletedPercent": integer({
-    default: 10,
-    min: 1,
-    max: 100,
-    help: "Share of deleted rows, in percent, from which a file of any size is written anew without them.",
-  }),
-  "compaction.deletedAgeMs": integer({
-    default: day,
-    min: 0,
-    max: 3650 * day,
-    help: "Age of deletes from which their file is written anew without the deleted rows, however few they are.",
-  }),
-  "compaction.memoryBytes": integer({
-    default: 512 * mib,
-    min: 64 * mib,
-    max: 64 * gib,
-    help: "Memory of a merge; above it DuckDB spills.",
-  }),
+  ...compactionOptions,
 
   "retention.intervalMs": integer({
     default: 10 * minute,

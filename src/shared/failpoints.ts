@@ -37,6 +37,8 @@ export const failpointNames = [
   "flush.file.written",
   "flush.file.stored",
   "flush.commit.next",
+  "compact.file.written",
+  "compact.file.stored",
   "compact.commit.next",
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];

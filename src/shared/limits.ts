@@ -132,6 +132,10 @@ export const limits = {
   deleteMsMax: 60 * 60 * 1000,
   /** How often a delete looks for its rows anew, because a merge or another node moved their files. */
   deleteAttemptsMax: 10,
+  /** Compactions that wait for their turn, of all tables. */
+  compactionsWaitingMax: 100,
+  /** Compactions of one table that are over and still listed. */
+  compactionsKeptMax: 50,
   /** Ids of one request that deletes by id: with 255 bytes each they fit a statement. */
   deleteIdsMax: 1_000,
   /** One WAL record: it is read and written in one piece, and its string offsets are 32 bits. */

@@ -420,4 +420,10 @@ export interface CompactTask {
   readonly schema: TableSchema;
   readonly settings: TableSettings;
   readonly files: readonly DataFile[];
+  /** Size of the files to write, about, where the sort order can be cut; absent: one file. */
+  readonly targetBytes?: number;
+  /** Of DuckDB; absent: one. */
+  readonly threads?: number;
+  /** Memory of a MergeControl. */
+  readonly control?: SharedArrayBuffer;
 }

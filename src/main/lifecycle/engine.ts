@@ -19,6 +19,7 @@ import { LiveTails } from "../live/live-tails.js";
 import type { LocalFiles } from "../query/local-files.js";
 import type { QueryService } from "../query/query-service.js";
 import { Metrics } from "../telemetry/metrics.js";
+import { Compactions } from "../upkeep/compactions.js";
 import { DeleteService } from "../upkeep/delete-service.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
 import { Retention, type RetentionOptions } from "../upkeep/retention.js";
@@ -69,6 +70,7 @@ export class Engine {
   readonly live: LiveTails;
   readonly metrics: Metrics;
   readonly retention: Retention;
+  readonly compactions: Compactions;
   readonly schemas: SchemaService;
   readonly history: TableHistory;
   readonly folder: DataFolder;
@@ -139,6 +141,7 @@ export class Engine {
     this.history = new TableHistory({ flushes, pool: pools.quick });
     const onRemoved: RetentionOptions["onRemoved"] = (removed) => this.metrics.retained(removed);
     this.retention = new Retention({ pool: pools.quick, nowMs: Date.now, onRemoved });
+    this.compactions = this.#openCompactions(onError);
     this.#upkeep = this.#openUpkeep(onError);
     this.metrics = this.#openMetrics();
   }
@@ -342,6 +345,20 @@ export class Engine {
     });
   }
 
+  #openCompactions(onError: (doing: string, error: unknown) => void): Compactions {
+    const { config, pools } = this.#parts;
+    return new Compactions({
+      config: config.compaction,
+      registry: this.registry,
+      pool: pools.background,
+      nowMs: Date.now,
+      sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+      onMerged: (files) => this.metrics.compacted(files),
+      onEnded: (outcome) => this.metrics.compactionEnded(outcome),
+      onError,
+    });
+  }
+
   #openUpkeep(onError: (doing: string, error: unknown) => void): Upkeep {
     const { config, pools } = this.#parts;
     return new Upkeep({
@@ -349,8 +366,8 @@ export class Engine {
       registry: this.registry,
       pool: pools.background,
       retention: this.retention,
+      compactions: this.compactions,
       heldKeys: () => this.snapshots.heldKeys(),
-      onCompacted: (files) => this.metrics.compacted(files),
       onError,
     });
   }

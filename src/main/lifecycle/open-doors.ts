@@ -3,6 +3,7 @@ import type { Config } from "../../shared/config.js";
 import { limits } from "../../shared/limits.js";
 import type { Logger } from "../../shared/log.js";
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
+import { CompactionRoutes } from "../protocols/rest/compaction-routes.js";
 import { DeleteRoutes } from "../protocols/rest/delete-routes.js";
 import { QueryControlRoutes } from "../protocols/rest/query-control-routes.js";
 import { QueryRoutes } from "../protocols/rest/query-routes.js";
@@ -50,6 +51,7 @@ export function openDoors(engine: Engine, options: DoorOptions): Doors {
     write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
     table: new TableRoutes({ registry, tables, owners, flushes, listSnapshots, onInternal }),
     tableLife: new TableLifeRoutes({ registry, retention, schemas, history, onInternal }),
+    compactions: new CompactionRoutes({ registry, compactions: engine.compactions, onInternal }),
     deletes: new DeleteRoutes({ deletes: engine.openDeletes(queries), onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
 import type { WalTotals } from "../../shared/wal-messages.js";
 import type { StoreStats } from "../../shared/store/store-health.js";
+import type { CompactionOutcome } from "../upkeep/compactions.js";
 import type { MirrorLag, MirrorTotals } from "../upkeep/mirror-loop.js";
 import type { FileStats } from "../query/local-files.js";
 import type { WriteOutcome } from "../write/write-request.js";
@@ -46,6 +47,7 @@ export class Metrics {
   readonly #flushes: Counter<"outcome">;
   readonly #flushedRows: Counter;
   readonly #compactedFiles: Counter;
+  readonly #compactions: Counter<"outcome">;
   readonly #expiredFiles: Counter;
   readonly #expiredRows: Counter;
   readonly #workerCrashes: Counter<"pool">;
@@ -89,7 +91,13 @@ export class Metrics {
       registers,
     });
     this.#flushedRows = counter("miniodb_flushed_rows_total", "Rows committed to the object store.");
-    this.#compactedFiles = counter("miniodb_compacted_files_total", "Small files that were merged into larger ones.");
+    this.#compactedFiles = counter("miniodb_compacted_files_total", "Files that were merged into others.");
+    this.#compactions = new Counter({
+      name: "miniodb_compactions_total",
+      help: "Compactions by outcome; unverified: a merge did not keep its rows and was not committed.",
+      labelNames: ["outcome"],
+      registers,
+    });
     this.#expiredFiles = counter("miniodb_retention_files_total", "Files that left their table by its retention_days.");
     this.#expiredRows = counter("miniodb_retention_rows_total", "Rows that left their table by its retention_days.");
     this.#workerCrashes = new Counter({
@@ -138,6 +146,10 @@ export class Metrics {
 
   compacted(files: number): void {
     this.#compactedFiles.inc(files);
+  }
+
+  compactionEnded(outcome: CompactionOutcome): void {
+    this.#compactions.inc({ outcome }, 1);
   }
 
   /** A commit took days out of a table. */

@@ -1,11 +1,10 @@
 import type { Config } from "../../shared/config.js";
-import { MiniodbError } from "../../shared/errors.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableRegistry } from "../catalog/table-registry.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
+import type { Compactions } from "./compactions.js";
 import type { Retention } from "./retention.js";
-import { planCompaction } from "./plan-compaction.js";
 
 export interface UpkeepOptions {
   readonly config: Pick<Config, "compaction" | "garbage" | "retention" | "snapshots">;
@@ -13,9 +12,9 @@ export interface UpkeepOptions {
   /** A pool of its own: a long compaction holds up no flush. */
   readonly pool: PersistPool;
   readonly retention: Retention;
+  readonly compactions: Compactions;
   /** Data files that queries read. */
   readonly heldKeys: () => readonly string[];
-  readonly onCompacted: (files: number) => void;
   readonly onError: (doing: string, error: unknown) => void;
 }
 
@@ -32,16 +31,18 @@ export class Upkeep {
   }
 
   start(): void {
+    const { compactions } = this.#options;
     const { compaction, garbage, retention } = this.#options.config;
     // Before compaction: what is to go need not be merged first.
     this.#every(retention.intervalMs, () => this.#retainAll());
-    this.#every(compaction.intervalMs, () => this.#compactAll());
+    this.#every(compaction.intervalMs, () => compactions.round());
     this.#every(garbage.intervalMs, () => this.#collect());
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true;
     for (const timer of this.#timers) clearInterval(timer);
+    await this.#options.compactions.stop();
     await this.#running;
   }
 
@@ -67,31 +68,6 @@ export class Upkeep {
       } catch (error) {
         if (!entry.isDropped) onError(`removing old rows of ${entry.name}`, error);
       }
-    }
-  }
-
-  async #compactAll(): Promise<void> {
-    const { registry, config } = this.#options;
-    for (const entry of registry.all()) {
-      for (const { files } of planCompaction(entry.state.files, config.compaction, Date.now())) {
-        if (this.#isStopped || entry.isDropped) return;
-        // See delete-service.ts: a merge would mix rows that the delete may see with rows that came later.
-        if (entry.deletesUnderWay > 0) break;
-        await this.#compact(entry, files);
-      }
-    }
-  }
-
-  async #compact(entry: TableEntry, files: TableEntry["state"]["files"]): Promise<void> {
-    const { pool, onCompacted, onError } = this.#options;
-    const { identity, schema, settings } = entry.state;
-    try {
-      await this.#adopt(entry, await pool.compact({ identity, schema, settings, files }));
-      onCompacted(files.length);
-    } catch (error) {
-      // A flush that rewrote one of the files was faster: the next round plans anew.
-      if (error instanceof MiniodbError && error.code === "COMMIT_CONFLICT") return;
-      if (!this.#isStopped) onError(`compacting ${entry.name}`, error);
     }
   }
 

@@ -8,67 +8,171 @@ import type { NewDataFile } from "../../shared/iceberg/manifest.js";
 import type { ColumnBounds, CompactTask, DataFile } from "../../shared/messages.js";
 import { nameKey, timestampColumn, type TableColumn } from "../../shared/schema/table-schema.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
-import { commitOnce } from "./commit-once.js";
-import { withLocalRows } from "./local-copies.js";
+import { commitOnce, removeFiles } from "./commit-once.js";
+import type { FileCopy } from "./duckdb-copy.js";
+import { boundsOfFooter } from "./file-bounds.js";
+import { withLocalRows, type LocalRows } from "./local-copies.js";
 import { countNulls, mergeBounds } from "./merge-bounds.js";
+import { MergeRun } from "./merge-run.js";
 import { readParquetFooter } from "./parquet-footer.js";
-import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
-import { copySorted, readFooters, sliceRowsFor } from "./sliced-copy.js";
+import { putFile, temporaryPath, type PersistContext } from "./persist-context.js";
+import { copySlices, planSliceFiles, readFooters, sliceRowsFor } from "./sliced-copy.js";
+import { copiedAt, sourcesReadAt, verifyMerge } from "./verify-merge.js";
 
 /**
- * Merges files of one day into one, sorted, without their deleted rows, and swaps it for them in one commit; durable when it
- * returns. The rows are counted before the commit. Throws COMMIT_CONFLICT where one of the files is no longer in the table,
- * or has other deletes than the task says (nothing changed).
+ * Merges files of one day, sorted, without their deleted rows, into one or, of more bytes than `targetBytes`, into several
+ * one behind the other, and swaps them in one commit; durable when it returns. What was written is read back and compared
+ * with its sources before the commit (verify-merge).
+ *
+ * Throws COMMIT_CONFLICT where one of the files is no longer in the table, or has other deletes than the task says,
+ * SHUTTING_DOWN where the merge was cancelled or the server stops, and INTERNAL where the rows are not those of the sources:
+ * nothing changed then, and no file stays behind.
  */
 export async function compactFiles(context: PersistContext, task: CompactTask): Promise<CommitResult> {
   const { identity, files } = task;
-  checkStop(context);
-  const merged = await mergeFiles(context, task);
-  failpoint("compact.commit.next");
+  const merge = new MergeRun(context, task);
+  merge.check();
+  const merged = await mergeFiles(context, task, merge);
   return commitOnce(context, {
     identity,
-    files: [merged],
+    files: merged,
     range: null,
     commit: (commitId) =>
       context.catalog.commitRewrite(identity, {
         commitId,
         remove: files.map((file) => file.key),
         appliedDeletes: deleteKeysOf(files),
-        add: [merged],
+        add: merged,
       }),
   });
 }
 
-async function mergeFiles(context: PersistContext, task: CompactTask): Promise<NewDataFile> {
-  const { identity, schema, settings, files } = task;
-  const day = dayOf(files);
-  const path = temporaryPath(context);
+/** The new files, in the store. On an error none stays there. */
+async function mergeFiles(context: PersistContext, task: CompactTask, merge: MergeRun): Promise<NewDataFile[]> {
+  const written: WrittenFile[] = [];
+  const stored: NewDataFile[] = [];
+  const copy = copyOf(task);
+  try {
+    await withLocalRows(context, task.files, async (local) => {
+      await writeFiles(context, { task, copy, local, written }, merge);
+      failpoint("compact.file.written");
+      merge.enter(sourcesReadAt);
+      const rows = task.files.reduce((sum, file) => sum + liveRowsOf(file), 0);
+      const after = { ...copy, sources: written.map(({ path }) => path) };
+      await verifyMerge(context, { before: { ...copy, ...local }, after, rows }, merge);
+    });
+    for (const file of written) {
+      merge.check();
+      const { path, rows } = file;
+      const described = describeFile(context, { task, copy, file, isAlone: written.length === 1 });
+      stored.push({ ...described, rows, bytes: statSync(path).size });
+      await putFile(context, described.key, path);
+      failpoint("compact.file.stored");
+    }
+    merge.enter(1000);
+    failpoint("compact.commit.next");
+    return stored;
+  } catch (error) {
+    await removeFiles(context, stored);
+    throw error;
+  } finally {
+    for (const { path } of written) rmSync(path, { force: true });
+  }
+}
+
+interface WrittenFile {
+  readonly path: string;
+  rows: number;
+}
+
+/** Without its sources and its path. */
+type MergeCopy = Pick<FileCopy, "columns" | "schema" | "orderBy"> & { readonly isWholeOrder: boolean };
+
+function copyOf({ files, schema, settings }: CompactTask): MergeCopy {
   const present = new Set(files.flatMap((file) => file.fieldIds));
   const columns = schema.columns.filter((column) => present.has(column.fieldId));
   const sortOrder = settings.sortOrder ?? [timestampColumn];
   const orderBy = sortOrder
     .map((name) => columns.find((column) => nameKey(column.name) === nameKey(name)))
     .filter((column) => column !== undefined);
-  try {
-    const rows = await withLocalRows(context, files, async ({ sources, deletes }) => {
-      const footers = readFooters(sources);
-      const sliceRows = sliceRowsFor(context.compactionMemoryBytes, columns.length, footers);
-      return copySorted(context, { columns, schema, sources, deletes, orderBy, path }, footers, sliceRows);
-    });
-    const expected = files.reduce((sum, file) => sum + liveRowsOf(file), 0);
-    assert(rows === expected, `compaction keeps every row: ${rows} of ${expected}`);
-    const { size: bytes } = statSync(path);
-    const bounds: Record<number, ColumnBounds> = {};
-    for (const column of columns) bounds[column.fieldId] = mergeBounds(files, column);
-    if (files.some((file) => file.deletes !== undefined)) countNulls(bounds, readParquetFooter(path).footer);
-    const key = dataFileKey(identity.location, { day, createdMs: context.nowMs(), uuid: randomUUID() });
-    await putFile(context, key, path);
-    const isSorted = orderBy.length === sortOrder.length && orderBy.every((column) => hasNoNulls(column, bounds));
-    const fieldIds = columns.map(({ fieldId }) => fieldId);
-    return { key, bytes, rows, day, bounds, fieldIds, isSorted, rowsOf: files.map((file) => file.key) };
-  } finally {
-    rmSync(path, { force: true });
+  return { columns, schema, orderBy, isWholeOrder: orderBy.length === sortOrder.length };
+}
+
+interface WriteParts {
+  readonly task: CompactTask;
+  readonly copy: MergeCopy;
+  readonly local: LocalRows;
+  /** Filled file by file, so that each is removed, whatever happens. */
+  readonly written: WrittenFile[];
+}
+
+async function writeFiles(
+  context: PersistContext,
+  { task, copy, local, written }: WriteParts,
+  merge: MergeRun,
+): Promise<void> {
+  const footers = readFooters(local.sources);
+  const sliceRows = sliceRowsFor(context.compactionMemoryBytes, copy.columns.length, footers);
+  const plan = planSliceFiles(copy, footers, { sliceRows, files: fileCountOf(task) });
+  const slices = plan.reduce((sum, conditions) => sum + conditions.length, 0);
+  let slice = 0;
+  const onSlice = (): void => merge.enter((++slice / slices) * copiedAt);
+  for (const conditions of plan) {
+    const file = { path: temporaryPath(context), rows: 0 };
+    written.push(file);
+    const { columns, schema, orderBy } = copy;
+    const options = { sliceRows, merge, onSlice };
+    const { sources, deletes } = local;
+    file.rows = await copySlices(
+      context,
+      { columns, schema, orderBy, sources, deletes, path: file.path },
+      conditions,
+      options,
+    );
+    if (file.rows > 0) continue;
+    // Of values that lie unevenly, or whose rows are all deleted.
+    rmSync(file.path, { force: true });
+    written.pop();
   }
+}
+
+/** By the bytes of the sources: those of the result are not known before. */
+function fileCountOf({ files, targetBytes }: CompactTask): number {
+  if (targetBytes === undefined) return 1;
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  return Math.max(1, Math.round(bytes / targetBytes));
+}
+
+interface Described {
+  readonly task: CompactTask;
+  readonly copy: MergeCopy;
+  readonly file: WrittenFile;
+  /** The merge wrote no other. */
+  readonly isAlone: boolean;
+}
+
+/** Bounds are those of the sources together; of one file among several, those of the column it was cut by are its own. */
+function describeFile(
+  context: PersistContext,
+  { task, copy, file, isAlone }: Described,
+): Omit<NewDataFile, "rows" | "bytes"> {
+  const { identity, files } = task;
+  const { columns, orderBy } = copy;
+  const day = dayOf(files);
+  const bounds: Record<number, ColumnBounds> = {};
+  for (const column of columns) bounds[column.fieldId] = mergeBounds(files, column);
+  const { footer } = readParquetFooter(file.path);
+  if (!isAlone || files.some(({ deletes }) => deletes !== undefined)) countNulls(bounds, footer);
+  const [first] = orderBy;
+  if (!isAlone && first !== undefined) {
+    const leaf = footer.fieldIds.indexOf(first.fieldId);
+    const statistics = footer.statistics.map((group) => [group[leaf] ?? null]);
+    Object.assign(bounds, boundsOfFooter({ statistics }, [first]));
+  }
+  const key = dataFileKey(identity.location, { day, createdMs: context.nowMs(), uuid: randomUUID() });
+  const isSorted = copy.isWholeOrder && orderBy.every((column) => hasNoNulls(column, bounds));
+  const fieldIds = columns.map(({ fieldId }) => fieldId);
+  return { key, day, bounds, fieldIds, isSorted, rowsOf: files.map((source) => source.key) };
 }
 
 function dayOf(files: readonly DataFile[]): number {

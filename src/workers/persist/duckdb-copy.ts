@@ -6,6 +6,7 @@ import { assert } from "../../shared/assert.js";
 import type { FileDeletes } from "../../shared/query-messages.js";
 import type { TableColumn, TableSchema } from "../../shared/schema/table-schema.js";
 import { quoteName, quoteText, viewSql } from "../query/table-view.js";
+import type { MergeRun } from "./merge-run.js";
 import type { PersistContext } from "./persist-context.js";
 import { readParquetFooter } from "./parquet-footer.js";
 
@@ -31,31 +32,39 @@ export interface FileCopy {
 export const rowGroupRows = 122_880;
 
 /** Runs the copies one after the other in one DuckDB. Returns the rows of each file, as read back from its footer. */
-export async function copyFiles(context: PersistContext, copies: readonly FileCopy[]): Promise<number[]> {
-  return withDuckDB(context, async (connection) => {
+export async function copyFiles(
+  context: PersistContext,
+  copies: readonly FileCopy[],
+  merge?: MergeRun,
+): Promise<number[]> {
+  const copyAll = async (connection: DuckDBConnection): Promise<number[]> => {
     const rows: number[] = [];
     for (const copy of copies) {
       await connection.run(copySql(copy));
       rows.push(readParquetFooter(copy.path).footer.rows);
     }
     return rows;
-  });
+  };
+  if (merge === undefined) return withDuckDB(context, copyAll);
+  return withDuckDB(context, (connection) => merge.watch(connection, () => copyAll(connection)), merge.threads);
 }
 
 /**
- * Runs `work` with a DuckDB instance of one thread that lives for this call: it sorts more rows than memory holds, spilling
- * to the temporary folder.
+ * Runs `work` with a DuckDB instance that lives for this call: it sorts more rows than memory holds, spilling to the
+ * temporary folder. With one thread it works in the one that libuv gives it; more are started by that one, and have its
+ * low priority (main.cts).
  */
 export async function withDuckDB<Result>(
   context: PersistContext,
   work: (connection: DuckDBConnection) => Promise<Result>,
+  threads = 1,
 ): Promise<Result> {
   const spillFolder = join(context.temporaryFolder, `spill-${randomUUID()}`);
   mkdirSync(spillFolder, { recursive: true });
   // Most persist workers never need it.
   const { DuckDBInstance } = await import("@duckdb/node-api");
   const instance = await DuckDBInstance.create(":memory:", {
-    threads: "1",
+    threads: String(threads),
     memory_limit: `${Math.floor(context.compactionMemoryBytes / 1024)}KiB`,
     temp_directory: spillFolder,
     autoinstall_known_extensions: "false",
@@ -73,12 +82,21 @@ export async function withDuckDB<Result>(
   }
 }
 
-function copySql({ columns, schema, sources, orderBy, path, ...copy }: FileCopy): string {
+/** The rows that a copy of the files has, whatever their order. */
+export function rowsSql({
+  columns,
+  schema,
+  sources,
+  deletes = [],
+}: Pick<FileCopy, "columns" | "schema" | "sources" | "deletes">): string {
+  return viewSql({ name: "", schema: { ...schema, columns }, committedFiles: sources, hotFiles: [], deletes });
+}
+
+function copySql(copy: FileCopy): string {
+  const { columns, sources, orderBy, path } = copy;
   assert(columns.length > 0 && sources.length > 0, "a copy has columns and sources");
-  const table = { name: "", schema: { ...schema, columns }, committedFiles: sources, hotFiles: [] };
-  const view = viewSql({ ...table, deletes: copy.deletes ?? [] });
   // The view of files with deletes is several SELECTs.
-  const select = `SELECT * FROM (${view})${copy.where === undefined ? "" : ` WHERE ${copy.where}`}`;
+  const select = `SELECT * FROM (${rowsSql(copy)})${copy.where === undefined ? "" : ` WHERE ${copy.where}`}`;
   const order = orderBy.map((column) => `${quoteName(column.name)} ASC NULLS LAST`);
   const ordered = order.length === 0 ? select : `${select} ORDER BY ${order.join(", ")}`;
   const fieldIds = columns.map((column) => `${quoteName(column.name)}: ${column.fieldId}`);

@@ -5,9 +5,9 @@ import type { DataFile } from "../../../src/shared/messages.js";
 
 const nowMs = 1_800_000_000_000;
 const rules: CompactionRules = {
-  smallFileBytes: 100,
   smallFilesMin: 3,
   targetBytes: 250,
+  inputBytesMax: 1000,
   deletedPercent: 20,
   deletedAgeMs: 60_000,
 };
@@ -25,13 +25,30 @@ describe("plan of compaction", () => {
   test("days with few small files are left alone, and so are large files", () => {
     assert.deepEqual(keysOf([]), []);
     assert.deepEqual(keysOf([file("a", 1, 10, 1), file("b", 1, 10, 2), file("c", 2, 10, 3)]), []);
-    const large = [file("a", 1, 10, 1), file("b", 1, 10, 2), file("c", 1, 100, 3), file("d", 1, 500, 3)];
+    const large = [file("a", 1, 10, 1), file("b", 1, 10, 2), file("c", 1, 125, 3), file("d", 1, 500, 3)];
     assert.deepEqual(keysOf(large), []);
+  });
+
+  test("a file that is larger than all smaller ones together waits until there is as much beside it", () => {
+    const files = [file("a", 1, 10, 1), file("b", 1, 100, 2), file("c", 1, 10, 3), file("d", 1, 15, 4)];
+    assert.deepEqual(keysOf(files), [["a", "c", "d"]]);
+    assert.deepEqual(keysOf([...files, file("e", 1, 70, 5)]), [["a", "b", "c", "d", "e"]]);
+    // What fills a target is merged all the same, and the rest of the cut is not, where it would rewrite much for little.
+    const cut = [file("a", 1, 120, 1), file("b", 1, 120, 2), file("c", 1, 110, 3), file("d", 1, 8, 4)];
+    assert.deepEqual(keysOf(cut), [["a", "b"]]);
+  });
+
+  test("of tiny files the number counts", () => {
+    const big = { ...rules, targetBytes: 256 * 1024 * 1024 };
+    const files = [file("a", 1, 200_000, 1), file("b", 1, 1000, 2), file("c", 1, 10, 3)];
+    assert.equal(planCompaction(files, big, nowMs)[0]?.files.length, 3);
   });
 
   test("small files of a day are merged in the order of their time", () => {
     const files = [file("c", 1, 10, 30), file("a", 1, 10, 10), file("b", 1, 10, 20), file("x", 1, 999, 0)];
-    assert.deepEqual(planCompaction(files, rules, nowMs), [{ day: 1, files: [files[1], files[2], files[0]] }]);
+    assert.deepEqual(planCompaction(files, rules, nowMs), [
+      { day: 1, files: [files[1], files[2], files[0]], bytes: 30 },
+    ]);
   });
 
   test("times order as numbers, and files without one come first", () => {

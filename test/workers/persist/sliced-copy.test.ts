@@ -8,8 +8,10 @@ import { columnTypes } from "../../../src/shared/schema/column-type.js";
 import { initialSchema, nameKey } from "../../../src/shared/schema/table-schema.js";
 import { copyFiles, type FileCopy } from "../../../src/workers/persist/duckdb-copy.js";
 import { flushRows } from "../../../src/workers/persist/flush.js";
+import { MergeRun } from "../../../src/workers/persist/merge-run.js";
+import type { ParquetFooter } from "../../../src/workers/persist/parquet-footer.js";
 import { ParquetJoin } from "../../../src/workers/persist/join-parquet.js";
-import { copySorted, readFooters, sliceRowsFor } from "../../../src/workers/persist/sliced-copy.js";
+import { copySlices, planSliceFiles, readFooters, sliceRowsFor } from "../../../src/workers/persist/sliced-copy.js";
 import { seededRandom } from "../../harness/seeded-random.js";
 import { plainRow, readBack, runSql, sortPlain, type PlainRow } from "./read-back.js";
 import { TableModel } from "./table-model.js";
@@ -60,6 +62,12 @@ function copyOf({ state, sources }: Filled, sortOrder: readonly string[]): FileC
   return { columns, schema: state.schema, sources, orderBy, path: join(warehouse.folder, `${++files}.parquet`) };
 }
 
+/** Into one file; the number of its rows. */
+function copySorted(copy: FileCopy, footers: readonly ParquetFooter[], sliceRows: number): Promise<number> {
+  const [conditions = []] = planSliceFiles(copy, footers, { sliceRows, files: 1 });
+  return copySlices(context, copy, conditions, { sliceRows, merge: new MergeRun(context, {}) });
+}
+
 const orders = [
   ["timestamp"],
   ['a "long"', "timestamp"],
@@ -82,7 +90,7 @@ describe(`merge in slices (MINIODB_TEST_SEED=${seed})`, () => {
       assert.deepEqual(expected, inAnyOrder(model.rows.map((row) => plainRow(row, schema))));
       for (const sliceRows of [40, 200]) {
         const copy = { ...whole, path: join(warehouse.folder, `${++files}.parquet`) };
-        assert.equal(await copySorted(context, copy, footers, sliceRows), model.rows.length);
+        assert.equal(await copySorted(copy, footers, sliceRows), model.rows.length);
         const seen = await readBack([copy.path], schema);
         assert.deepEqual(sortPlain(seen, schema, sortOrder), seen, "in order");
         assert.deepEqual(inAnyOrder(seen), expected);
@@ -120,7 +128,7 @@ describe(`merge in slices (MINIODB_TEST_SEED=${seed})`, () => {
       const state = await context.catalog.loadTable(identity);
       const sources = state.files.map(({ key }) => context.store.readableUrl(key));
       const copy = copyOf({ model, state, sources }, ["v"]);
-      assert.equal(await copySorted(context, copy, readFooters(sources), 75), 900);
+      assert.equal(await copySorted(copy, readFooters(sources), 75), 900);
       const expected = model.rows.map((row) => plainRow(row, state.schema));
       assert.deepEqual(await readBack([copy.path], state.schema), sortPlain(expected, state.schema, ["v"]));
     });
@@ -132,7 +140,7 @@ describe(`merge in slices (MINIODB_TEST_SEED=${seed})`, () => {
     Atomics.store(context.stopWord, 0, 1);
     try {
       await assert.rejects(
-        copySorted(context, copy, readFooters(filled.sources), 10),
+        copySorted(copy, readFooters(filled.sources), 10),
         (error: unknown) => error instanceof MiniodbError && error.code === "SHUTTING_DOWN",
       );
     } finally {

@@ -1,5 +1,6 @@
 import { MiniodbError } from "../../../shared/errors.js";
 import type { HttpExchange, HttpHandler, RequestListener } from "../../sockets/http-server.js";
+import type { CompactionRoutes } from "./compaction-routes.js";
 import type { DeleteRoutes } from "./delete-routes.js";
 import type { QueryControlRoutes } from "./query-control-routes.js";
 import type { QueryRoutes } from "./query-routes.js";
@@ -15,6 +16,7 @@ export interface Routes {
   readonly table: TableRoutes;
   readonly tableLife: TableLifeRoutes;
   readonly deletes: DeleteRoutes;
+  readonly compactions: CompactionRoutes;
   readonly query: QueryRoutes;
   readonly queryControl: QueryControlRoutes;
   readonly status: StatusRoutes;
@@ -26,12 +28,13 @@ type Methods = Readonly<Record<string, Route>>;
 
 const queryPath = /^\/v1\/queries\/([^/]+)$/;
 const tablePath =
-  /^\/v1\/tables\/([^/]+)(\/rows|\/delete|\/flush|\/snapshots|\/retention|\/rollback|\/schema|\/tags)?$/;
+  /^\/v1\/tables\/([^/]+)(\/rows|\/delete|\/flush|\/snapshots|\/retention|\/compact|\/compactions|\/rollback|\/schema|\/tags)?$/;
+const compactionPath = /^\/v1\/tables\/([^/]+)\/compactions\/([^/]+)$/;
 const tagPath = /^\/v1\/tables\/([^/]+)\/tags\/([^/]+)$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
-  const { write, table, tableLife, deletes, query, queryControl, status, onInternal } = routes;
+  const { write, table, tableLife, deletes, compactions, query, queryControl, status, onInternal } = routes;
   const exact = new Map<string, Methods>([
     ["/v1/data", { POST: (exchange) => write.oneRow(exchange), DELETE: (exchange) => deletes.ids(exchange) }],
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
@@ -49,6 +52,8 @@ export function restHandler(routes: Routes): HttpHandler {
     "/rows": { POST: (exchange, name) => write.rows(exchange, name) },
     "/delete": { POST: (exchange, name) => deletes.where(exchange, name) },
     "/flush": { POST: (exchange, name) => table.flush(exchange, name) },
+    "/compact": { POST: (exchange, name) => compactions.compact(exchange, name) },
+    "/compactions": { GET: (exchange, name) => compactions.list(exchange, name) },
     "/retention": { POST: (exchange, name) => tableLife.retention(exchange, name) },
     "/rollback": { POST: (exchange, name) => tableLife.rollback(exchange, name) },
     "/tags": { GET: (exchange, name) => tableLife.tags(exchange, name) },
@@ -61,6 +66,10 @@ export function restHandler(routes: Routes): HttpHandler {
   const ofTag = (tag: string): Methods => ({
     PUT: (exchange, name) => tableLife.tag(exchange, name, tag),
     DELETE: (exchange, name) => tableLife.untag(exchange, name, tag),
+  });
+  const ofCompaction = (id: string): Methods => ({
+    GET: (exchange, name) => compactions.get(exchange, name, id),
+    DELETE: (exchange, name) => compactions.cancel(exchange, name, id),
   });
   const ofQuery: Methods = {
     GET: (exchange, id) => queryControl.get(exchange, id),
@@ -76,6 +85,11 @@ export function restHandler(routes: Routes): HttpHandler {
       if (tagMatch !== null) {
         const tag = decodeName(tagMatch[2]);
         return dispatch(exchange, ofTag(tag), decodeName(tagMatch[1]));
+      }
+      const compactionMatch = compactionPath.exec(exchange.path);
+      if (compactionMatch !== null) {
+        const methods = ofCompaction(decodeName(compactionMatch[2]));
+        return dispatch(exchange, methods, decodeName(compactionMatch[1]));
       }
       const match = tablePath.exec(exchange.path);
       const tableMethods = match === null ? undefined : ofTable[match[2] ?? ""];

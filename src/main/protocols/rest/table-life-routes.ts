@@ -7,6 +7,7 @@ import type { HttpExchange, RequestListener } from "../../sockets/http-server.js
 import type { RetentionPlan } from "../../upkeep/plan-retention.js";
 import type { Retention } from "../../upkeep/retention.js";
 import { columnsOfSchema, operationsOfBody } from "../schema-changes.js";
+import { dayText } from "./day-text.js";
 import { JsonAnswers } from "./json-answers.js";
 import { optionalCount, optionalFlag, type JsonObject } from "./json-request.js";
 import { readSnapshotTime, tagName } from "./snapshot-time.js";
@@ -18,8 +19,6 @@ export interface TableLifeOptions {
   readonly history: TableHistory;
   readonly onInternal: (error: unknown) => void;
 }
-
-const dayMs = 86_400_000;
 
 /** What changes a table that is there, other than its rows and settings: days, columns and snapshots. */
 export class TableLifeRoutes {
@@ -137,9 +136,4 @@ function retentionReply(
     bytes,
     days: days.map((each) => ({ ...each, day: dayText(each.day) })),
   };
-}
-
-/** `2026-11-22`, of days since 1970-01-01. */
-function dayText(day: number): string {
-  return new Date(day * dayMs).toISOString().slice(0, -"T00:00:00.000Z".length);
 }

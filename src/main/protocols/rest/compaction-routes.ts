@@ -1,0 +1,160 @@
+import { MiniodbError } from "../../../shared/errors.js";
+import { deletedRowsOf, liveRowsOf } from "../../../shared/iceberg/live-rows.js";
+import type { TableEntry } from "../../catalog/table-entry.js";
+import type { TableRegistry } from "../../catalog/table-registry.js";
+import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
+import type { CompactionJob } from "../../upkeep/compaction-job.js";
+import type { Compactions } from "../../upkeep/compactions.js";
+import type { CompactionScope } from "../../upkeep/plan-asked-compaction.js";
+import type { CompactionPlan } from "../../upkeep/plan-compaction.js";
+import { dayOfText, dayText } from "./day-text.js";
+import { JsonAnswers } from "./json-answers.js";
+import { optionalFlag, optionalText, type JsonObject } from "./json-request.js";
+
+export interface CompactionRoutesOptions {
+  readonly registry: TableRegistry;
+  readonly compactions: Compactions;
+  readonly onInternal: (error: unknown) => void;
+}
+
+/** Merges of a table's files: to ask for, to look at and to cancel. */
+export class CompactionRoutes {
+  readonly #options: CompactionRoutesOptions;
+  readonly #answers: JsonAnswers;
+
+  constructor(options: CompactionRoutesOptions) {
+    this.#options = options;
+    this.#answers = new JsonAnswers(options.onInternal);
+  }
+
+  /** POST /v1/tables/{table}/compact: the job, which has just been put into the line; of a dry run, the merges. */
+  compact(exchange: HttpExchange, name: string): RequestListener {
+    return this.#answers.withBody(exchange, async (body) => {
+      const { registry, compactions } = this.#options;
+      const entry = registry.get(name);
+      const scope = scopeOf(body);
+      if (optionalFlag(body, "dry_run") ?? false) return planReply(entry, scope, compactions.plan(entry, scope));
+      const job = compactions.ask(entry, scope);
+      return { success: true, dry_run: false, compaction: jobJson(entry, job) };
+    });
+  }
+
+  /** GET /v1/tables/{table}/compactions, the newest first. */
+  list(exchange: HttpExchange, name: string): RequestListener {
+    return this.#answers.afterBody(exchange, async () => {
+      const { registry, compactions } = this.#options;
+      const entry = registry.get(name);
+      const jobs = compactions.list(entry);
+      return { compactions: jobs.map((job) => jobJson(entry, job)), total: jobs.length };
+    });
+  }
+
+  /** GET /v1/tables/{table}/compactions/{id} */
+  get(exchange: HttpExchange, name: string, id: string): RequestListener {
+    return this.#answers.afterBody(exchange, async () => {
+      const entry = this.#options.registry.get(name);
+      return jobJson(entry, this.#options.compactions.get(entry, id));
+    });
+  }
+
+  /** DELETE /v1/tables/{table}/compactions/{id}: it ends soon; what it has committed stays. */
+  cancel(exchange: HttpExchange, name: string, id: string): RequestListener {
+    return this.#answers.afterBody(exchange, async () => {
+      const { registry, compactions } = this.#options;
+      const entry = registry.get(name);
+      const job = compactions.get(entry, id);
+      compactions.cancel(job);
+      return { success: true, compaction: jobJson(entry, job) };
+    });
+  }
+}
+
+/** Throws INVALID_REQUEST. */
+function scopeOf(body: JsonObject): CompactionScope {
+  const known = new Set(["full", "dry_run", "from_day", "to_day"]);
+  const unknown = Object.keys(body).find((field) => !known.has(field));
+  if (unknown !== undefined) {
+    const message = `${unknown} is not known here: full, dry_run, from_day and to_day are`;
+    throw new MiniodbError("INVALID_REQUEST", message, { field: unknown });
+  }
+  const fromDay = dayOf(body, "from_day") ?? Number.NEGATIVE_INFINITY;
+  const throughDay = dayOf(body, "to_day") ?? Number.POSITIVE_INFINITY;
+  if (fromDay > throughDay) {
+    throw new MiniodbError("INVALID_REQUEST", "from_day is after to_day", { field: "from_day" });
+  }
+  return { isFull: optionalFlag(body, "full") ?? false, fromDay, throughDay };
+}
+
+function dayOf(body: JsonObject, field: string): number | undefined {
+  const text = optionalText(body, field);
+  if (text === undefined) return undefined;
+  const day = dayOfText(text);
+  if (day !== null) return day;
+  throw new MiniodbError("INVALID_REQUEST", `${field} must be a day such as 2026-11-22`, { field });
+}
+
+function scopeJson(scope: CompactionScope): Readonly<Record<string, unknown>> {
+  const { isFull, fromDay, throughDay } = scope;
+  return {
+    full: isFull,
+    from_day: Number.isFinite(fromDay) ? dayText(fromDay) : null,
+    to_day: Number.isFinite(throughDay) ? dayText(throughDay) : null,
+  };
+}
+
+function planReply(
+  { name }: TableEntry,
+  scope: CompactionScope,
+  plans: readonly CompactionPlan[],
+): Readonly<Record<string, unknown>> {
+  const merges = plans.map(({ day, files, bytes }) => ({
+    day: dayText(day),
+    files: files.length,
+    bytes,
+    rows: files.reduce((sum, file) => sum + liveRowsOf(file), 0),
+    deleted_rows: files.reduce((sum, file) => sum + deletedRowsOf(file), 0),
+  }));
+  const sumOf = (key: "files" | "bytes" | "rows" | "deleted_rows"): number =>
+    merges.reduce((sum, merge) => sum + merge[key], 0);
+  return {
+    success: true,
+    dry_run: true,
+    table: name,
+    ...scopeJson(scope),
+    merges,
+    files: sumOf("files"),
+    bytes: sumOf("bytes"),
+    rows: sumOf("rows"),
+    deleted_rows: sumOf("deleted_rows"),
+  };
+}
+
+function jobJson({ name }: TableEntry, job: CompactionJob): Readonly<Record<string, unknown>> {
+  const { id, scope, state, totals, error } = job;
+  const elapsedMs = job.startedMs === null ? 0 : (job.endedMs ?? Date.now()) - job.startedMs;
+  return {
+    id,
+    table: name,
+    trigger: scope === null ? "upkeep" : "request",
+    ...(scope === null ? {} : scopeJson(scope)),
+    state,
+    progress: Math.round(job.progress * 1000) / 1000,
+    requested_at: timeText(job.requestedMs),
+    started_at: timeText(job.startedMs),
+    ended_at: timeText(job.endedMs),
+    elapsed_ms: elapsedMs,
+    merges: totals.merges,
+    files_in: totals.filesIn,
+    files_out: totals.filesOut,
+    bytes_in: totals.bytesIn,
+    bytes_out: totals.bytesOut,
+    rows: totals.rows,
+    deleted_rows: totals.deletedRows,
+    conflicts: totals.conflicts,
+    error: error === null ? null : { code: error.code, message: error.message },
+  };
+}
+
+function timeText(timeMs: number | null): string | null {
+  return timeMs === null ? null : new Date(timeMs).toISOString();
+}
