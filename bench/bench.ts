@@ -30,6 +30,7 @@ import { queriesOverhead } from "./suites/queries-overhead.js";
 import { queriesResults } from "./suites/queries-results.js";
 import { queriesSmallWrites } from "./suites/queries-small-writes.js";
 import { queriesUnflushed } from "./suites/queries-unflushed.js";
+import { replaces } from "./suites/replaces.js";
 import { restart } from "./suites/restart.js";
 import { s3 } from "./suites/s3.js";
 import { visibility } from "./suites/visibility.js";
@@ -46,6 +47,7 @@ const writeSuites: readonly Suite[] = [
   arrow,
   interference,
   visibility,
+  replaces,
   restart,
 ];
 

@@ -11,7 +11,8 @@ export async function openHttpChannels(
 ): Promise<Channel[]> {
   const url = new URL(job.url);
   const path = pathOf(job);
-  const requests = bodies.map((body) => httpRequest(url, path, contentTypes[job.payload], body));
+  const method = job.payload === "row-replace" ? "PUT" : "POST";
+  const requests = bodies.map((body) => httpRequest(url, `${method} ${path}`, contentTypes[job.payload], body));
   const connections = await Promise.all(
     Array.from({ length: job.connections }, () => HttpConnection.open(url, onBroken)),
   );
@@ -27,5 +28,5 @@ export async function openHttpChannels(
 
 function pathOf({ payload, table }: LoadJob): string {
   if (payload === "query") return "/v1/query";
-  return payload === "row-json" ? "/v1/data" : `/v1/tables/${table}/rows`;
+  return payload === "row-json" || payload === "row-replace" ? "/v1/data" : `/v1/tables/${table}/rows`;
 }

@@ -82,8 +82,8 @@ export class HttpConnection {
   }
 }
 
-/** The bytes of one POST. */
-export function httpRequest(url: URL, path: string, contentType: string, body: Buffer): Buffer {
-  const head = `POST ${path} HTTP/1.1\r\nHost: ${url.host}\r\nContent-Type: ${contentType}\r\nContent-Length: ${body.length}\r\n\r\n`;
+/** The bytes of one request; `line` is its method and path. */
+export function httpRequest(url: URL, line: string, contentType: string, body: Buffer): Buffer {
+  const head = `${line} HTTP/1.1\r\nHost: ${url.host}\r\nContent-Type: ${contentType}\r\nContent-Length: ${body.length}\r\n\r\n`;
   return Buffer.concat([Buffer.from(head, "latin1"), body]);
 }

@@ -1,7 +1,7 @@
 /** What the bench asks of a load process, and what it gets back. Both travel as JSON over the process channel. */
 
 /** What the bodies hold; each kind is drawn in payloads.ts. */
-export type PayloadKind = "row-json" | "ndjson" | "json-array" | "msgpack-columns" | "arrow" | "query";
+export type PayloadKind = "row-json" | "row-replace" | "ndjson" | "json-array" | "msgpack-columns" | "arrow" | "query";
 
 export interface LoadJob {
   /** Origin, such as `http://127.0.0.1:8081`. */
@@ -9,7 +9,7 @@ export interface LoadJob {
   readonly transport: "http" | "websocket";
   readonly payload: PayloadKind;
   readonly table: string;
-  /** 1 for `row-json`. */
+  /** 1 for `row-json` and `row-replace`. */
   readonly rowsPerRequest: number;
   readonly connections: number;
   /** Requests that one connection keeps under way: 1 for HTTP, any number for WebSocket. */

@@ -4,6 +4,7 @@
  *
  * ```
  * row-json         {"table":"t","id":"s-000017","timestamp":"2026-11-20T10:00:00.017Z","payload":{...}}   POST /v1/data
+ * row-replace      the same   PUT /v1/data
  * ndjson           7 columns, about 140 bytes a row, numbers with two decimals
  * json-array       the same rows as one array (WebSocket)
  * msgpack-columns  5 columns: timestamp, device, status, temperature, count
@@ -39,6 +40,7 @@ export interface PayloadOptions {
 
 export const contentTypes: Readonly<Record<PayloadKind, string>> = {
   "row-json": "application/json",
+  "row-replace": "application/json",
   ndjson: "application/x-ndjson",
   "json-array": "application/json",
   "msgpack-columns": "application/msgpack",
@@ -60,6 +62,7 @@ export function makePayloads(options: PayloadOptions): Buffer[] {
 function makePayload({ kind, table, rowsPerRequest }: PayloadOptions, random: Random, index: number): Buffer {
   switch (kind) {
     case "row-json":
+    case "row-replace":
       return Buffer.from(originalRow(table, random, index));
     case "ndjson":
       return Buffer.from(ndjsonRows(rowsPerRequest, random, index).join("\n") + "\n");

@@ -67,7 +67,7 @@ export const queriesOverhead: Suite = {
 /** The same query again and again over one connection. */
 async function openRepeated(address: string): Promise<{ ask(): Promise<number>; close(): void }> {
   const url = new URL(address);
-  const request = httpRequest(url, "/v1/query", "application/json", Buffer.from(JSON.stringify({ sql })));
+  const request = httpRequest(url, "POST /v1/query", "application/json", Buffer.from(JSON.stringify({ sql })));
   let refuse: (error: Error) => void = () => {};
   const connection = await HttpConnection.open(url, (reason) => refuse(new Error(reason)));
   /** Milliseconds to the reply's last byte. */

@@ -199,6 +199,7 @@ export type IngestToMain =
       readonly slice: RecordSlice;
       readonly lastSequence: number;
       /** Null when the table is gone. */ readonly schema: TableSchema | null;
+      /** Some of the records replace or delete rows. */ readonly isReplacing: boolean;
     }
   | {
       readonly kind: "measured";
@@ -367,15 +368,33 @@ export interface SealTask {
   readonly lastSequence: number;
   /** Local file to write; its folder is there. The name appears when the file is whole. */
   readonly path: string;
+  /** Every row as it was accepted: those that later rows of the range replace, or that are deleted, too. */
+  readonly withReplaced?: boolean;
+}
+
+/**
+ * Ids of which rows of a range replace or delete all rows before the range: a Parquet file of one column, `id`, each id
+ * once.
+ */
+export interface ReplacedIds {
+  readonly path: string;
+  readonly bytes: number;
+  readonly count: number;
+  /** Smallest and largest by their UTF-8 bytes. */
+  readonly lower: string;
+  readonly upper: string;
 }
 
 export interface SealResult {
   readonly kind: "sealed";
+  /** 0: no file was written, as all rows of the range are gone by its end. */
   readonly rows: number;
   readonly bytes: number;
   /** What the file covers: afterSequence + 1 to lastSequence, though the log may have lost some between. */
   readonly firstSequence: number;
   readonly lastSequence: number;
+  /** Null: no row before the range is touched. */
+  readonly replaced: ReplacedIds | null;
 }
 
 /**
@@ -397,6 +416,8 @@ export interface FlushTask {
   readonly slice: RecordSlice;
   /** Where the new files stay on this machine, too; the answer names them. */
   readonly copies?: CopyPlace;
+  /** By key: objects of the store that are on this machine until the answer. */
+  readonly localPaths?: Readonly<Record<string, string>>;
 }
 
 /** The folder of the file cache, and how many bytes one task may put into it. */

@@ -42,8 +42,18 @@ export interface QueryTable {
   readonly hotFiles: readonly string[];
   /** Of the committed files those that have deleted rows; absent: none has. */
   readonly deletes?: readonly FileDeletes[];
+  /** Files with rows that later ones, of files after them, replace or delete; each file once. Absent: none has. */
+  readonly replaced?: readonly ReplacedIn[];
   /** Names of two more columns, for a statement of ours that asks where rows are. */
   readonly places?: PlaceColumns;
+}
+
+/** The same rows are gone of all these files. */
+export interface ReplacedIn {
+  /** Of the committed and hot files. */
+  readonly files: readonly string[];
+  /** Local paths of ReplacedIds (messages.ts): rows with one of these ids do not count. */
+  readonly idFiles: readonly string[];
 }
 
 /** Deleted rows of one file. */

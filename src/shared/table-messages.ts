@@ -21,6 +21,8 @@ export interface BufferedRows {
   /** Smallest and largest `timestamp`, µs since 1970 as decimal text; null where there are no rows. */
   readonly oldestMicros: string | null;
   readonly newestMicros: string | null;
+  /** Some of them replace or delete rows: how many rows a query sees, only a query can tell. */
+  readonly isReplacing: boolean;
 }
 
 /**

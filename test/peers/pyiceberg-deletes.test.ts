@@ -14,6 +14,7 @@ import { findPython, needPeer } from "../harness/peer.js";
 import { repositoryRoot } from "../harness/repository-root.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { deleteWhere, liveRows } from "../workers/persist/delete-bench.js";
+import { MutationLog } from "../workers/persist/mutation-records.js";
 import { TableModel } from "../workers/persist/table-model.js";
 import { openTestWarehouse } from "../workers/persist/test-warehouse.js";
 
@@ -21,6 +22,8 @@ const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Date.now() % 1_000_000);
 const warehouse = openTestWarehouse();
 after(warehouse.remove);
 const { context } = warehouse;
+const ownStream = "22222222-2222-4222-8222-222222222222";
+const random = seededRandom(seed);
 
 interface Scan {
   readonly rows: readonly { readonly timestamp: string; readonly s: string | null }[];
@@ -46,6 +49,41 @@ test(`PyIceberg agrees on deleted rows (MINIODB_TEST_SEED=${seed})`, async (test
     await note();
   }
   assert.ok(state.files.some((file) => deletedRowsOf(file) > 0));
+  // Rows and what takes their places, in one snapshot.
+  const log = new MutationLog();
+  const flushOwn = async (): Promise<void> => {
+    const range = { stream: ownStream, afterSequence: log.flushedSequence, lastSequence: log.lastSequence };
+    const slice = log.slice(range.afterSequence, range.lastSequence);
+    await flushRows(context, {
+      kind: "flush",
+      identity: ownIdentity,
+      ...range,
+      schema: log.schema,
+      settings: {},
+      slice,
+    });
+    log.flushedSequence = log.lastSequence;
+  };
+  const ownIdentity = (await context.catalog.createTable({ name: "own", settings: {}, schema: initialSchema }))
+    .identity;
+  const own: { readonly snapshot: string; readonly ids: readonly string[] }[] = [];
+  for (let step = 0; step < 4; step++) {
+    for (let count = 0; count < 5; count++) log.appendRandom(random, ["a", "b", "c", "d", "e"]);
+    await flushOwn();
+    const { snapshotId } = await context.catalog.loadTable(ownIdentity);
+    own.push({ snapshot: snapshotId ?? "", ids: log.living.map(({ id }) => id ?? "null").toSorted() });
+  }
+  const ownVersion = (await context.catalog.loadTable(ownIdentity)).version;
+  const ownPath = context.store.readableUrl(versionKey(ownIdentity.location, ownVersion));
+  const looks = ask(
+    python,
+    ownPath,
+    own.map(({ snapshot }) => ({ snapshot, fields: ["timestamp", "id"] })),
+  );
+  for (const [index, { ids }] of own.entries()) {
+    const theirs = (looks[index]?.rows ?? []) as readonly { readonly id?: string | null }[];
+    assert.deepEqual(theirs.map(({ id }) => id ?? "null").toSorted(), ids, `own snapshot ${index}`);
+  }
   const { identity, schema, settings } = state;
   const files = state.files.filter((file) => file.day === state.files[0]?.day);
   const merged = await compactFiles(context, { kind: "compact", identity, schema, settings, files });

@@ -8,6 +8,8 @@ export interface TakenRecords {
   /** Last row of the slice; `afterSequence` when there was none to take. */
   readonly lastSequence: number;
   readonly schema: TableSchema;
+  /** Some of the records replace or delete rows, of the slice and before. */
+  readonly isReplacing: boolean;
   /** To be called once, when nobody reads the slice any more: its memory is then used again. */
   readonly release: () => void;
 }
@@ -49,12 +51,12 @@ export class RecordBroker {
     const waiting = this.#waiting.get(message.ticket);
     if (waiting === undefined) return;
     this.#waiting.delete(message.ticket);
-    const { slice, lastSequence, schema } = message;
+    const { slice, lastSequence, schema, isReplacing } = message;
     const { ticket } = message;
     if (schema === null) waiting.reject(new MiniodbError("TABLE_NOT_FOUND", "The table was dropped"));
     else {
       const release = () => this.#post(waiting.worker, { kind: "release-records", ticket });
-      waiting.resolve({ slice, lastSequence, schema, release });
+      waiting.resolve({ slice, lastSequence, schema, isReplacing, release });
     }
   }
 

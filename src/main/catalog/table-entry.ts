@@ -37,7 +37,7 @@ export class TableEntry implements AcknowledgedTable {
   lastWriteMs = 0;
   /** The last row that its owner has reported. */
   reportedSequence: number;
-  /** Deletes that look for rows in the files that there are: no merge starts until they are done. */
+  /** Deletes, and flushes that replace, which look for rows in the files that there are: no merge starts until they are done. */
   deletesUnderWay = 0;
   isDropped = false;
 

@@ -28,20 +28,27 @@ const roundsMax = 5;
 
 /**
  * Counts committed files and the owner's buffer together. A flush between question and answer would have its rows
- * counted twice or not at all: then the owner is asked again.
+ * counted twice or not at all: then the owner is asked again. Where buffered rows take the place of others, a query counts:
+ * `countRows` gives the rows that a query of the table sees.
  */
-export async function tableStatistics(entry: TableEntry, owners: OwnerQuestions): Promise<TableStatistics> {
+export async function tableStatistics(
+  entry: TableEntry,
+  owners: OwnerQuestions,
+  countRows: (table: string) => Promise<number>,
+): Promise<TableStatistics> {
   const { uuid } = entry.identity;
   for (let round = 1; ; round++) {
     if (entry.ackedSequence <= entry.flushedSequence) return combine(entry, nothingBuffered(entry.flushedSequence));
     const { buffered } = await owners.ask(entry, "measured", (ticket) => ({ kind: "measure-rows", ticket, uuid }));
     if (buffered === null) throw new MiniodbError("TABLE_NOT_FOUND", `Table ${entry.name} was dropped`);
-    if (buffered.flushedSequence === entry.flushedSequence || round === roundsMax) return combine(entry, buffered);
+    if (buffered.flushedSequence !== entry.flushedSequence && round < roundsMax) continue;
+    const statistics = combine(entry, buffered);
+    return buffered.isReplacing ? { ...statistics, rows: await countRows(entry.name) } : statistics;
   }
 }
 
 function nothingBuffered(flushedSequence: number): BufferedRows {
-  return { flushedSequence, rows: 0, bytes: 0, oldestMicros: null, newestMicros: null };
+  return { flushedSequence, rows: 0, bytes: 0, oldestMicros: null, newestMicros: null, isReplacing: false };
 }
 
 function combine(entry: TableEntry, buffered: BufferedRows): TableStatistics {

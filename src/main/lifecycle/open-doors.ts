@@ -12,6 +12,7 @@ import { StatusRoutes } from "../protocols/rest/status-routes.js";
 import { TableLifeRoutes } from "../protocols/rest/table-life-routes.js";
 import { TableRoutes } from "../protocols/rest/table-routes.js";
 import { WriteRoutes } from "../protocols/rest/write-routes.js";
+import { MutationService } from "../mutate/mutation-service.js";
 import { LiveReader } from "../live/live-reader.js";
 import { LiveService } from "../live/live-service.js";
 import { acceptSubscriber } from "../protocols/websocket/live-session.js";
@@ -46,13 +47,15 @@ export function openDoors(engine: Engine, options: DoorOptions): Doors {
   const queries = openQueries(engine, options, pool);
   metrics.watchQueries(queries);
   const live = openLive(engine, config, pool);
+  const mutations = new MutationService({ registry, writes, queries });
+  const countRows = (table: string): Promise<number> => mutations.countRows(table);
   const { bodyBytesMax } = config.http;
   const handler = restHandler({
-    write: new WriteRoutes({ writes, slab, metrics, nodeId, onInternal }),
-    table: new TableRoutes({ registry, tables, owners, flushes, listSnapshots, onInternal }),
+    write: new WriteRoutes({ writes, slab, metrics, nodeId, mutations, onInternal }),
+    table: new TableRoutes({ registry, tables, owners, flushes, countRows, listSnapshots, onInternal }),
     tableLife: new TableLifeRoutes({ registry, retention, schemas, history, onInternal }),
-    compactions: new CompactionRoutes({ registry, compactions: engine.compactions, onInternal }),
-    deletes: new DeleteRoutes({ deletes: engine.openDeletes(queries), onInternal }),
+compactions: new CompactionRoutes({ registry, compactions: engine.compactions, onInternal }),
+    deletes: new DeleteRoutes({ deletes: engine.openDeletes(queries), mutations, onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),
     status: new StatusRoutes({ version, metrics, health: () => engine.health(), onInternal }),

@@ -30,6 +30,7 @@ import { chooseMirror, chooseStore, placeOf } from "../../shared/store/open-stor
 import { type ExclusionOptions, StoreExclusion } from "../../shared/store/store-exclusion.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { FileCache } from "../query/file-cache.js";
+import type { StoredFile } from "../query/local-files.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
 import { type DataFolder, type FolderLock, holderOf, takeCacheFolder } from "./data-folder.js";
 import { workerUrls } from "./worker-urls.js";
@@ -238,12 +239,21 @@ export class PersistPool {
     return this.#run({ kind: "seal", ...task }, "sealed");
   }
 
-  /** When it resolves, rows and position are durable in the store, in one commit. */
-  async flush(task: WithoutKind<FlushTask>): Promise<CommitResult> {
-    const place = this.#cache === null ? {} : { copies: this.#cache.copyPlace };
-    const { commit, copies = [] } = await this.#run({ kind: "flush", ...task, ...place }, "committed");
-    this.#cache?.adopt(copies);
-    return commit;
+  /**
+   * When it resolves, rows and position are durable in the store, in one commit. `searched` are files of the store that it may
+   * have to look into: what the cache has of them is not fetched again.
+   */
+  async flush(task: WithoutKind<FlushTask>, searched: readonly StoredFile[] = []): Promise<CommitResult> {
+    if (this.#cache === null) return (await this.#run({ kind: "flush", ...task }, "committed")).commit;
+    const present = this.#cache.present(searched);
+    try {
+      const place = { copies: this.#cache.copyPlace, localPaths: present.paths };
+      const { commit, copies = [] } = await this.#run({ kind: "flush", ...task, ...place }, "committed");
+      this.#cache.adopt(copies);
+      return commit;
+    } finally {
+      present.release();
+    }
   }
 
   /** The file is in the folder of the cache when it resolves. */

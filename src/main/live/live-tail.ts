@@ -7,7 +7,7 @@ import type { RecordBroker, TakenRecords } from "../catalog/record-broker.js";
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
 import type { LiveDelta, LiveFolder } from "./live-folder.js";
-import { planDeltas, type SequenceGap, type SequenceSpan } from "./plan-deltas.js";
+import { planDeltas, tombstoneGaps, type SequenceGap, type SequenceSpan } from "./plan-deltas.js";
 
 export interface LiveTailOptions {
   readonly records: RecordBroker;
@@ -285,10 +285,18 @@ export class LiveTail {
     const { slice, schema } = taken;
     this.entry.noteSchema(schema);
     const { uuid } = this.entry.identity;
-    for (const { after, through } of planDeltas(span, gaps(), limits.liveDeltaRowsMax)) {
+    const lost = taken.isReplacing ? [...gaps(), ...tombstoneGaps(slice)] : gaps();
+    for (const { after, through } of planDeltas(span, lost, limits.liveDeltaRowsMax)) {
       if (this.#isClosed) return;
       const path = folder.pathFor(uuid, schema, after, through);
-      const sealed = await pool.seal({ slice, schema, afterSequence: after, lastSequence: through, path });
+      const sealed = await pool.seal({
+        slice,
+        schema,
+        afterSequence: after,
+        lastSequence: through,
+        path,
+        withReplaced: true,
+      });
       assert(sealed.rows === through - after, "a delta has a row for each of its sequences");
       add({ segment: new HotSegment({ path, schema, ...sealed }), createdMs: Date.now() });
     }

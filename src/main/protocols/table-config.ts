@@ -7,6 +7,7 @@ import {
   type IdStrategy,
   type IdValidation,
   type SettingsPatch,
+  tableModes,
   type TableSettings,
 } from "../../shared/schema/table-settings.js";
 import { suggestName } from "../../shared/suggest-name.js";
@@ -29,6 +30,7 @@ const settingOfKey: Readonly<Record<string, keyof TableSettings>> = {
   id_prefix: "idPrefix",
   auto_generate_id: "autoGenerateId",
   id_validation: "idValidation",
+  mode: "mode",
   flush_bytes: "flushBytes",
   sort_order: "sortOrder",
   add_columns: "addColumns",
@@ -39,7 +41,16 @@ const settingOfKey: Readonly<Record<string, keyof TableSettings>> = {
 export function settingsOfConfig(config: unknown): TableSettings {
   if (config === undefined || config === null) return {};
   const given = Object.entries(readConfig(config)).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given) as TableSettings;
+  const settings = Object.fromEntries(given) as TableSettings;
+  checkMode(settings);
+  return settings;
+}
+
+/** An id that is made for a row has no earlier rows: throws INVALID_REQUEST for an upsert table that makes ids. */
+export function checkMode({ mode, idStrategy = "user_provided", autoGenerateId = false }: TableSettings): void {
+  if (mode !== "upsert" || (idStrategy === "user_provided" && !autoGenerateId)) return;
+  const message = "a table of mode upsert takes the ids of its clients: id_strategy and auto_generate_id make others";
+  throw new MiniodbError("INVALID_REQUEST", message, { field: "mode" });
 }
 
 /**
@@ -59,6 +70,7 @@ function readConfig(config: unknown): ReadSettings {
   reader.refuseOthers(Object.keys(settingOfKey));
   const seconds = reader.integer("flush_interval_seconds", limits.flushSecondsMax);
   return {
+    mode: reader.choice("mode", tableModes),
     flushRows: positive(reader.integer("buffer_size")),
     flushIntervalMs: positive(seconds === undefined ? undefined : seconds * 1000),
     flushBytes: positive(reader.integer("flush_bytes")),
@@ -91,6 +103,7 @@ export function configOfSettings(settings: TableSettings): Record<string, unknow
       pattern: settings.idValidation.pattern,
       allowed_chars: settings.idValidation.allowedChars,
     },
+    mode: settings.mode,
     flush_bytes: settings.flushBytes,
     sort_order: settings.sortOrder,
     add_columns: settings.addColumns,

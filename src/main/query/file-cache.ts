@@ -113,6 +113,24 @@ export class FileCache implements LocalFiles {
     }
   }
 
+  /** Of these files those that are here, by key; they stay until `release`. Fetches nothing and waits for nobody. */
+  present(files: readonly StoredFile[]): { readonly paths: Readonly<Record<string, string>>; release(): void } {
+    const entries: CacheEntry[] = [];
+    const paths: Record<string, string> = {};
+    for (const { key, bytes } of files) {
+      const entry = this.#usable(cacheId(key), bytes);
+      if (entry === undefined || !entry.isProven || entry.path === null || entry.flight !== null) continue;
+      entry.pins++;
+      entries.push(entry);
+      paths[key] = entry.path;
+    }
+    const release = (): void => {
+      for (const entry of entries.splice(0)) entry.pins--;
+      this.#admit();
+    };
+    return { paths, release };
+  }
+
   /** Where a flush puts copies of its files: one takes a quarter of the room at most, as nobody has asked for them yet. */
   get copyPlace(): CopyPlace {
     return { folder: this.folder, bytesMax: Math.floor(this.#options.bytesMax / 4) };

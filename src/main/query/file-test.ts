@@ -1,4 +1,5 @@
 import { unreachable } from "../../shared/assert.js";
+import { compareText, lowerText, upperText } from "../../shared/iceberg/text-order.js";
 import type { ColumnBounds, DataFile } from "../../shared/messages.js";
 import type { CompareOperator, Predicate, PredicateColumn } from "../../shared/predicate.js";
 import {
@@ -307,32 +308,6 @@ function mayBegin(bounds: ColumnBounds, prefix: string): boolean {
 }
 
 /** Another writer may have cut inside a character, which then reads as U+FFFD: what stands before it still bounds. */
-function lowerText({ lower }: ColumnBounds): string | null {
-  if (typeof lower !== "string") return null;
-  const broken = lower.indexOf("\uFFFD");
-  return broken === -1 ? lower : lower.slice(0, broken);
-}
-
-function upperText({ upper }: ColumnBounds): string | null {
-  return typeof upper !== "string" || upper.includes("\uFFFD") ? null : upper;
-}
-
-/** As Buffer.compare of their UTF-8, without making buffers: ten times as fast. */
-function compareText(left: string, right: string): number {
-  const length = Math.min(left.length, right.length);
-  for (let index = 0; index < length; index++) {
-    const one = left.charCodeAt(index);
-    const other = right.charCodeAt(index);
-    if (one !== other) return rankOf(one) - rankOf(other);
-  }
-  return left.length - right.length;
-}
-
-/** Surrogates stand for characters above all that one code unit can be. */
-function rankOf(unit: number): number {
-  if (unit >= 0xe000) return unit - 0x800;
-  return unit >= 0xd800 ? unit + 0x2000 : unit;
-}
 
 // ---- bounds as numbers; null for what has not the form of the column's type
 

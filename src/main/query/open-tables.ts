@@ -1,5 +1,6 @@
 import type { FileDeletes, QueryTable } from "../../shared/query-messages.js";
 import type { LocalFiles } from "./local-files.js";
+import { replacedIn } from "./replaced-in.js";
 import type { SnapshotTable } from "./snapshot-provider.js";
 
 export interface OpenTables {
@@ -35,8 +36,16 @@ export async function openTables(
       committedFiles.push(path);
       if (deleteFiles.length > 0) deletes.push({ file: path, deleteFiles });
     }
-    const hotFiles = hot.map((file) => file.path);
-    return { name, schema, committedFiles, hotFiles, ...(deletes.length > 0 && { deletes }) };
+    const hotFiles = hot.flatMap(({ path, rows }) => (rows > 0 ? [path] : []));
+    const replaced = replacedIn(files, committedFiles, hot);
+    return {
+      name,
+      schema,
+      committedFiles,
+      hotFiles,
+      ...(deletes.length > 0 && { deletes }),
+      ...(replaced.length > 0 && { replaced }),
+    };
   });
   const { cachedFiles, fetchedBytes } = opened;
   return { tables: readable, cachedFiles, fetchedBytes, release: () => opened.release() };

@@ -77,7 +77,7 @@ export function pruneFiles(request: PruneRequest): PrunedTables {
       filesUnneeded,
       bytesTotal: bytesOf(table.files),
       bytesRead: bytesOf(files),
-      hotFiles: table.hot.length,
+      hotFiles: table.hot.filter(({ rows }) => rows > 0).length,
       hotBytes: table.hot.reduce((sum, file) => sum + file.bytes, 0),
       deletedFiles: withDeletes.length,
       deletedRows: withDeletes.reduce((sum, file) => sum + deletedRowsOf(file), 0),

@@ -1,4 +1,4 @@
-import type { DataFile } from "../../shared/messages.js";
+import type { DataFile, ReplacedIds } from "../../shared/messages.js";
 import type { TableSchema } from "../../shared/schema/table-schema.js";
 
 /** What queries ask of the catalog. */
@@ -55,12 +55,15 @@ export interface SnapshotTable {
   readonly version: string;
   /** Of the store. */
   readonly files: readonly DataFile[];
-  /** Rows that are not in the store yet; local paths. */
+  /** Rows that are not in the store yet, in the order in which they came; local paths. */
   readonly hot: readonly HotFile[];
 }
 
 export interface HotFile {
   readonly path: string;
   readonly bytes: number;
+  /** 0: there is no file. */
   readonly rows: number;
+  /** Ids whose rows in the store and in the hot files before this one are gone; null or absent: none. */
+  readonly replaced?: ReplacedIds | null;
 }

@@ -167,9 +167,12 @@ export class FlushCoordinator {
     if (isRetry) await this.#recover(entry);
     const afterSequence = entry.flushedSequence;
     const taken = await this.#takeDurable(entry, afterSequence);
+    // Its rows are found in the files that there are: a merge that began now would put them elsewhere.
+    if (taken.isReplacing) entry.deletesUnderWay++;
     try {
       await this.#commit(entry, afterSequence, taken);
     } finally {
+      if (taken.isReplacing) entry.deletesUnderWay--;
       taken.release();
     }
   }
@@ -187,21 +190,16 @@ export class FlushCoordinator {
 
   async #commit(entry: TableEntry, afterSequence: number, taken: TakenRecords): Promise<void> {
     const { pool, beforeCommit, onFlushed } = this.#options;
-    const { slice, lastSequence, schema } = taken;
+    const { slice, lastSequence, schema, isReplacing } = taken;
     if (lastSequence <= afterSequence) return;
     await beforeCommit(entry, lastSequence);
     entry.flushBoundary = lastSequence;
     entry.noteSchema(schema);
     const { identity, state, stream } = entry;
-    const commit = await pool.flush({
-      identity,
-      stream,
-      afterSequence,
-      lastSequence,
-      schema,
-      settings: state.settings,
-      slice,
-    });
+    const { settings } = state;
+    const task = { identity, stream, afterSequence, lastSequence, schema, settings, slice };
+    const searched = isReplacing ? state.files.flatMap((file) => [file, ...(file.deletes ?? [])]) : [];
+    const commit = await pool.flush(task, searched);
     const committed = await pool.stateAfter(commit, () => entry.state);
     if (entry.isDropped) return;
     entry.adopt(committed, lastSequence);

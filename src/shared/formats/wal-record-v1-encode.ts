@@ -14,10 +14,13 @@ import {
   viewOf,
   walRecordMagic,
   writeSequence,
+  type RowsKind,
 } from "./wal-record-v1.js";
 
 /** What goes into a rows record. Rows of `batch` get the sequences from `firstSequence` on. */
 export interface RowsRecord {
+  /** Plain rows where it is left out. */
+  readonly kind?: RowsKind;
   readonly tableUuid: string;
   readonly firstSequence: number;
   readonly schemaVersion: number;
@@ -85,7 +88,7 @@ export function encodeRowsRecord(target: Uint8Array, at: number, record: RowsRec
   const batchesOffset = offset;
   offset = encodeBatches(target, at + offset, batches) - at;
   writeHeader(view, at, {
-    kind: recordKinds.rows,
+    kind: record.kind ?? recordKinds.rows,
     length: offset,
     tableUuid: record.tableUuid,
     firstSequence: record.firstSequence,

@@ -5,6 +5,7 @@ import type { TableSchema } from "../schema/table-schema.js";
 import { parseBatches, type BatchEntry } from "./wal-batches-v1.js";
 import {
   columnEntryBytes,
+  isRowsKind,
   padTo8,
   parseRecordHeader,
   recordHeaderBytes,
@@ -38,7 +39,7 @@ export function parseRows(bytes: Uint8Array, offset: number): ParsedRows {
   assert((bytes.byteOffset + offset) % 8 === 0, "a record starts at a multiple of 8");
   const view = viewOf(bytes);
   const header = parseRecordHeader(view, offset);
-  assert(header !== undefined && header.kind === recordKinds.rows, "a rows record starts here");
+  assert(header !== undefined && isRowsKind(header.kind), "a rows record starts here");
   assert(offset + header.length <= bytes.length, "a record is there as a whole");
   const columns: ColumnData[] = [];
   for (let i = 0; i < header.columnCount; i++) {

@@ -7,7 +7,7 @@
  *   0  u32  magic          "MWR1"
  *   4  u32  length         of the whole record, a multiple of 8
  *   8  u32  crc32          zlib's, over bytes [12, length)
- *  12  u8   kind           1 rows, 2 schema, 3 tombstone (reserved)
+ *  12  u8   kind           1 rows, 2 schema, 3 tombstones, 4 rows that replace
  *  13  u8   0
  *  14  u16  columnCount
  *  16  u32  segment        number of the segment file                       } filled in by the
@@ -33,6 +33,11 @@
  *              values      at valuesOffset
  *  batchesOffset             batchCount × batch entry, see wal-batches-v1.ts
  *
+ * Records of kind 3 and 4 are laid out as rows records; what differs is what their rows mean. A row of kind 4 replaces
+ * every row of its id with a lower sequence, those of its own record among them. A row of kind 3 is none: its id names
+ * the rows with lower sequences that are deleted, and its timestamp says when. A reader that does not know these kinds
+ * must stop, as it would bring back what they took out.
+ *
  * schema record
  *  64        JSON of the TableSchema, padded with zeros. firstSequence is that of the first row that needs it.
  * ```
@@ -50,7 +55,15 @@ export const walRecordMagic = 0x3152_574d;
 export const recordHeaderBytes = 64;
 export const columnEntryBytes = 24;
 
-export const recordKinds = { rows: 1, schema: 2, tombstone: 3 } as const;
+export const recordKinds = { rows: 1, schema: 2, tombstones: 3, replacing: 4 } as const;
+
+/** Records whose rows have sequences, whatever they mean. */
+export type RowsKind = Exclude<(typeof recordKinds)[keyof typeof recordKinds], typeof recordKinds.schema>;
+
+/** False for a schema record, and for a kind that a newer version brought. */
+export function isRowsKind(kind: number): kind is RowsKind {
+  return kind === recordKinds.rows || kind === recordKinds.replacing || kind === recordKinds.tombstones;
+}
 
 export const headerFields = {
   magic: 0,

@@ -29,6 +29,19 @@ export interface AppendRequest extends StreamRange {
   readonly schema: TableSchema;
   /** May be empty: the position moves on alone. */
   readonly files: readonly NewDataFile[];
+  /** Rows of before that the range replaces or deletes. */
+  readonly out?: RowsOut;
+}
+
+/** Live rows that leave the table. */
+export interface RowsOut {
+  /** Each in place of the delete files that its data file has. */
+  readonly deletes: readonly NewDeleteFile[];
+  /** Keys of live files of which no row stays, and of the delete files that they have. */
+  readonly remove: readonly string[];
+  readonly appliedDeletes: readonly string[];
+  /** How many. */
+  readonly rows: number;
 }
 
 export interface RewriteRequest {
@@ -43,18 +56,11 @@ export interface RewriteRequest {
   readonly append?: StreamRange;
 }
 
-export interface DeleteRequest {
+export interface DeleteRequest extends RowsOut {
   readonly commitId?: string;
-  /** Each in place of the delete files that its data file has. */
-  readonly deletes: readonly NewDeleteFile[];
-  /** Keys of live files of which no row stays, and of the delete files that they have. */
-  readonly remove: readonly string[];
-  readonly appliedDeletes: readonly string[];
-  /** Live rows that the table has less afterwards. */
-  readonly rows: number;
 }
 
-const noDeletes = { appliedDeletes: [], deletes: [] } as const;
+const nothingOut: RowsOut = { deletes: [], remove: [], appliedDeletes: [], rows: 0 };
 
 /** Least time that a data file may lie uncommitted, however short the garbage grace. */
 const uncommittedAgeMsMin = 60_000;
@@ -65,7 +71,9 @@ export async function commitAppend(
   request: AppendRequest,
 ): Promise<Committed> {
   assertRange(request);
-  refuseStrangers(context, identity, request.files);
+  const { files, out = nothingOut } = request;
+  refuseStrangers(context, identity, files);
+  refuseStrangeDeletes(context, identity, out.deletes);
   return commit(context, identity, {
     commitId: request.commitId ?? context.newUuid(),
     states: ["live"],
@@ -74,17 +82,18 @@ export async function commitAppend(
       const positioned = advance(base.metadata, request);
       const { metadata, retiredFieldIds } = changeSchema(positioned, request.schema);
       // Retired ids make a look at the live files necessary, even where no file is added.
-      if (request.files.length === 0 && retiredFieldIds.size === 0) {
+      if (files.length === 0 && out.rows === 0 && retiredFieldIds.size === 0) {
         return { metadata, delta: { added: [], removedKeys: [] } };
       }
       return built(context, metadata, {
         name,
-        operation: "append",
-        add: request.files,
-        removeKeys: [],
-        ...noDeletes,
+        operation: out.rows === 0 ? "append" : files.length === 0 ? "delete" : "overwrite",
+        add: files,
+        removeKeys: out.remove,
+        appliedDeletes: out.appliedDeletes,
+        deletes: out.deletes,
         retiredFieldIds,
-        rowsGained: { min: 0, max: rowsOf(request) },
+        rowsGained: { min: -out.rows, max: rowsOf(request) - out.rows },
         nowMs: changeTimeMs(context, base),
       });
     },

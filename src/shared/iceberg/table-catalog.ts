@@ -94,8 +94,9 @@ export class TableCatalog {
   }
 
   /**
-   * Files, schema and stream position in one commit. Throws TABLE_NOT_FOUND, and COMMIT_CONFLICT where the range does not
-   * continue the stream's position (`details.position`), the schema does not continue the table's, or a file is too old.
+   * Files, schema, stream position and rows that leave the table in one commit. Throws TABLE_NOT_FOUND, and COMMIT_CONFLICT
+   * where the range does not continue the stream's position (`details.position`), the schema does not continue the table's, a
+   * file is too old, or rows are to leave a file that is gone (`details.gone`) or has other deletes by now (`details.deletes`).
    */
   commitAppend(identity: TableIdentity, request: AppendRequest): Promise<CommitResult> {
     return this.#committing(identity, () => commitAppend(this.#context, identity, request));

@@ -24,6 +24,7 @@ const positionPrefix = "miniodb.wal.";
 const settingPrefix = "miniodb.";
 
 const settingKeys: Record<keyof TableSettings, true> = {
+  mode: true,
   flushBytes: true,
   flushRows: true,
   flushIntervalMs: true,

@@ -49,6 +49,10 @@ export const frameFlags = {
   slab: 4,
   /** The body is `{table, id, timestamp, payload}`, the shape of POST /v1/data. */
   originalShape: 8,
+  /** Each row takes the place of all earlier rows of its id. */
+  replaces: 16,
+  /** Each row's id names the earlier rows that are deleted; nothing else of it counts. */
+  deletes: 32,
 } as const;
 
 /** Fields of a frame to be written. Main keeps one and refills it: nothing here is held after `pushFrame`. */

@@ -3,6 +3,8 @@
  * Unset keys take the server's defaults at the time of use.
  */
 export interface TableSettings {
+  /** What a row does to the earlier ones of its id: nothing (append, the default), or it takes their place (upsert). */
+  readonly mode?: TableMode;
   /** Bytes of buffered columns that start a flush. */
   readonly flushBytes?: number;
   readonly flushRows?: number;
@@ -33,6 +35,9 @@ export function withPatch(settings: TableSettings, patch: SettingsPatch): TableS
   const merged = Object.entries({ ...settings, ...patch }).filter(([, value]) => value !== null);
   return Object.fromEntries(merged) as TableSettings;
 }
+
+export const tableModes = ["append", "upsert"] as const;
+export type TableMode = (typeof tableModes)[number];
 
 export const idStrategies = ["user_provided", "uuid", "snowflake", "custom"] as const;
 export type IdStrategy = (typeof idStrategies)[number];

@@ -19,6 +19,11 @@ function acceptsPlainId(source: Uint8Array, start: number, end: number): boolean
   return true;
 }
 
+/** For ids that name rows which are there. */
+export function acceptsAnyId(_source: Uint8Array, start: number, end: number): boolean {
+  return end > start && end - start <= limits.idLengthMax * utf8BytesMax;
+}
+
 /** No character takes more. */
 const utf8BytesMax = 4;
 

@@ -253,7 +253,15 @@ export class IngestLoop {
     const owner = this.#ownersByUuid.get(uuid);
     if (owner === undefined) {
       const slice = { blocks: [], spans: new Int32Array(0) };
-      this.#post({ kind: "records", ticket, uuid, slice, lastSequence: afterSequence, schema: null });
+      this.#post({
+        kind: "records",
+        ticket,
+        uuid,
+        slice,
+        lastSequence: afterSequence,
+        schema: null,
+        isReplacing: false,
+      });
       return;
     }
     const isDurable = (position: number): boolean => this.#isDurable(position);
@@ -265,10 +273,10 @@ export class IngestLoop {
     if (purpose === "flush" && lastSequence < owner.wideningSequence) lastSequence = afterSequence;
     lastSequence = Math.max(Math.min(lastSequence, throughSequence ?? lastSequence), afterSequence);
     const schema = purpose === "flush" ? owner.beginFlush() : owner.schema;
-    const { slice, blocks } = buffer.slice(afterSequence, lastSequence);
+    const { slice, blocks, isReplacing } = buffer.slice(afterSequence, lastSequence);
     for (const block of blocks) block.readers++;
     this.#slices.set(ticket, blocks);
-    this.#post({ kind: "records", ticket, uuid, slice, lastSequence, schema });
+    this.#post({ kind: "records", ticket, uuid, slice, lastSequence, schema, isReplacing });
   }
 
   #changeSchemas(): void {

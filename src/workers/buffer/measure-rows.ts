@@ -1,4 +1,5 @@
 import { assert } from "../../shared/assert.js";
+import { recordKinds } from "../../shared/formats/wal-record-v1.js";
 import { parseRows } from "../../shared/formats/wal-record-v1-parse.js";
 import type { BufferedRows } from "../../shared/table-messages.js";
 import { timestampFieldId } from "../../shared/schema/table-schema.js";
@@ -12,10 +13,11 @@ interface TimeSpan {
 /** Of whole records. They never change, so that each is looked at once, and only of tables that somebody asks about. */
 const knownSpans = new WeakMap<BufferedRecord, TimeSpan>();
 
-/** Counts the rows of the buffer up to `lastSequence`, and finds their oldest and newest time: about 2 ns a row. */
+/** Counts the rows of the buffer up to `lastSequence`, replaced ones too, and finds their oldest and newest time: about 2 ns a row. */
 export function measureRows(buffer: TableBuffer, lastSequence: number): BufferedRows {
   const { flushedSequence } = buffer;
   let rows = 0;
+  let isReplacing = false;
   let bytes = 0;
   let oldest: bigint | null = null;
   let newest: bigint | null = null;
@@ -24,14 +26,16 @@ export function measureRows(buffer: TableBuffer, lastSequence: number): Buffered
     if (firstSequence + rowCount - 1 > lastSequence) break;
     const from = Math.max(0, flushedSequence + 1 - firstSequence);
     if (from >= rowCount) continue;
+    if (record.kind !== recordKinds.rows) isReplacing = true;
+    bytes += record.length;
+    if (record.kind === recordKinds.tombstones) continue;
     const span = from === 0 ? spanOf(record) : timeSpan(record, from);
     rows += rowCount - from;
-    bytes += record.length;
     if (oldest === null || span.oldest < oldest) oldest = span.oldest;
     if (newest === null || span.newest > newest) newest = span.newest;
   }
   const text = (micros: bigint | null): string | null => (micros === null ? null : String(micros));
-  return { flushedSequence, rows, bytes, oldestMicros: text(oldest), newestMicros: text(newest) };
+  return { flushedSequence, rows, bytes, oldestMicros: text(oldest), newestMicros: text(newest), isReplacing };
 }
 
 /** True when a row of the buffer, visible or not, has a value under this field id: a look at each record's directory. */

@@ -1,5 +1,7 @@
+import { assert } from "../../shared/assert.js";
 import { openDisk } from "../../shared/disk/open-disk.js";
 import { parseRecordBatches } from "../../shared/formats/wal-record-v1-parse.js";
+import { isRowsKind, type RowsKind } from "../../shared/formats/wal-record-v1.js";
 import type { OpenTable, ReplayGap } from "../../shared/messages.js";
 import { readBatchDigests, replaySegments, type ReplayedRows } from "../wal/replay.js";
 import { SequenceOrder } from "../wal/sequence-order.js";
@@ -41,11 +43,14 @@ export function replayTables(
   });
   replaySegments(disk, walFolder, {
     rows: (record) => {
+      const { kind } = record.header;
+      assert(isRowsKind(kind), "a record with rows is of a kind that has some");
       const owner = owners.get(record.tableUuid);
       if (owner === undefined) return;
       rememberBatches(owner, record);
       const order = orders.get(record.tableUuid);
-      if (record.rowCount > 0) order?.offer(record.firstSequence, record.rowCount, () => copyRecord(owner, record));
+      if (record.rowCount > 0)
+        order?.offer(record.firstSequence, record.rowCount, () => copyRecord(owner, record, kind));
     },
     schema: ({ tableUuid, schema }) => {
       const catalogSchema = catalogSchemas.get(tableUuid);
@@ -59,13 +64,13 @@ export function replayTables(
   return { replayedRows, gaps };
 }
 
-function copyRecord(owner: TableOwner, record: ReplayedRows): BufferedRecord {
+function copyRecord(owner: TableOwner, record: ReplayedRows, kind: RowsKind): BufferedRecord {
   const { at, length, firstSequence, rowCount } = record;
   const block = owner.arena.reserve(length);
   const offset = block.used;
   block.bytes.set(record.bytes.subarray(at, at + length), offset);
   block.used += length;
-  return { block, offset, length, firstSequence, rowCount, logPosition: durablePosition, createdMs: Date.now() };
+  return { kind, block, offset, length, firstSequence, rowCount, logPosition: durablePosition, createdMs: Date.now() };
 }
 
 function rememberBatches(owner: TableOwner, record: ReplayedRows): void {

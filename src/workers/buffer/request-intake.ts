@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { assert } from "../../shared/assert.js";
 import { RowAccount } from "../../shared/columns/row-account.js";
 import { MiniodbError } from "../../shared/errors.js";
+import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.js";
 import { limits } from "../../shared/limits.js";
 import { frameEncodings, frameFlags } from "../../shared/ring/frame.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
@@ -212,8 +213,10 @@ export class RequestIntake {
     const account = new RowAccount(limits.rowErrorsMax);
     const idRequired = (request.flags & frameFlags.idRequired) !== 0;
     const isLarge = body.length > sliceBytes;
+    const kind = kindOf(owner, request.flags);
     // A large body starts a round of its own, so that undoing it undoes nobody else's rows.
-    if (isLarge) this.#options.emitTable(owner);
+    if (isLarge || kind !== owner.roundKind) this.#options.emitTable(owner);
+    owner.roundKind = kind;
     const target = owner.decodeTarget(account, request.receivedMicros, idRequired);
     const rowStart = owner.builder.rowCount;
     try {
@@ -290,6 +293,12 @@ export class RequestIntake {
     }
     return true;
   }
+}
+
+/** What the rows of a request do to the earlier ones of their ids. */
+function kindOf(owner: TableOwner, flags: number): RowsKind {
+  if ((flags & frameFlags.deletes) !== 0) return recordKinds.tombstones;
+  return (flags & frameFlags.replaces) === 0 ? owner.defaultKind : recordKinds.replacing;
 }
 
 const bodyHashBytes = 16;

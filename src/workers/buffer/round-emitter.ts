@@ -57,6 +57,7 @@ export class RoundEmitter {
     const block = owner.arena.reserve(bytes);
     const offset = block.used;
     const record = {
+      kind: owner.roundKind,
       tableUuid: owner.identity.uuid,
       firstSequence,
       schemaVersion: builder.schema.version,
@@ -70,6 +71,7 @@ export class RoundEmitter {
     const logPosition = this.#replies.logPosition;
     this.#announce(block, { offset, length: bytes, completions: (logPosition - before) | 0 });
     buffer.append({
+      kind: owner.roundKind,
       block,
       offset,
       length: bytes,

@@ -1,9 +1,11 @@
 import { assert } from "../../shared/assert.js";
+import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.js";
 import type { RecordSlice } from "../../shared/messages.js";
 import type { Block } from "./block-pool.js";
 
 /** Where one rows record lies and which rows it holds. */
 export interface BufferedRecord {
+  readonly kind: RowsKind;
   readonly block: Block;
   readonly offset: number;
   readonly length: number;
@@ -18,6 +20,8 @@ export interface BufferSlice {
   readonly slice: RecordSlice;
   /** Those that the slice names, in its order. */
   readonly blocks: Block[];
+  /** Some of its records replace or delete rows. */
+  readonly isReplacing: boolean;
 }
 
 /**
@@ -102,6 +106,7 @@ export class TableBuffer {
     const blocks: Block[] = [];
     const blockIndex = new Map<Block, number>();
     const spans: number[] = [];
+    let isReplacing = false;
     for (let index = this.#firstAfter(afterSequence); index < this.#records.length; index++) {
       const record = this.#records[index];
       if (record === undefined || record.firstSequence > lastSequence) break;
@@ -111,8 +116,10 @@ export class TableBuffer {
         blockIndex.set(record.block, at);
       }
       spans.push(at, record.offset, record.length);
+      if (record.kind !== recordKinds.rows) isReplacing = true;
     }
-    return { slice: { blocks: blocks.map(({ buffer }) => buffer), spans: Int32Array.from(spans) }, blocks };
+    const slice = { blocks: blocks.map(({ buffer }) => buffer), spans: Int32Array.from(spans) };
+    return { slice, blocks, isReplacing };
   }
 
   /**

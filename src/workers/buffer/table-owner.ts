@@ -2,6 +2,7 @@ import { BatchBuilder, type ColumnRules, type RowDefaults } from "../../shared/c
 import type { RowAccount } from "../../shared/columns/row-account.js";
 import { assert } from "../../shared/assert.js";
 import { limits } from "../../shared/limits.js";
+import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.js";
 import type { OpenTable, TableIdentity } from "../../shared/messages.js";
 import type { OwnerSchema } from "../../shared/table-messages.js";
 import { applyOperations, type SchemaOperation } from "../../shared/schema/schema-operations.js";
@@ -11,7 +12,7 @@ import type { DecodeTarget } from "../decode/decoder.js";
 import { BatchIds, type BatchIdLimits } from "./batch-ids.js";
 import { BlockArena } from "./block-arena.js";
 import type { Block } from "./block-pool.js";
-import { idGenerator, idRule, type AcceptsId } from "./id-rule.js";
+import { acceptsAnyId, idGenerator, idRule, type AcceptsId } from "./id-rule.js";
 import { hasValuesIn } from "./measure-rows.js";
 import { TableBuffer, type BufferedRecord } from "./table-buffer.js";
 
@@ -48,6 +49,8 @@ export class TableOwner {
   readonly builder: BatchBuilder;
   /** Requests of the round in hand, in row order. */
   round: RoundRequest[] = [];
+  /** Of the record that the round becomes: requests of another kind come into the next one. */
+  roundKind: RowsKind = recordKinds.rows;
   /** Batch ids of the round in hand: a repeat in the same round joins the first. */
   readonly roundBatches = new Set<string>();
   /** The schema that the log already holds. */
@@ -96,14 +99,24 @@ export class TableOwner {
     this.reportedFull = false;
   }
 
+  /** What a write without a word about it means to this table. */
+  get defaultKind(): RowsKind {
+    return this.settings.mode === "upsert" ? recordKinds.replacing : recordKinds.rows;
+  }
+
+  /** Of a request whose rows go into a record of `roundKind`. */
   decodeTarget(account: RowAccount, receivedMicros: number, idRequired: boolean): DecodeTarget {
-    const defaults: RowDefaults = { receivedMicros, generateId: this.#generateId, idRequired };
+    const isPlain = this.roundKind === recordKinds.rows;
+    // An id that was made just now has no earlier rows: where they matter, it must be given.
+    const generateId = isPlain ? this.#generateId : null;
+    const defaults: RowDefaults = { receivedMicros, generateId, idRequired: idRequired || !isPlain };
     return {
       builder: this.builder,
       account,
       table: this.identity.name,
       defaults,
-      acceptsId: this.#acceptsId,
+      // What is to be deleted may be from before a rule.
+      acceptsId: this.roundKind === recordKinds.tombstones ? acceptsAnyId : this.#acceptsId,
       valueBytesMax: limits.valueBytesMax,
       depthMax: limits.valueDepthMax,
     };

@@ -4,6 +4,8 @@ import type { DuckDBConnection } from "@duckdb/node-api";
 import { assert } from "../../shared/assert.js";
 import type { DeleteRowsResult, DeleteRowsTask, SearchedFile } from "../../shared/delete-messages.js";
 import { filePathFieldId, positionFieldId, type NewDeleteFile } from "../../shared/iceberg/delete-entry.js";
+import type { RowsOut } from "../../shared/iceberg/commit-files.js";
+import type { TableIdentity } from "../../shared/messages.js";
 import { deletedRowsOf, deleteKeysOf, liveRowsOf } from "../../shared/iceberg/live-rows.js";
 import { deleteFileKey } from "../../shared/store/store-paths.js";
 import { fileList, quoteText } from "../query/table-view.js";
@@ -27,35 +29,33 @@ const putsAtOnce = 8;
 export async function deleteRows(context: PersistContext, task: DeleteRowsTask): Promise<DeleteRowsResult> {
   const { identity, files } = task;
   checkStop(context);
-  const plan = await withFound(context, task, async (path) => planDeletes(context, { task, path }));
-  const { written, dropped, rows } = plan;
-  if (rows === 0) return { kind: "rows-deleted", rows: 0, filesDropped: 0, commit: null };
+  const planned = await withFound(context, task, (path) =>
+    withDuckDB(context, (connection) => planDeletes(context, connection, { identity, files, path })),
+  );
+  const { out } = planned;
+  if (planned.rows === 0) return { kind: "rows-deleted", rows: 0, filesDropped: 0, commit: null };
   const commit = await commitOnce(context, {
     identity,
-    files: written,
+    files: out.deletes,
     range: null,
-    commit: (commitId) =>
-      context.catalog.commitDelete(identity, {
-        commitId,
-        deletes: written,
-        remove: dropped.map((file) => file.key),
-        appliedDeletes: deleteKeysOf(dropped),
-        rows: goneRows(files, plan),
-      }),
+    commit: (commitId) => context.catalog.commitDelete(identity, { commitId, ...out }),
   });
-  return { kind: "rows-deleted", rows, filesDropped: dropped.length, commit };
+  return { kind: "rows-deleted", rows: planned.rows, filesDropped: out.remove.length, commit };
 }
 
-interface PlannedDeletes {
-  /** In the store. */
-  readonly written: readonly NewDeleteFile[];
-  readonly dropped: readonly SearchedFile[];
+export interface PlannedDeletes {
+  /** What a commit needs; its delete files are in the store. */
+  readonly out: RowsOut;
   /** That were found. */
   readonly rows: number;
 }
 
 /** By what the files will say: where another writer named a row twice, they say less than before. */
-function goneRows(files: readonly SearchedFile[], { written, dropped }: PlannedDeletes): number {
+function goneRows(
+  files: readonly SearchedFile[],
+  written: readonly NewDeleteFile[],
+  dropped: readonly SearchedFile[],
+): number {
   const byKey = new Map(files.map((file) => [file.key, file]));
   const more = written.map((file) => {
     const known = byKey.get(file.dataKey);
@@ -81,43 +81,48 @@ async function withFound<Result>(
   }
 }
 
-interface Found {
-  readonly task: DeleteRowsTask;
-  /** Parquet of the task's `found`. */
+/** Rows that leave a table. */
+export interface FoundRows {
+  readonly identity: TableIdentity;
+  readonly files: readonly SearchedFile[];
+  /** Parquet of the places, as DeleteRowsTask has them. */
   readonly path: string;
 }
 
 /** Writes the delete files and puts them into the store. On an error none stays there. */
-async function planDeletes(context: PersistContext, { task, path }: Found): Promise<PlannedDeletes> {
-  const { identity, files } = task;
+export async function planDeletes(
+  context: PersistContext,
+  connection: DuckDBConnection,
+  { identity, files, path }: FoundRows,
+): Promise<PlannedDeletes> {
   const written: NewDeleteFile[] = [];
   const waiting: Promise<void>[] = [];
   try {
-    return await withDuckDB(context, async (connection) => {
-      const dropped: SearchedFile[] = [];
-      let rows = 0;
-      for (const { index, count } of await countFound(connection, path)) {
-        const file = files[index];
-        assert(file !== undefined && count <= liveRowsOf(file), "rows were found in files that were searched");
-        rows += count;
-        if (count === liveRowsOf(file)) {
-          dropped.push(file);
-          continue;
-        }
-        checkStop(context);
-        const local = await writePositions(context, connection, { file, index, path });
-        const key = deleteFileKey(identity.location, { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() });
-        const { key: dataKey, day } = file;
-        written.push({ key, bytes: local.bytes, rows: local.rows, dataKey, day, replaces: deleteKeysOf([file]) });
-        const put = putFile(context, key, local.path).finally(() => rmSync(local.path, { force: true }));
-        // Until it is waited for, a failure of it is nobody's.
-        put.catch(() => {});
-        waiting.push(put);
-        if (waiting.length >= putsAtOnce) await Promise.all(waiting.splice(0));
+    const dropped: SearchedFile[] = [];
+    let rows = 0;
+    for (const { index, count } of await countFound(connection, path)) {
+      const file = files[index];
+      assert(file !== undefined && count <= liveRowsOf(file), "rows were found in files that were searched");
+      rows += count;
+      if (count === liveRowsOf(file)) {
+        dropped.push(file);
+        continue;
       }
-      await Promise.all(waiting.splice(0));
-      return { written, dropped, rows };
-    });
+      checkStop(context);
+      const local = await writePositions(context, connection, { file, index, path });
+      const key = deleteFileKey(identity.location, { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() });
+      const { key: dataKey, day } = file;
+      written.push({ key, bytes: local.bytes, rows: local.rows, dataKey, day, replaces: deleteKeysOf([file]) });
+      const put = putFile(context, key, local.path).finally(() => rmSync(local.path, { force: true }));
+      // Until it is waited for, a failure of it is nobody's.
+      put.catch(() => {});
+      waiting.push(put);
+      if (waiting.length >= putsAtOnce) await Promise.all(waiting.splice(0));
+    }
+    await Promise.all(waiting.splice(0));
+    const remove = dropped.map((file) => file.key);
+    const appliedDeletes = deleteKeysOf(dropped);
+    return { out: { deletes: written, remove, appliedDeletes, rows: goneRows(files, written, dropped) }, rows };
   } catch (error) {
     await Promise.allSettled(waiting);
     await removeFiles(context, written);

@@ -1,8 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
+import type { ColumnBatch } from "../../shared/columns/column-batch.js";
+import { MiniodbError } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
+import type { StreamRange } from "../../shared/iceberg/commit-files.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { NewDataFile } from "../../shared/iceberg/manifest.js";
+import { limits } from "../../shared/limits.js";
 import type { FlushTask, TableIdentity } from "../../shared/messages.js";
 import { nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
@@ -10,12 +14,15 @@ import { dataFileKey } from "../../shared/store/store-paths.js";
 import { CacheCopies } from "./cache-copies.js";
 import { chooseEncoding } from "./column-encodings.js";
 import { commitOnce, removeFiles } from "./commit-once.js";
+import { commitSchema } from "./commit-schema.js";
 import { boundsOfFooter } from "./file-bounds.js";
 import { writeParquetFile } from "./parquet-file.js";
 import type { ParquetFormat } from "./parquet-writer.js";
 import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
 import { replaceFields, type Replacement } from "./replace-fields.js";
-import { rowsInRange } from "./row-source.js";
+import { findReplaced } from "./replaced-rows.js";
+import { takeOut, type TakenOut } from "./take-out.js";
+import { isOfRows, recordsInRange, rowSourceOf, type RowSource } from "./row-source.js";
 import { sortRows, type DayRows, type SortedRows } from "./sort-rows.js";
 import { typeRows, type TypedRows } from "./typed-rows.js";
 
@@ -45,13 +52,17 @@ export async function flushRows(
 ): Promise<CommitResult> {
   const { identity, schema, settings, slice, stream, afterSequence, lastSequence } = task;
   const range = { stream, afterSequence, lastSequence };
+  const parts = recordsInRange(slice, range);
+  const source = rowSourceOf(parts.filter(isOfRows));
+  const { order, ids } = findReplaced(parts, source);
+  if (ids !== null) return flushReplacing(context, { task, range, source, order, ids, copies });
   const written: NewDataFile[] = [];
   let replacement: Replacement;
   try {
     replacement = await replaceFields(context, { identity, schema, onFile: (file) => written.push(file) });
-    const rows = typeRows(rowsInRange(slice, range), schema);
+    const rows = typeRows(source, schema);
     const onFile = (file: NewDataFile): void => void written.push(file);
-    if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, copies, onFile });
+    if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, order: null, copies, onFile });
   } catch (error) {
     await removeFiles(context, written);
     throw error;
@@ -75,10 +86,72 @@ export async function flushRows(
   });
 }
 
+interface ReplacingFlush {
+  readonly task: FlushTask;
+  readonly range: StreamRange;
+  readonly source: RowSource;
+  readonly order: Uint32Array | null;
+  /** Whose rows in the store go. */
+  readonly ids: ColumnBatch;
+  readonly copies: CacheCopies;
+}
+
+/**
+ * As a plain flush, and the rows that the range replaces or deletes leave the store with the same commit: no reader sees both
+ * of them, or neither. Where a merge or a delete was faster, they are looked for anew.
+ */
+async function flushReplacing(context: PersistContext, work: ReplacingFlush): Promise<CommitResult> {
+  const { identity, schema } = work.task;
+  const isWidening = schema.columns.some((column) => column.replacesFieldId !== undefined);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      // A commit of its own: files that are written anew for a column have no places of rows yet.
+      if (isWidening) await commitSchema(context, { kind: "commit-schema", identity, schema });
+      return await flushOnce(context, work);
+    } catch (error) {
+      const isOvertaken =
+        error instanceof MiniodbError &&
+        error.code === "COMMIT_CONFLICT" &&
+        ("gone" in error.details || "deletes" in error.details);
+      if (!isOvertaken || attempt === limits.deleteAttemptsMax) throw error;
+    }
+  }
+}
+
+async function flushOnce(
+  context: PersistContext,
+  { task, range, source, order, ids, copies }: ReplacingFlush,
+): Promise<CommitResult> {
+  const { identity, schema, settings } = task;
+  const written: NewDataFile[] = [];
+  let taken: TakenOut;
+  try {
+    const rows = typeRows(source, schema);
+    const onFile = (file: NewDataFile): void => void written.push(file);
+    const living = order === null ? source.rowCount : order.length;
+    if (living > 0) await writeDays(context, { identity, settings, rows, order, copies, onFile });
+    // The later, the less can come between this look at the table and the commit.
+    taken = await takeOut(context, task, ids);
+  } catch (error) {
+    await removeFiles(context, written);
+    throw error;
+  }
+  failpoint("flush.commit.next");
+  return commitOnce(context, {
+    identity,
+    files: [...written, ...taken.deletes],
+    range,
+    commit: (commitId) =>
+      context.catalog.commitAppend(identity, { ...range, commitId, schema, files: written, out: taken }),
+  });
+}
+
 interface DaysToWrite {
   readonly identity: TableIdentity;
   readonly settings: TableSettings;
   readonly rows: TypedRows;
+  /** Numbers of the rows that are written; null: all. */
+  readonly order: Uint32Array | null;
   readonly copies: CacheCopies;
   /** Called when a file is in the store. */
   readonly onFile: (file: NewDataFile) => void;
@@ -87,7 +160,7 @@ interface DaysToWrite {
 /** One file per day. Days come in rounds, so that the temporary folder holds a bounded number of files. */
 async function writeDays(context: PersistContext, work: DaysToWrite): Promise<void> {
   const sortOrder = work.settings.sortOrder ?? [timestampColumn];
-  const sorted = sortRows(work.rows, sortOrder);
+  const sorted = sortRows(work.rows, sortOrder, work.order);
   const format = flushFormat(sorted.rows);
   const isSorted = isInSortOrder(sorted, sortOrder);
   const { partitionsPerRound } = context;

@@ -10,22 +10,24 @@ const copiesAtOnce = 4;
 /**
  * Runs `work` with a local path for each of the files, in their order. Those of a store elsewhere are fetched into the
  * temporary folder first, and removed afterwards: what a merge has read is not read again, and would only push out of the
- * file cache what queries read. Throws STORE_UNAVAILABLE where one cannot be fetched.
+ * file cache what queries read. `known` are objects that are here already, by key: they are read where they lie. Throws STORE_UNAVAILABLE where one cannot be fetched.
  */
 export async function withLocalFiles<Result>(
   context: PersistContext,
   files: readonly Pick<DataFile, "key" | "bytes">[],
   work: (paths: readonly string[]) => Promise<Result>,
+  known: Readonly<Record<string, string>> = {},
 ): Promise<Result> {
   const { store } = context;
   if (store.isLocal) return work(files.map(({ key }) => store.readableUrl(key)));
-  const paths = files.map(() => temporaryPath(context));
+  const paths = files.map(({ key }) => known[key] ?? temporaryPath(context));
   let next = 0;
   let isFailed = false;
   const copySome = async (): Promise<void> => {
     while (next < files.length && !isFailed) {
       const index = next++;
       const { key, bytes } = files[index] as Pick<DataFile, "key" | "bytes">;
+      if (known[key] !== undefined) continue;
       try {
         await copyObject(context, { key, bytes, path: paths[index] as string });
       } catch (error) {
@@ -40,7 +42,9 @@ export async function withLocalFiles<Result>(
     for (const result of await Promise.allSettled(copying)) if (result.status === "rejected") throw result.reason;
     return await work(paths);
   } finally {
-    for (const path of paths) rmSync(path, { force: true });
+    for (const [index, { key }] of files.entries()) {
+      if (known[key] === undefined) rmSync(paths[index] as string, { force: true });
+    }
   }
 }
 
@@ -56,9 +60,10 @@ export async function withLocalRows<Result>(
   context: PersistContext,
   files: readonly Pick<DataFile, "key" | "bytes" | "deletes">[],
   work: (rows: LocalRows) => Promise<Result>,
+  known: Readonly<Record<string, string>> = {},
 ): Promise<Result> {
   const wanted = files.flatMap((file) => [file, ...(file.deletes ?? [])]);
-  return withLocalFiles(context, wanted, (paths) => {
+  const toRows = (paths: readonly string[]): Promise<Result> => {
     const sources: string[] = [];
     const deletes: FileDeletes[] = [];
     let at = 0;
@@ -69,5 +74,6 @@ export async function withLocalRows<Result>(
       if (deleteFiles.length > 0) deletes.push({ file: source, deleteFiles });
     }
     return work({ sources, deletes });
-  });
+  };
+  return withLocalFiles(context, wanted, toRows, known);
 }

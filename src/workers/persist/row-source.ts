@@ -1,7 +1,13 @@
 import { assert } from "../../shared/assert.js";
 import type { ColumnBatch } from "../../shared/columns/column-batch.js";
 import { parseRows } from "../../shared/formats/wal-record-v1-parse.js";
-import { parseRecordHeader, recordKinds, viewOf } from "../../shared/formats/wal-record-v1.js";
+import {
+  isRowsKind,
+  parseRecordHeader,
+  recordKinds,
+  viewOf,
+  type RowsKind,
+} from "../../shared/formats/wal-record-v1.js";
 import type { RecordSlice } from "../../shared/messages.js";
 
 /**
@@ -45,26 +51,43 @@ export interface SequenceRange {
   readonly lastSequence: number;
 }
 
+/** The rows, or tombstones, that a range takes of one record. */
+export interface RecordPart extends SourcePart {
+  readonly kind: RowsKind;
+  /** Of the batch's first row, be it in the part or not. */
+  readonly firstSequence: number;
+}
+
 /**
- * The rows of the slice's records with sequences in the range; a record that straddles an end is cut. There may be
- * fewer rows than sequences: what the log lost to damage leaves a gap.
+ * The rows of the slice's records with sequences in the range, as they were accepted: those that later ones replace are among
+ * them. There may be fewer rows than sequences: tombstones are no rows, and what the log lost to damage leaves a gap.
  */
 export function rowsInRange(slice: RecordSlice, range: SequenceRange): RowSource {
-  const parts: SourcePart[] = [];
+  return rowSourceOf(recordsInRange(slice, range).filter(isOfRows));
+}
+
+/** False for tombstones. */
+export function isOfRows({ kind }: RecordPart): boolean {
+  return kind !== recordKinds.tombstones;
+}
+
+/** What the range takes of the slice's records, in the order of sequences; a record that straddles an end is cut. */
+export function recordsInRange(slice: RecordSlice, range: SequenceRange): RecordPart[] {
+  const parts: RecordPart[] = [];
   let last = range.afterSequence;
   for (const { bytes, offset } of recordsOf(slice)) {
     const header = parseRecordHeader(viewOf(bytes), offset);
     assert(header !== undefined, "a record starts here");
-    if (header.kind !== recordKinds.rows) continue;
-    const { firstSequence, rowCount } = header;
+    const { kind, firstSequence, rowCount } = header;
+    if (!isRowsKind(kind)) continue;
     const from = Math.max(0, range.afterSequence + 1 - firstSequence);
     const to = Math.min(rowCount, range.lastSequence + 1 - firstSequence);
     if (from >= to) continue;
     assert(firstSequence + from > last, "records come in the order of their sequences");
     last = firstSequence + to - 1;
-    parts.push({ batch: parseRows(bytes, offset).batch, from, to });
+    parts.push({ kind, firstSequence, batch: parseRows(bytes, offset).batch, from, to });
   }
-  return rowSourceOf(parts);
+  return parts;
 }
 
 /** Where each record of the slice starts; a span holds one record or several in a row. */

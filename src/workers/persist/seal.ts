@@ -1,10 +1,12 @@
 import { renameSync, rmSync } from "node:fs";
 import { assert } from "../../shared/assert.js";
 import { failpoint } from "../../shared/failpoints.js";
-import type { SealResult, SealTask } from "../../shared/messages.js";
+import type { ReplacedIds, SealResult, SealTask } from "../../shared/messages.js";
 import { writeParquetFile } from "./parquet-file.js";
 import type { ParquetFormat } from "./parquet-writer.js";
-import { rowsInRange } from "./row-source.js";
+import { writeIdFile } from "./id-file.js";
+import { findReplaced, type Replaced } from "./replaced-rows.js";
+import { isOfRows, recordsInRange, rowSourceOf } from "./row-source.js";
 import { typeRows } from "./typed-rows.js";
 
 /**
@@ -18,20 +20,38 @@ const hotFormat: ParquetFormat = {
   encodings: new Map(),
 };
 
+const everything: Replaced = { order: null, ids: null };
+
 /**
- * Writes the rows of the range, in the order of their sequences, as a hot segment. Nothing is durable when it returns:
- * a crash loses the file, and the rows come back from the log. Readers see the whole file or none.
+ * Writes the rows of the range that live at its end, in the order of their sequences, as a hot segment, and the ids of which
+ * it takes earlier rows out, as a file beside it. Nothing is durable when it returns: a crash loses the files, and the rows
+ * come back from the log. Readers see a whole file or none.
  */
 export async function sealRows(task: SealTask): Promise<SealResult> {
   const { slice, schema, path, afterSequence, lastSequence } = task;
-  const rows = typeRows(rowsInRange(slice, task), schema);
-  assert(rows.rowCount > 0, "a seal has rows");
+  const parts = recordsInRange(slice, task);
+  const rowSource = rowSourceOf(parts.filter(isOfRows));
+  const { order, ids } = task.withReplaced === true ? everything : findReplaced(parts, rowSource);
+  const rows = order === null ? rowSource.rowCount : order.length;
+  assert(rows > 0 || ids !== null, "a seal has rows, or takes some out");
+  const replaced = ids === null ? null : await writeIds(path, ids);
+  const range = { firstSequence: afterSequence + 1, lastSequence, replaced };
+  if (rows === 0) return { kind: "sealed", rows: 0, bytes: 0, ...range };
   const temporary = `${path}.tmp`;
   rmSync(temporary, { force: true });
-  const source = { rows, order: null, from: 0, to: rows.rowCount };
+  const source = { rows: typeRows(rowSource, schema), order, from: 0, to: rows };
   const { bytes } = await writeParquetFile(temporary, source, hotFormat);
   failpoint("seal.file.written");
   renameSync(temporary, path);
   failpoint("seal.file.named");
-  return { kind: "sealed", rows: rows.rowCount, bytes, firstSequence: afterSequence + 1, lastSequence };
+  return { kind: "sealed", rows, bytes, ...range };
+}
+
+async function writeIds(path: string, ids: NonNullable<Replaced["ids"]>): Promise<ReplacedIds> {
+  const idPath = `${path}.ids`;
+  const temporary = `${idPath}.tmp`;
+  rmSync(temporary, { force: true });
+  const written = await writeIdFile(temporary, ids, hotFormat);
+  renameSync(temporary, idPath);
+  return { ...written, path: idPath };
 }

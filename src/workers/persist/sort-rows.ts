@@ -22,19 +22,19 @@ export interface SortedRows {
 
 /**
  * The order in which rows are written: by day of `timestamp`, then by the named columns ascending, nulls last, then by
- * sequence. Names that the schema does not have, and columns without a value, sort nothing.
+ * sequence. Names that the schema does not have, and columns without a value, sort nothing. `living` are the numbers of the
+ * rows to be written, ascending; null: all.
  */
-export function sortRows(rows: TypedRows, sortOrder: readonly string[]): SortedRows {
+export function sortRows(rows: TypedRows, sortOrder: readonly string[], living: Uint32Array | null = null): SortedRows {
   const timestamps = timestampsOf(rows);
   const wanted = sortOrder.length === 0 ? [timestamps.column.name] : sortOrder;
   const isTimestampFirst = nameKey(wanted[0] as string) === nameKey(timestamps.column.name);
-  if (isTimestampFirst && wanted.length === 1 && isAscending(rows, timestamps)) {
+  if (living === null && isTimestampFirst && wanted.length === 1 && isAscending(rows, timestamps)) {
     return { rows, order: null, days: daysOf(rows, null) };
   }
-  const order = new Uint32Array(rows.rowCount);
-  for (let row = 0; row < order.length; row++) order[row] = row;
-  const memory = takeMemory(sortScratchBytes(rows.rowCount));
-  const scratch = sortScratchOf(memory, 0, rows.rowCount);
+  const order = living === null ? allRows(rows.rowCount) : living.slice();
+  const memory = takeMemory(sortScratchBytes(order.length));
+  const scratch = sortScratchOf(memory, 0, order.length);
   // Least significant first: each pass is stable, so that earlier passes decide between equals.
   for (const name of wanted.toReversed()) {
     const column = rows.columns.find((candidate) => nameKey(candidate.column.name) === nameKey(name));
@@ -43,6 +43,12 @@ export function sortRows(rows: TypedRows, sortOrder: readonly string[]): SortedR
   if (!isTimestampFirst) sortByKeys(order, dayKeysOf(rows, timestamps), scratch);
   giveBackMemory(memory);
   return { rows, order, days: daysOf(rows, order) };
+}
+
+function allRows(rowCount: number): Uint32Array {
+  const order = new Uint32Array(rowCount);
+  for (let row = 0; row < order.length; row++) order[row] = row;
+  return order;
 }
 
 function sortByKeys(order: Uint32Array, keys: SortKeys, scratch: SortScratch): void {
@@ -84,11 +90,12 @@ function daysOf(rows: TypedRows, order: Uint32Array | null): DayRows[] {
     return dayOfWords(words[at] as number, words[at + 1] as number);
   };
   const days: DayRows[] = [];
+  const rowCount = order === null ? rows.rowCount : order.length;
   let from = 0;
-  while (from < rows.rowCount) {
+  while (from < rowCount) {
     const day = dayAt(from);
     let low = from + 1;
-    let high = rows.rowCount;
+    let high = rowCount;
     while (low < high) {
       const middle = (low + high) >>> 1;
       if (dayAt(middle) === day) low = middle + 1;

@@ -39,7 +39,8 @@ export class FileColumns {
   view(table: QueryTable): { readonly sql: string; readonly unknown: readonly string[] } {
     const paths = [...table.committedFiles, ...table.hotFiles];
     // Rows are told apart by columns of the scan, whose names a file's own columns may have.
-    if (table.deletes !== undefined || table.places !== undefined) return { sql: viewSql(table), unknown: [] };
+    const isWhole = table.deletes === undefined && table.replaced === undefined;
+    if (!isWhole || table.places !== undefined) return { sql: viewSql(table), unknown: [] };
     if (paths.length === 0 || paths.length > filesMax) return { sql: viewSql(table), unknown: [] };
     const unknown = paths.filter((path) => !this.#known.has(path));
     const plain = unknown.length === 0 ? this.#plainSql(table, paths) : null;

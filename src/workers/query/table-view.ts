@@ -1,6 +1,13 @@
-import type { QueryTable } from "../../shared/query-messages.js";
+import type { QueryTable, ReplacedIn } from "../../shared/query-messages.js";
+import { assert } from "../../shared/assert.js";
 import { columnTypeTable } from "../../shared/schema/column-type.js";
-import { nameKey, type TableColumn, type TableSchema } from "../../shared/schema/table-schema.js";
+import {
+  columnByFieldId,
+  idFieldId,
+  nameKey,
+  type TableColumn,
+  type TableSchema,
+} from "../../shared/schema/table-schema.js";
 
 /**
  * The SELECT that a table stands for in a statement: its columns in their order, over all its files.
@@ -16,9 +23,45 @@ import { nameKey, type TableColumn, type TableSchema } from "../../shared/schema
  * The map goes as text that is cast: bound at each query, it costs a third of what a MAP literal costs (15 against 50 µs
  * per column).
  *
- * Files with deleted rows are read apart, so that the others cost nothing more: see liveRowsSql.
+ * Files with deleted rows are read apart, so that the others cost nothing more: see liveRowsSql. So are those with rows that
+ * are gone by id (`replaced`): see currentRowsSql.
  */
 export function viewSql(table: QueryTable): string {
+  const { replaced = [], ...rest } = table;
+  if (replaced.length === 0) return plainViewSql(rest);
+  const affected = new Set(replaced.flatMap(({ files }) => files));
+  const untouched = filesOnly(rest, (path) => !affected.has(path));
+  const views = replaced.map((group) => currentRowsSql(rest, group));
+  const isLeft = untouched.committedFiles.length + untouched.hotFiles.length > 0;
+  if (isLeft) views.push(plainViewSql(untouched));
+  return views.length === 1 ? (views[0] ?? "") : views.map((view) => `SELECT * FROM (${view})`).join("\nUNION ALL\n");
+}
+
+/**
+ * The rows of some files without those that were replaced or deleted by id. NOT EXISTS for the reason that liveRowsSql gives;
+ * a row without an id matches none.
+ */
+function currentRowsSql(table: QueryTable, { files, idFiles }: ReplacedIn): string {
+  const wanted = new Set(files);
+  const view = plainViewSql(filesOnly(table, (path) => wanted.has(path)));
+  const column = columnByFieldId(table.schema, idFieldId);
+  assert(column !== undefined, "a table has ids");
+  const gone = `SELECT id FROM read_parquet(${fileList(idFiles)}, hive_partitioning = false)`;
+  return `SELECT * FROM (${view}) AS c WHERE NOT EXISTS (SELECT 1 FROM (${gone}) AS g WHERE g.id = c.${quoteName(column.name)})`;
+}
+
+function filesOnly(table: QueryTable, isWanted: (path: string) => boolean): QueryTable {
+  const { deletes, ...rest } = table;
+  const kept = (deletes ?? []).filter(({ file }) => isWanted(file));
+  return {
+    ...rest,
+    committedFiles: table.committedFiles.filter(isWanted),
+    hotFiles: table.hotFiles.filter(isWanted),
+    ...(kept.length > 0 && { deletes: kept }),
+  };
+}
+
+function plainViewSql(table: QueryTable): string {
   const files = [...table.committedFiles, ...table.hotFiles];
   if (files.length === 0) return emptySql(table);
   const { selected, map } = readColumns(table.schema);

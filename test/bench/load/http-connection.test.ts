@@ -61,7 +61,7 @@ describe("HttpConnection", () => {
 });
 
 test("a request's bytes", () => {
-  const bytes = httpRequest(new URL("http://127.0.0.1:81"), "/v1/data", "application/json", Buffer.from("{}"));
+  const bytes = httpRequest(new URL("http://127.0.0.1:81"), "POST /v1/data", "application/json", Buffer.from("{}"));
   assert.match(
     bytes.toString(),
     /^POST \/v1\/data HTTP\/1\.1\r\nHost: 127\.0\.0\.1:81\r\n[^{]*Content-Length: 2\r\n\r\n\{\}$/,

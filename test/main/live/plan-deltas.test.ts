@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { planDeltas, type SequenceGap } from "../../../src/main/live/plan-deltas.js";
+import { planDeltas, tombstoneGaps, type SequenceGap } from "../../../src/main/live/plan-deltas.js";
+import { recordKinds } from "../../../src/shared/formats/wal-record-v1.js";
+import { MutationLog } from "../../workers/persist/mutation-records.js";
 
 test("a span becomes deltas of at most so many rows", () => {
   assert.deepEqual(planDeltas({ after: 5, through: 5 }, [], 10), []);
@@ -23,6 +25,24 @@ test("no delta lies across a gap, and none is a gap", () => {
     { after: 2, through: 7 },
     { after: 8, through: 18 },
     { after: 18, through: 19 },
+  ]);
+});
+
+test("tombstones have sequences and no row", () => {
+  const log = new MutationLog();
+  const row = { id: "a", n: 1, dayMs: 0 };
+  log.append(recordKinds.rows, [row, row]);
+  log.append(recordKinds.tombstones, [row, row, row]);
+  log.append(recordKinds.replacing, [row]);
+  log.append(recordKinds.tombstones, [row]);
+  const gaps = tombstoneGaps(log.slice(0, 7));
+  assert.deepEqual(gaps, [
+    { firstSequence: 3, lastSequence: 5 },
+    { firstSequence: 7, lastSequence: 7 },
+  ]);
+  assert.deepEqual(planDeltas({ after: 0, through: 7 }, gaps, 10), [
+    { after: 0, through: 2 },
+    { after: 5, through: 6 },
   ]);
 });
 

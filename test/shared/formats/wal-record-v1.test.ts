@@ -8,6 +8,7 @@ import { parseRows, parseRowsRecord, parseSchemaRecord } from "../../../src/shar
 import {
   parseRecordHeader,
   recordHeaderBytes,
+  recordKinds,
   sealRecord,
   verifyRecord,
   viewOf,
@@ -53,6 +54,24 @@ test("the bytes of version 1 stay as they are (golden file)", () => {
   assert.equal(parsed.header.firstSequence, 2 ** 40 + 7);
   assert.equal(parsed.header.groupOffset, 4096);
   assert.equal(parsed.header.tableUuid, tableUuid);
+});
+
+test("the bytes of tombstones and of rows that replace stay as they are (golden file)", () => {
+  const { batch } = smallBatch();
+  const length = recordBytes(batch, []);
+  const bytes = new Uint8Array(length * 2);
+  const record = { tableUuid, firstSequence: 9, schemaVersion: 1, batch, batches: [] };
+  encodeRowsRecord(bytes, 0, { ...record, kind: recordKinds.tombstones });
+  encodeRowsRecord(bytes, length, { ...record, kind: recordKinds.replacing });
+  for (const at of [0, length]) sealRecord(bytes, at, 77, 4096);
+  const path = join(repositoryRoot, "test/golden/wal-record-kinds-v1.bin");
+  if (!existsSync(path) && process.env["MINIODB_GOLDEN_WRITE"] !== undefined) writeFileSync(path, bytes);
+  const golden = new Uint8Array(readFileSync(path));
+  assert.deepEqual(Buffer.from(bytes), Buffer.from(golden));
+  assert.deepEqual(
+    [0, length].map((at) => parseRows(golden, at).header.kind),
+    [recordKinds.tombstones, recordKinds.replacing],
+  );
 });
 
 test("random batches come back as they went in, at any place of a shared block", () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BatchBuilder } from "../../../src/shared/columns/batch-builder.js";
 import { encodeRowsRecord, recordBytes } from "../../../src/shared/formats/wal-record-v1-encode.js";
+import { recordKinds } from "../../../src/shared/formats/wal-record-v1.js";
 import { initialSchema } from "../../../src/shared/schema/table-schema.js";
 import { measureRows } from "../../../src/workers/buffer/measure-rows.js";
 import { TableBuffer, type BufferedRecord } from "../../../src/workers/buffer/table-buffer.js";
@@ -9,7 +10,11 @@ import { TableBuffer, type BufferedRecord } from "../../../src/workers/buffer/ta
 const tableUuid = "7d3f0c7e-1111-4222-8333-944445555666";
 const defaults = { receivedMicros: 0, generateId: null, idRequired: false };
 
-function recordOf(firstSequence: number, micros: readonly bigint[]): BufferedRecord {
+function recordOf(
+  firstSequence: number,
+  micros: readonly bigint[],
+  kind: BufferedRecord["kind"] = recordKinds.rows,
+): BufferedRecord {
   const rules = { addColumns: true, columnsMax: 10, longMeetsDouble: "widen", isCommitted: () => false } as const;
   const builder = new BatchBuilder(initialSchema, rules);
   for (const [row, value] of micros.entries()) {
@@ -22,7 +27,7 @@ function recordOf(firstSequence: number, micros: readonly bigint[]): BufferedRec
   const block = { id: 1, buffer, bytes: new Uint8Array(buffer), used: length, readers: 0, isFreed: false };
   encodeRowsRecord(block.bytes, 0, { tableUuid, firstSequence, schemaVersion: 0, batch, batches: [] });
   const place = { block, offset: 0, length };
-  return { ...place, firstSequence, rowCount: micros.length, logPosition: 0, createdMs: 0 };
+  return { ...place, kind, firstSequence, rowCount: micros.length, logPosition: 0, createdMs: 0 };
 }
 
 test("counts what is neither flushed nor beyond the last visible row, with its oldest and newest time", () => {
@@ -33,6 +38,7 @@ test("counts what is neither flushed nor beyond the last visible row, with its o
     bytes: 0,
     oldestMicros: null,
     newestMicros: null,
+    isReplacing: false,
   });
   // Before 1970, around a carry into the upper half, and the year 9999.
   const first = [5n, -3n, 4_294_967_295n];
@@ -51,6 +57,11 @@ test("counts what is neither flushed nor beyond the last visible row, with its o
   assert.deepEqual(span(6), [6, "-9", "253402300799999999"]);
   buffer.forget(3);
   assert.deepEqual(span(6), [3, "-9", "253402300799999999"]);
+  // Tombstones are no rows, but say that the count is not what a query sees.
+  buffer.append(recordOf(7, [-99n], recordKinds.tombstones));
+  assert.deepEqual(span(7), [3, "-9", "253402300799999999"]);
+  assert.equal(measureRows(buffer, 7).isReplacing, true);
+  assert.equal(measureRows(buffer, 6).isReplacing, false);
   // A flush that ended within a record, as another run of the server left it.
   const cut = new TableBuffer(2);
   cut.appendReplayed(recordOf(1, first), 2);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { recordKinds } from "../../../src/shared/formats/wal-record-v1.js";
 import { BlockArena } from "../../../src/workers/buffer/block-arena.js";
 import { type Block, BlockPool } from "../../../src/workers/buffer/block-pool.js";
 import { TableBuffer } from "../../../src/workers/buffer/table-buffer.js";
@@ -22,7 +23,7 @@ function appendRecord(buffer: TableBuffer, arena: BlockArena, rowCount: number, 
   const offset = block.used;
   block.used += length;
   const firstSequence = buffer.lastSequence + 1;
-  buffer.append({ block, offset, length, firstSequence, rowCount, logPosition, createdMs: 1 });
+  buffer.append({ kind: recordKinds.rows, block, offset, length, firstSequence, rowCount, logPosition, createdMs: 1 });
 }
 
 describe("a table's buffer", () => {
@@ -63,7 +64,7 @@ describe("a table's buffer", () => {
     const { arena } = arenaWithBlocks();
     const buffer = new TableBuffer(5);
     const block = arena.reserve(64);
-    const at = { block, offset: 0, length: 64, logPosition: 0, createdMs: 1 };
+    const at = { kind: recordKinds.rows, block, offset: 0, length: 64, logPosition: 0, createdMs: 1 };
     buffer.appendReplayed({ ...at, firstSequence: 3, rowCount: 6 }, 3);
     assert.equal(buffer.rows, 3);
     buffer.appendReplayed({ ...at, firstSequence: 20, rowCount: 2 }, 0);

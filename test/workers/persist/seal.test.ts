@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -7,7 +7,8 @@ import { columnTypes } from "../../../src/shared/schema/column-type.js";
 import { sealRows } from "../../../src/workers/persist/seal.js";
 import { warmUp } from "../../../src/workers/persist/warm-up.js";
 import { seededRandom } from "../../harness/seeded-random.js";
-import { plainRow, readBack } from "./read-back.js";
+import { MutationLog } from "./mutation-records.js";
+import { plainRow, readBack, runSql } from "./read-back.js";
 import { TableModel } from "./table-model.js";
 
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Date.now() % 1_000_000);
@@ -84,7 +85,39 @@ describe(`seal (MINIODB_TEST_SEED=${seed})`, () => {
       bytes: statSync(path).size,
       firstSequence: 1,
       lastSequence: 20,
+      replaced: null,
     });
+  });
+
+  test("rows that are replaced or deleted within the range are left out, and the ids go beside the file", async () => {
+    const random = seededRandom(seed + 6);
+    for (let round = 0; round < 20; round++) {
+      const log = new MutationLog();
+      for (let count = 1 + random.integer(5); count > 0; count--) log.appendRandom(random, ["a", "b", "c"]);
+      const { schema, lastSequence } = log;
+      const path = join(folder, `${++files}.parquet`);
+      const task = { kind: "seal", slice: log.slice(0, lastSequence), schema, afterSequence: 0, lastSequence } as const;
+      if (log.living.length === 0 && log.lastSequence === 0) continue;
+      const { rows, replaced } = await sealRows({ ...task, path });
+      const where = `MINIODB_TEST_SEED=${seed} round ${round}`;
+      assert.equal(rows, log.living.length, where);
+      assert.equal(existsSync(path), rows > 0, where);
+      const seen = rows === 0 ? [] : await runSql(`SELECT id, n FROM read_parquet('${path}')`);
+      assert.deepEqual(
+        seen.map(([id, n]) => `${id} ${n}`),
+        log.living.map(({ id, n }) => `${id} ${n}`),
+        where,
+      );
+      if (replaced === null) continue;
+      const ids = (await runSql(`SELECT id FROM read_parquet('${replaced.path}') ORDER BY id`)).map(([id]) => id);
+      assert.deepEqual([ids.length, ids[0], ids.at(-1)], [replaced.count, replaced.lower, replaced.upper], where);
+      assert.equal(replaced.bytes, statSync(replaced.path).size);
+      // For live queries: all that was accepted.
+      const whole = await sealRows({ ...task, path: join(folder, `${++files}.parquet`), withReplaced: true }).catch(
+        () => null,
+      );
+      assert.ok(whole === null || (whole.rows >= rows && whole.replaced === null), where);
+    }
   });
 
   test("the name appears with the whole file; a file that a crash left half is no obstacle", async () => {

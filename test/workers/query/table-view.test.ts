@@ -65,6 +65,61 @@ describe("a table's view", () => {
     }
   });
 
+  test("rows are left out by id where files after theirs replaced them, beside deleted rows, whatever the id is called", async () => {
+    const columns = { ID: 2, n: 1 };
+    const write = (name: string, first: number): Promise<string> => {
+      const id = `CASE WHEN i % 10 = 9 THEN NULL ELSE 'id-' || (${first} + i) END AS "ID"`;
+      return fixture.writeParquet(
+        `${name}.parquet`,
+        `SELECT ${id}, (${first} + i)::BIGINT AS n FROM range(100) t(i)`,
+        columns,
+      );
+    };
+    const files = [
+      await write("rep-a", 0),
+      await write("rep-b", 100),
+      await write("rep-c", 200),
+      await write("rep-d", 300),
+    ];
+    const [a = "", b = "", c = "", d = ""] = files;
+    const idFile = (name: string, from: number, to: number): Promise<string> =>
+      fixture.writeParquet(`${name}.parquet`, `SELECT 'id-' || i AS id FROM range(${from}, ${to}) t(i)`, { id: 2 });
+    const early = await idFile("rep-early", 50, 150);
+    const late = await idFile("rep-late", 190, 210);
+    const gone = await fixture.writeParquet("rep-gone.parquet", "SELECT 'x' AS file_path, 0::BIGINT AS pos", deleteIds);
+    const schema = schemaOf("n long 1", "ID string 2");
+    const table: QueryTable = {
+      ...tableOf("t", schema, [a, b]),
+      hotFiles: [c, d],
+      deletes: [{ file: a, deleteFiles: [gone] }],
+      replaced: [
+        { files: [a, b], idFiles: [early, late] },
+        { files: [c], idFiles: [late] },
+      ],
+    };
+    const isThere = (n: number): boolean => {
+      if (n === 0) return false;
+      if (n % 10 === 9 || n >= 300) return true;
+      return n < 200 ? (n < 50 || n >= 150) && n < 190 : n >= 210;
+    };
+    const expected = Array.from({ length: 400 }, (_, n) => n).filter(isThere);
+    const seen = await fixture.query("SELECT n FROM t ORDER BY n", { tables: [table] });
+    assert.deepEqual(
+      seen.map((row) => Number(row["n"])),
+      expected,
+    );
+    assert.deepEqual(await fixture.query("SELECT count(*) AS rows FROM t", { tables: [table] }), [
+      { rows: expected.length },
+    ]);
+    // Every file has something to leave out.
+    const { replaced: _, ...rest } = table;
+    const all = { ...rest, replaced: [{ files, idFiles: [early] }] };
+    const left = Array.from({ length: 400 }, (_unused, n) => n).filter(
+      (n) => n !== 0 && (n % 10 === 9 || n < 50 || n >= 150),
+    );
+    assert.deepEqual(await fixture.query("SELECT count(*) AS rows FROM t", { tables: [all] }), [{ rows: left.length }]);
+  });
+
   test("places are the numbers of file and row, files with deletes behind the others", async () => {
     const write = (name: string): Promise<string> =>
       fixture.writeParquet(`${name}.parquet`, "SELECT i::BIGINT AS n FROM range(4) t(i)", { n: 1 });

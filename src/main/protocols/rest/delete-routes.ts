@@ -2,17 +2,19 @@ import { limits } from "../../../shared/limits.js";
 import { MiniodbError } from "../../../shared/errors.js";
 import { readParameters } from "../../query/query-parameters.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
-import type { DeleteOutcome, DeleteService } from "../../upkeep/delete-service.js";
+import type { MutationService } from "../../mutate/mutation-service.js";
+import type { DeleteService } from "../../upkeep/delete-service.js";
 import { JsonListener, optionalCount, optionalFlag, requiredText, type JsonObject } from "./json-request.js";
 import { sendReply } from "./send-reply.js";
 import { okReply, thrownReply } from "./write-reply.js";
 
 export interface DeleteRoutesOptions {
   readonly deletes: DeleteService;
+  readonly mutations: MutationService;
   readonly onInternal: (error: unknown) => void;
 }
 
-/** Deletes of rows: by a predicate, and by id in the original's shape. */
+/** Deletes of rows: by a predicate, and by id, through the log, in the original's shape. */
 export class DeleteRoutes {
   readonly #options: DeleteRoutesOptions;
 
@@ -48,13 +50,13 @@ export class DeleteRoutes {
   async #ids(body: JsonObject): Promise<unknown> {
     const table = requiredText(body, "table");
     const ids = readIds(body["ids"]);
-    const where = `id IN (${ids.map(quoteText).join(", ")})`;
-    const { rows }: DeleteOutcome = await this.#options.deletes.deleteWhere({ table, where, isDryRun: false });
+    const { rows, sequence } = await this.#options.mutations.deleteIds(table, ids);
     const message =
       rows === 0
         ? `No row of table ${table} has one of these ids`
         : `${rows} rows deleted from table: ${table}, IDs: ${ids.length}`;
-    return { success: rows > 0, message, deleted_count: rows, errors: null };
+    const token = sequence === "" ? {} : { sequence };
+    return { success: rows > 0, message, deleted_count: rows, errors: null, ...token };
   }
 
   #listen(exchange: HttpExchange, act: (body: JsonObject, signal: AbortSignal) => Promise<unknown>): RequestListener {
@@ -92,9 +94,4 @@ function readIds(value: unknown): readonly string[] {
 function positive(timeoutMs: number | undefined): number | undefined {
   if (timeoutMs === 0) throw new MiniodbError("INVALID_REQUEST", "timeout_ms is not positive", { field: "timeout_ms" });
   return timeoutMs;
-}
-
-/** A SQL text literal. */
-function quoteText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }

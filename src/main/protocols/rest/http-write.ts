@@ -29,6 +29,8 @@ export interface WriteHead {
   readonly durability: FrameDurability;
   readonly flags: number;
   readonly batchId: string;
+  /** Answers a body that is no plain write, which it may read until it returns; false: it is one. */
+  readonly divert?: (body: Uint8Array) => boolean;
 }
 
 export type RenderOutcome = (outcome: WriteOutcome, batchId: string) => JsonReply;
@@ -54,6 +56,7 @@ export class HttpWrite implements RequestListener, WriteRequest {
   readonly #render: RenderOutcome;
   #slabOffset = -1;
   #length = 0;
+  readonly #divert: WriteHead["divert"];
   #isOver = false;
 
   constructor(door: WriteDoor, exchange: HttpExchange, head: WriteHead, render: RenderOutcome) {
@@ -66,6 +69,7 @@ export class HttpWrite implements RequestListener, WriteRequest {
     this.durability = head.durability;
     this.flags = head.flags;
     this.batchId = head.batchId;
+    this.#divert = head.divert;
   }
 
   onChunk(chunk: Uint8Array, isLast: boolean): void {
@@ -94,10 +98,18 @@ export class HttpWrite implements RequestListener, WriteRequest {
   #submit(body: WriteBody): void {
     this.#isOver = true;
     this.#length = body.kind === "slab" ? body.length : body.bytes.length;
+    if (this.#divert !== undefined && this.#divert(this.#bytesOf(body))) {
+      this.#drop();
+      return;
+    }
     this.body = body;
     this.#door.writes.submit(this);
     // Only now is a slab the write path's: what `submit` throws leaves it here, to be freed.
     this.#slabOffset = -1;
+  }
+
+  #bytesOf(body: WriteBody): Uint8Array {
+    return body.kind === "chunk" ? body.bytes : this.#door.slab.bytes.subarray(body.offset, body.offset + body.length);
   }
 
   #append(chunk: Uint8Array): void {

@@ -36,7 +36,14 @@ const tagPath = /^\/v1\/tables\/([^/]+)\/tags\/([^/]+)$/;
 export function restHandler(routes: Routes): HttpHandler {
   const { write, table, tableLife, deletes, compactions, query, queryControl, status, onInternal } = routes;
   const exact = new Map<string, Methods>([
-    ["/v1/data", { POST: (exchange) => write.oneRow(exchange), DELETE: (exchange) => deletes.ids(exchange) }],
+    [
+      "/v1/data",
+      {
+        POST: (exchange) => write.oneRow(exchange),
+        PUT: (exchange) => write.replaceRow(exchange),
+        DELETE: (exchange) => deletes.ids(exchange),
+      },
+    ],
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
     ["/v1/queries", { GET: (exchange) => queryControl.list(exchange) }],
     ["/v1/tables", { POST: (exchange) => table.create(exchange), GET: (exchange) => table.list(exchange) }],

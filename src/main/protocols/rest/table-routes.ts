@@ -1,4 +1,5 @@
 import type { SnapshotInfo } from "../../../shared/iceberg/table-history.js";
+import { withPatch } from "../../../shared/schema/table-settings.js";
 import type { OwnerQuestions } from "../../catalog/owner-questions.js";
 import type { TableEntry } from "../../catalog/table-entry.js";
 import type { TableRegistry } from "../../catalog/table-registry.js";
@@ -6,7 +7,7 @@ import type { TableService } from "../../catalog/table-service.js";
 import { tableStatistics } from "../../catalog/table-statistics.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
 import type { FlushCoordinator } from "../../upkeep/flush-coordinator.js";
-import { configOfSettings, patchOfConfig, settingsOfConfig } from "../table-config.js";
+import { checkMode, configOfSettings, patchOfConfig, settingsOfConfig } from "../table-config.js";
 import { namePattern, tableInfo } from "../table-info.js";
 import { JsonAnswers } from "./json-answers.js";
 import { optionalFlag, requiredText, type JsonObject } from "./json-request.js";
@@ -16,6 +17,8 @@ export interface TableRoutesOptions {
   readonly tables: TableService;
   readonly owners: OwnerQuestions;
   readonly flushes: FlushCoordinator;
+  /** Rows that a query of the table sees. */
+  readonly countRows: (table: string) => Promise<number>;
   readonly listSnapshots: (table: string) => Promise<readonly SnapshotInfo[]>;
   readonly onInternal: (error: unknown) => void;
 }
@@ -53,7 +56,10 @@ export class TableRoutes {
   /** Changes the settings that `config` names; replies when they are durable and act. */
   change(exchange: HttpExchange, name: string): RequestListener {
     return this.#answers.withBody(exchange, async (body) => {
-      const entry = await this.#options.tables.changeSettings(name, patchOfConfig(body["config"]));
+      const { tables, registry } = this.#options;
+      const patch = patchOfConfig(body["config"]);
+      checkMode(withPatch(registry.get(name).state.settings, patch));
+      const entry = await tables.changeSettings(name, patch);
       const message = `Table ${entry.name} changed successfully`;
       return { success: true, message, config: configOfSettings(entry.state.settings) };
     });
@@ -101,7 +107,7 @@ export class TableRoutes {
   }
 
   async #describe(entry: TableEntry): Promise<Readonly<Record<string, unknown>>> {
-    return tableInfo(entry, await tableStatistics(entry, this.#options.owners));
+    return tableInfo(entry, await tableStatistics(entry, this.#options.owners, this.#options.countRows));
   }
 }
 

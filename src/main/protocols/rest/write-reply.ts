@@ -47,8 +47,8 @@ export function accountJson(account: WriteAccount, batchId: string): string {
   return errors.length === 0 ? `${json},"errors":[]}` : `${json},"errors":${JSON.stringify(errors)}}`;
 }
 
-/** Reply of POST /v1/data: the original's keys first, then the account. */
-export function oneRowReply(account: WriteAccount, nodeId: string): JsonReply {
+/** Reply of POST and PUT /v1/data: the original's keys first, then the account. `done` is what the message says of the row. */
+export function oneRowReply(account: WriteAccount, nodeId: string, done: "ingested" | "updated"): JsonReply {
   if (account.accepted === 0) {
     const [first] = account.errors;
     const code: ErrorCode = "ROW_REJECTED";
@@ -58,7 +58,7 @@ export function oneRowReply(account: WriteAccount, nodeId: string): JsonReply {
   const { table, durability, sequence, isRepeat } = account;
   const id = account.id === null ? "" : JSON.stringify(account.id).slice(1, -1);
   const body =
-    `{"success":true,"message":"Data successfully ingested for table: ${table}, ID: ${id}","node_id":${JSON.stringify(nodeId)}` +
+    `{"success":true,"message":"Data successfully ${done} for table: ${table}, ID: ${id}","node_id":${JSON.stringify(nodeId)}` +
     `,"id":"${id}","accepted":1,"rejected":0,"durability":"${durability}","sequence":"${sequence}"` +
     (isRepeat ? `,"repeated":true}` : "}");
   return { status: 200, body, retryAfterSeconds: null };

@@ -4,28 +4,38 @@ import { limits } from "../../../shared/limits.js";
 import { frameDurabilities, frameEncodings, frameFlags, frameFormats } from "../../../shared/ring/frame.js";
 import type { FrameDurability, FrameEncoding, FrameFormat } from "../../../shared/ring/frame.js";
 import { assertTableName } from "../../catalog/table-service.js";
+import type { MutationService } from "../../mutate/mutation-service.js";
+import { readPartialRow } from "../../mutate/row-envelope.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
-import { parseDurability } from "../websocket/stream-message.js";
+import { parseDurability, parseMode } from "../websocket/stream-message.js";
 import { HttpWrite, type RenderOutcome, type WriteDoor, type WriteHead } from "./http-write.js";
-import { accountReply, errorReply, oneRowReply } from "./write-reply.js";
+import { sendReply } from "./send-reply.js";
+import { accountReply, errorReply, oneRowReply, thrownReply } from "./write-reply.js";
 
 export interface WriteRoutesOptions extends WriteDoor {
   readonly nodeId: string;
+  readonly mutations: MutationService;
 }
 
+const replaceRowFlags = frameFlags.originalShape | frameFlags.idRequired | frameFlags.replaces;
 const oneRowFlags = frameFlags.originalShape | frameFlags.idRequired | frameFlags.mayCreateTable;
 
-/** POST /v1/data and POST /v1/tables/{table}/rows. */
+/** POST and PUT /v1/data, and POST /v1/tables/{table}/rows. */
 export class WriteRoutes {
   readonly #door: WriteDoor;
   readonly #renderOneRow: RenderOutcome;
+  readonly #renderReplacedRow: RenderOutcome;
   readonly #renderRows: RenderOutcome;
+  readonly #mutations: MutationService;
 
   constructor(options: WriteRoutesOptions) {
-    const { nodeId } = options;
+    const { nodeId, mutations } = options;
     this.#door = options;
+    this.#mutations = mutations;
     this.#renderOneRow = (outcome) =>
-      outcome.kind === "failed" ? errorReply(outcome.error) : oneRowReply(outcome, nodeId);
+      outcome.kind === "failed" ? errorReply(outcome.error) : oneRowReply(outcome, nodeId, "ingested");
+    this.#renderReplacedRow = (outcome) =>
+      outcome.kind === "failed" ? errorReply(outcome.error) : oneRowReply(outcome, nodeId, "updated");
     this.#renderRows = (outcome, batchId) =>
       outcome.kind === "failed" ? errorReply(outcome.error) : accountReply(outcome, batchId);
   }
@@ -38,15 +48,50 @@ export class WriteRoutes {
     return new HttpWrite(this.#door, exchange, readHead(exchange, "", format, oneRowFlags), this.#renderOneRow);
   }
 
+  /**
+   * One row in the original shape takes the place of all rows with its id, or, with `partial`, is merged into the one that is
+   * there. Only the merge looks at what is there.
+   */
+  replaceRow(exchange: HttpExchange): RequestListener {
+    const contentType = exchange.header("content-type");
+    const format = contentType === "" ? frameFormats.json : formatOfContentType(contentType);
+    if (format !== frameFormats.json) throw unsupported(contentType, ["application/json"]);
+    const head = readHead(exchange, "", format, replaceRowFlags);
+    if (head.encoding !== frameEncodings.identity) {
+      throw new MiniodbError("UNSUPPORTED_MEDIA_TYPE", "PUT /v1/data takes plain JSON: its body says whether to merge");
+    }
+    const divert = (body: Uint8Array): boolean => this.#merge(exchange, body);
+    return new HttpWrite(this.#door, exchange, { ...head, divert }, this.#renderReplacedRow);
+  }
+
+  /** False where the body is not `partial`. */
+  #merge(exchange: HttpExchange, body: Uint8Array): boolean {
+    const row = readPartialRow(body);
+    if (row === null) return false;
+    const { metrics, onInternal } = this.#door;
+    this.#mutations.merge(row).then(
+      (outcome) => {
+        metrics.wrote(outcome, body.length);
+        sendReply(exchange, this.#renderReplacedRow(outcome, ""));
+      },
+      (error: unknown) => sendReply(exchange, thrownReply(error, onInternal)),
+    );
+    return true;
+  }
+
   /** A batch for one table; the content type picks the decoder. */
   rows(exchange: HttpExchange, table: string): RequestListener {
     assertTableName(table);
     const contentType = exchange.header("content-type");
     const format = formatOfContentType(contentType);
     if (format === undefined) throw unsupported(contentType, bodyContentTypes);
-    const head = readHead(exchange, table, format, frameFlags.mayCreateTable);
+    const head = readHead(exchange, table, format, frameFlags.mayCreateTable | modeFlags(exchange));
     return new HttpWrite(this.#door, exchange, head, this.#renderRows);
   }
+}
+
+function modeFlags({ query }: HttpExchange): number {
+  return query === "" ? 0 : parseMode(new URLSearchParams(query).get("mode") ?? "");
 }
 
 /** What headers and query string say; all of it must be read before the handler returns. */

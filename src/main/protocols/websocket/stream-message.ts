@@ -1,7 +1,13 @@
 import { MiniodbError } from "../../../shared/errors.js";
 import { formatOfContentType } from "../../../shared/formats/body-format.js";
 import { limits } from "../../../shared/limits.js";
-import { frameDurabilities, frameFormats, type FrameDurability, type FrameFormat } from "../../../shared/ring/frame.js";
+import {
+  frameDurabilities,
+  frameFlags,
+  frameFormats,
+  type FrameDurability,
+  type FrameFormat,
+} from "../../../shared/ring/frame.js";
 import { tableNamePattern } from "../../../shared/schema/table-schema.js";
 
 /**
@@ -11,7 +17,7 @@ import { tableNamePattern } from "../../../shared/schema/table-schema.js";
  * {"seq":7,"table":"cpu","format":"ndjson","batch_id":"b-7","durability":"fsync"}\n
  * <body in that format>
  * ```
- * Every key may be left out: table, format and durability then come from the query string of the connection, and an
+ * Every key may be left out: table, format, durability and mode then come from the query string of the connection, and an
  * empty line is a header without keys. `seq` is the client's own number and comes back in the reply.
  */
 export interface StreamMessage {
@@ -19,6 +25,8 @@ export interface StreamMessage {
   readonly table: string;
   readonly format: FrameFormat;
   readonly durability: FrameDurability;
+  /** frameFlags of the batch's mode. */
+  readonly modeFlags: number;
   readonly batchId: string;
   /** A view on the message. */
   readonly body: Uint8Array;
@@ -29,6 +37,7 @@ export interface StreamDefaults {
   readonly table: string;
   readonly format: FrameFormat;
   readonly durability: FrameDurability;
+  readonly modeFlags: number;
 }
 
 const headerBytesMax = 4096;
@@ -55,6 +64,7 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
   if (!tableNamePattern.test(table)) throw invalid("table must be a name of letters, digits and _", seq);
   const format = readText(header, "format", seq);
   const durability = readText(header, "durability", seq);
+  const mode = readText(header, "mode", seq);
   const batchId = readText(header, "batch_id", seq) ?? "";
   if (Buffer.byteLength(batchId) > limits.batchIdBytesMax) {
     throw invalid(`batch_id has at most ${limits.batchIdBytesMax} bytes`, seq);
@@ -64,6 +74,7 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
     table,
     format: format === undefined ? defaults.format : streamFormat(format, seq),
     durability: durability === undefined ? defaults.durability : parseDurability(durability, seq),
+    modeFlags: mode === undefined ? defaults.modeFlags : parseMode(mode, seq),
     batchId,
     body: message.subarray(end + 1),
   };
@@ -75,6 +86,7 @@ export function parseStreamDefaults(query: URLSearchParams): StreamDefaults {
     table: query.get("table") ?? "",
     format: streamFormat(query.get("format") ?? "ndjson", null),
     durability: parseDurability(query.get("durability") ?? "fsync", null),
+    modeFlags: parseMode(query.get("mode") ?? "", null),
   };
 }
 
@@ -82,6 +94,13 @@ export function parseStreamDefaults(query: URLSearchParams): StreamDefaults {
 export function parseDurability(name: string, seq: StreamMessage["seq"] = null): FrameDurability {
   if (Object.hasOwn(frameDurabilities, name)) return frameDurabilities[name as keyof typeof frameDurabilities];
   throw invalid("durability must be memory, fsync or stored", seq);
+}
+
+/** What the rows of a batch do to the earlier ones of their ids: `replace`, or empty, what the table's own mode says. Throws INVALID_REQUEST. */
+export function parseMode(name: string, seq: StreamMessage["seq"] = null): number {
+  if (name === "") return 0;
+  if (name === "replace") return frameFlags.replaces;
+  throw invalid("mode must be replace, or be left out", seq);
 }
 
 function streamFormat(name: string, seq: StreamMessage["seq"]): FrameFormat {

@@ -86,7 +86,7 @@ class StreamSession implements WebSocketListener {
 
   #submit(message: StreamMessage): void {
     const { writes, metrics, slab } = this.#options;
-    const { seq, table, format, durability, batchId, body: bytes } = message;
+    const { seq, table, format, durability, modeFlags, batchId, body: bytes } = message;
     const body = this.#hold(bytes);
     const done = (outcome: WriteOutcome): void => {
       this.#inFlight--;
@@ -99,7 +99,7 @@ class StreamSession implements WebSocketListener {
       this.#connection?.send(`{"type":"ack","seq":${JSON.stringify(seq)},"credits":1,${account}`);
     };
     try {
-      const flags = frameFlags.mayCreateTable;
+      const flags = frameFlags.mayCreateTable | modeFlags;
       const encoding = frameEncodings.identity;
       writes.submit({ table, format, encoding, durability, flags, batchId, principal: "", body, done });
       this.#inFlight++;

@@ -1,0 +1,173 @@
+import { readFile } from "node:fs/promises";
+import { assert } from "../../shared/assert.js";
+import { MiniodbError } from "../../shared/errors.js";
+import type { QueryReply } from "../query/query-request.js";
+import { frameDurabilities, frameEncodings, frameFlags, frameFormats } from "../../shared/ring/frame.js";
+import {
+  columnByName,
+  idColumn,
+  nameKey,
+  timestampColumn,
+  type TableSchema,
+} from "../../shared/schema/table-schema.js";
+import type { TableEntry } from "../catalog/table-entry.js";
+import type { TableRegistry } from "../catalog/table-registry.js";
+import type { QueryService } from "../query/query-service.js";
+import { discardBody } from "../query/result-body.js";
+import type { WritePath } from "../write/write-path.js";
+import type { WriteAccount } from "../write/write-request.js";
+import { IdLines } from "./id-lines.js";
+import { readMembers, type RowEnvelope } from "./row-envelope.js";
+
+export interface MutationServiceOptions {
+  readonly registry: TableRegistry;
+  readonly writes: WritePath;
+  readonly queries: QueryService;
+}
+
+export interface DeletedIds {
+  readonly rows: number;
+  /** Token of the tombstones; empty where no row was there. */
+  readonly sequence: string;
+}
+
+/**
+ * Changes by id that must know the row that is there. The look at it is a query of this node, which sees everything that was
+ * acknowledged before; what follows from it goes into the log like any write. Both are one step for all other such changes of
+ * the same id (IdLines). Replaces and inserts do not wait here: one that comes between look and write has its row
+ * replaced or deleted too.
+ */
+export class MutationService {
+  readonly #options: MutationServiceOptions;
+  readonly #lines = new IdLines();
+
+  constructor(options: MutationServiceOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Deletes all rows with one of the ids, and says how many there were. When it resolves that is durable in the log, and no
+   * query that begins now sees them; other engines do until the next flush. Rejects with TABLE_NOT_FOUND, and as queries
+   * and writes do.
+   */
+  async deleteIds(table: string, ids: readonly string[]): Promise<DeletedIds> {
+    const entry = this.#options.registry.get(table);
+    const different = [...new Set(ids)];
+    return this.#lines.inLine(entry.identity.uuid, different, async () => {
+      const there = await this.#idsThere(entry, different);
+      const rows = there.reduce((sum, { rows: count }) => sum + count, 0);
+      if (rows === 0) return { rows, sequence: "" };
+      const body = JSON.stringify(there.map(({ id }) => ({ id })));
+      const { sequence } = await this.#write(entry.name, body, frameFlags.deletes | frameFlags.idRequired);
+      return { rows, sequence };
+    });
+  }
+
+  /**
+   * Puts the payload's values into the row of this id, and its timestamp where there is one; all else of the row stays. Where
+   * several rows have the id, the one with the latest timestamp is taken, and stands for all of them then. Durable in the
+   * log when it resolves. Rejects with NOT_FOUND where no row has the id, with ROW_REJECTED's account, and as `deleteIds`.
+   */
+  async merge(row: RowEnvelope): Promise<WriteAccount> {
+    const entry = this.#options.registry.get(row.table);
+    return this.#lines.inLine(entry.identity.uuid, [row.id], async () => {
+      const known = await this.#rowOf(entry, row);
+      const payload = joinObjects(known.payload, row.payload);
+      const timestamp = row.timestamp ?? known.timestamp;
+      const head = `{"table":${JSON.stringify(entry.name)},"id":${JSON.stringify(row.id)}`;
+      const body = `${head},"timestamp":${timestamp},"payload":${payload}}`;
+      return this.#write(entry.name, body, frameFlags.originalShape | frameFlags.idRequired | frameFlags.replaces);
+    });
+  }
+
+  /** Rows that a query of the table sees. */
+  async countRows(table: string): Promise<number> {
+    const [row] = await this.#query(`SELECT count(*)::DOUBLE AS rows FROM ${quoteName(table)}`);
+    return (JSON.parse(row ?? "{}") as { readonly rows: number }).rows;
+  }
+
+  async #idsThere(
+    entry: TableEntry,
+    ids: readonly string[],
+  ): Promise<{ readonly id: string; readonly rows: number }[]> {
+    const list = ids.map(quoteText).join(", ");
+    const where = `${idColumn} IN (${list})`;
+    const lines = await this.#query(
+      `SELECT ${idColumn} AS id, count(*)::DOUBLE AS rows FROM ${quoteName(entry.name)} WHERE ${where} GROUP BY 1`,
+    );
+    return lines.map((line) => JSON.parse(line) as { readonly id: string; readonly rows: number });
+  }
+
+  /** The values that the patch does not name, as JSON text that says each of them exactly. */
+  async #rowOf(
+    entry: TableEntry,
+    { id, payloadKeys }: RowEnvelope,
+  ): Promise<{ readonly payload: string; readonly timestamp: string }> {
+    const where = `WHERE ${idColumn} = ${quoteText(id)} ORDER BY "timestamp" DESC LIMIT 1`;
+    const [line] = await this.#query(`SELECT * FROM ${quoteName(entry.name)} ${where}`);
+    if (line === undefined) {
+      throw new MiniodbError("NOT_FOUND", `No row of table ${entry.name} has the id ${id}`, { table: entry.name, id });
+    }
+    const members = readMembers(Buffer.from(line));
+    const named = new Set([timestampColumn, idColumn, ...payloadKeys].map(nameKey));
+    const kept = members.filter(([name]) => !named.has(nameKey(name)));
+    const timestamp = members.find(([name]) => nameKey(name) === timestampColumn)?.[1];
+    assert(timestamp !== undefined, "every row has a timestamp");
+    // By now the entry knows every column that the query could see.
+    const values = kept.map(([name, json]) => `${JSON.stringify(name)}:${valueOf(entry.schema, name, json)}`);
+    return { payload: `{${values.join(",")}}`, timestamp };
+  }
+
+  /** The rows of a statement of ours as lines of JSON. */
+  async #query(sql: string): Promise<string[]> {
+    const reply: QueryReply = await this.#options.queries.run({ sql, format: "ndjson" });
+    const { body } = reply;
+    try {
+      const text = body.kind === "bytes" ? Buffer.from(body.bytes).toString() : await readFile(body.path, "utf8");
+      return text.split("\n").filter((line) => line !== "");
+    } finally {
+      await discardBody(body);
+    }
+  }
+
+  #write(table: string, json: string, flags: number): Promise<WriteAccount> {
+    return new Promise((resolve, reject) => {
+      this.#options.writes.submit({
+        table,
+        format: frameFormats.json,
+        encoding: frameEncodings.identity,
+        durability: frameDurabilities.fsync,
+        flags,
+        batchId: "",
+        principal: "",
+        body: { kind: "chunk", bytes: Buffer.from(json) },
+        done: (outcome) => {
+          if (outcome.kind === "failed") reject(outcome.error);
+          else resolve(outcome);
+        },
+      });
+    });
+  }
+}
+
+/** As a write takes it: queries give the value of a json column as a text. */
+function valueOf(schema: TableSchema, name: string, json: string): string {
+  const isJson = columnByName(schema, name)?.type === "json" && json.startsWith('"');
+  return isJson ? (JSON.parse(json) as string) : json;
+}
+
+/** One object of the members of two: `{"a":1}` and `{"b":2}`. */
+function joinObjects(one: string, other: string): string {
+  const members = [one, other].map((object) => object.trim().slice(1, -1).trim()).filter((text) => text !== "");
+  return `{${members.join(",")}}`;
+}
+
+/** A SQL identifier. */
+function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** A SQL text literal. */
+function quoteText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}

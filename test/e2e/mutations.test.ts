@@ -1,0 +1,289 @@
+/** Replaces, merges and deletes by id, and tables of mode upsert, as clients meet them. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { HttpClient, type Reply } from "../harness/http-client.js";
+import { ServerProcess } from "../harness/server-process.js";
+
+let server: ServerProcess;
+let client: HttpClient;
+
+before(async () => {
+  // Nothing is flushed but on demand, and hot segments are many.
+  const flags = ["--flush-interval-ms", "600000", "--seal-tail-rows-max", "1", "--seal-hot-segments-max", "3"];
+  server = await ServerProcess.start({ flags });
+  client = new HttpClient(() => server.url);
+});
+after(() => server.dispose());
+
+interface Done {
+  readonly success: boolean;
+  readonly message: string;
+  readonly id: string;
+  readonly sequence: string;
+  readonly durability: string;
+  readonly deleted_count: number;
+  readonly code: string;
+}
+
+async function send(method: "POST" | "PUT" | "DELETE", body: object): Promise<[number, Done]> {
+  const headers = { "content-type": "application/json" };
+  const reply = await client.send("/v1/data", { method, body: JSON.stringify(body), headers });
+  return [reply.status, reply.body as Done];
+}
+
+async function put(table: string, id: string, payload: object, more: object = {}): Promise<Done> {
+  const [status, done] = await send("PUT", { table, id, payload, ...more });
+  assert.deepEqual([status, done.success], [200, true], JSON.stringify(done));
+  return done;
+}
+
+async function flush(table: string): Promise<void> {
+  const reply = await client.send(`/v1/tables/${table}/flush`, { method: "POST", body: "" });
+  assert.equal(reply.status, 200, JSON.stringify(reply.body));
+}
+
+async function create(table: string, config: object): Promise<Reply> {
+  return client.sendJson("/v1/tables", { table_name: table, config });
+}
+
+async function rows(table: string): Promise<string[]> {
+  const found = await client.query<{ id: string; n: number | null; s: string | null }>(`SELECT id, n, s FROM ${table}`);
+  return found.map(({ id, n, s }) => `${id} ${n} ${s}`).toSorted();
+}
+
+async function recordCount(table: string): Promise<number> {
+  const { body } = await client.send(`/v1/tables/${table}`);
+  return (body as { table_info: { stats: { record_count: number } } }).table_info.stats.record_count;
+}
+
+describe("PUT /v1/data", () => {
+  test("takes the place of every row with the id: buffered, sealed, stored, after a kill, and in the store", async () => {
+    await client.write("put", [
+      { id: "a", n: 1, s: "first" },
+      { id: "a", n: 2, s: "second" },
+      { id: "b", n: 3, s: "other" },
+    ]);
+    await flush("put");
+    await client.write("put", [{ id: "a", n: 4, s: "hot" }]);
+    assert.equal((await rows("put")).length, 4);
+    const done = await put("put", "a", { n: 5 });
+    assert.match(done.message, /table: put, ID: a$/);
+    assert.deepEqual([done.id, done.durability], ["a", "fsync"]);
+    const expected = ["a 5 null", "b 3 other"];
+    assert.deepEqual(await rows("put"), expected);
+    assert.equal(await recordCount("put"), 2);
+    await put("put", "c", { n: 6, s: "new" });
+    // Between what was acknowledged and the flush.
+    await server.kill();
+    await server.restart();
+    expected.push("c 6 new");
+    assert.deepEqual(await rows("put"), expected);
+    await put("put", "a", { n: 7, s: "again" });
+    expected[0] = "a 7 again";
+    await flush("put");
+    assert.deepEqual(await rows("put"), expected);
+    assert.equal(await recordCount("put"), 3);
+    await server.kill();
+    await server.restart();
+    assert.deepEqual(await rows("put"), expected);
+  });
+
+  test("a cached result is of the rows of before, and not given after", async () => {
+    await client.write("cached", [{ id: "a", n: 1, s: "x" }]);
+    await flush("cached");
+    assert.deepEqual(await rows("cached"), ["a 1 x"]);
+    assert.deepEqual(await rows("cached"), ["a 1 x"]);
+    await put("cached", "a", { n: 2, s: "y" });
+    assert.deepEqual(await rows("cached"), ["a 2 y"]);
+    await send("DELETE", { table: "cached", ids: ["a"] });
+    assert.deepEqual(await rows("cached"), []);
+    assert.equal(await client.count("cached"), 0);
+  });
+
+  test("a reader beside replaces sees one row of the id at any moment, also while flushes commit", async () => {
+    await client.write("steady", [{ id: "a", n: 0, s: "x" }]);
+    let isOver = false;
+    const look = async (): Promise<number> => {
+      let looks = 0;
+      for (; !isOver; looks++) assert.equal(await client.count("steady"), 1);
+      return looks;
+    };
+    const looking = look();
+    for (let n = 1; n <= 20; n++) {
+      await put("steady", "a", { n, s: "x" });
+      if (n % 5 === 0) await flush("steady");
+      assert.deepEqual(await rows("steady"), [`a ${n} x`]);
+    }
+    isOver = true;
+    assert.ok((await looking) > 0);
+  });
+
+  test("refuses what is no row, and an unknown table", async () => {
+    await client.write("refusing", [{ id: "a", n: 1, s: "x" }]);
+    const refused = async (body: object): Promise<[number, string]> => {
+      const [status, { code }] = await send("PUT", body);
+      return [status, code];
+    };
+    assert.deepEqual(await refused({ table: "refusing", payload: { n: 1 } }), [400, "ROW_REJECTED"]);
+    assert.deepEqual(await refused({ table: "refusing", id: "a" }), [400, "ROW_REJECTED"]);
+    assert.deepEqual(await refused({ table: "nowhere", id: "a", payload: {} }), [404, "TABLE_NOT_FOUND"]);
+    const partial = { table: "refusing", id: "b", payload: { n: 1 }, partial: true };
+    assert.deepEqual(await refused(partial), [404, "NOT_FOUND"]);
+    assert.deepEqual(await refused({ ...partial, table: "nowhere" }), [404, "TABLE_NOT_FOUND"]);
+    assert.deepEqual(await refused({ ...partial, partial: 1 }), [400, "INVALID_REQUEST"]);
+    assert.deepEqual(await refused({ ...partial, id: "a", payload: { n: "text" } }), [400, "ROW_REJECTED"]);
+    assert.deepEqual(await rows("refusing"), ["a 1 x"]);
+  });
+});
+
+describe("partial", () => {
+  test("keeps what the payload does not name, to the last digit", async () => {
+    const body = `{"id":"a","timestamp":"2026-03-04T05:06:07.891234Z","big":9007199254740993,"f":0.1,"s":"a\\"b","j":{"k":[1,null]},"t":true,"gone":1}`;
+    const headers = { "content-type": "application/x-ndjson" };
+    const written = await client.send("/v1/tables/merged/rows", { body, headers });
+    assert.equal(written.status, 200, JSON.stringify(written.body));
+    const look = async (): Promise<unknown[]> =>
+      client.query(
+        `SELECT epoch_us("timestamp")::VARCHAR AS at, id, big::VARCHAR AS big, f, s, j, t, gone, more FROM merged`,
+      );
+    await put("merged", "a", { gone: null, More: 1.5 }, { partial: true });
+    const known = await client.query<{ j: unknown }>("SELECT j FROM merged");
+    const row = { at: "1772600767891234", id: "a", big: "9007199254740993", f: 0.1, s: 'a"b', t: true, gone: null };
+    assert.deepEqual(await look(), [{ ...row, j: known[0]?.j, more: 1.5 }]);
+    await flush("merged");
+    await put("merged", "a", { S: "c" }, { partial: true, timestamp: "2026-03-04T05:06:08Z" });
+    assert.deepEqual(await look(), [{ ...row, at: "1772600768000000", s: "c", j: known[0]?.j, more: 1.5 }]);
+    assert.equal((await client.query("SELECT j->'$.k[0]' AS k FROM merged"))[0]?.["k"], 1);
+  });
+
+  test("merges of one row at once all count", async () => {
+    await client.write("crowd", [{ id: "a", n: 0, s: "x" }]);
+    const merges = Array.from({ length: 12 }, (_, index) =>
+      put("crowd", "a", { [`c${index}`]: index }, { partial: true }),
+    );
+    await Promise.all(merges);
+    const [row] = await client.query("SELECT * EXCLUDE (timestamp) FROM crowd");
+    const expected = Array.from({ length: 12 }, (_, index) => [`c${index}`, index]);
+    assert.deepEqual(row, { id: "a", n: 0, s: "x", ...Object.fromEntries(expected) });
+  });
+});
+
+describe("DELETE /v1/data", () => {
+  test("counts the rows that were there, wherever they are, and survives a kill", async () => {
+    await client.write("gone", [
+      { id: "a", n: 1, s: "x" },
+      { id: "a", n: 2, s: "x" },
+      { id: "b", n: 3, s: "x" },
+    ]);
+    await flush("gone");
+    await client.write("gone", [
+      { id: "a", n: 4, s: "x" },
+      { id: "c", n: 5, s: "x" },
+    ]);
+    const [, done] = await send("DELETE", { table: "gone", ids: ["a", "c", "it's", "a"] });
+    assert.deepEqual([done.success, done.deleted_count], [true, 4]);
+    assert.deepEqual(await rows("gone"), ["b 3 x"]);
+    assert.deepEqual(await client.query("SELECT id FROM gone", { min_sequence: done.sequence }), [{ id: "b" }]);
+    await server.kill();
+    await server.restart();
+    assert.deepEqual(await rows("gone"), ["b 3 x"]);
+    const [, again] = await send("DELETE", { table: "gone", ids: ["a", "c"] });
+    assert.deepEqual([again.success, again.deleted_count], [false, 0]);
+    // An id that was deleted is free.
+    await client.write("gone", [{ id: "a", n: 6, s: "y" }]);
+    assert.deepEqual(await rows("gone"), ["a 6 y", "b 3 x"]);
+    await flush("gone");
+    assert.deepEqual(await rows("gone"), ["a 6 y", "b 3 x"]);
+    await send("DELETE", { table: "gone", ids: ["a", "b"] });
+    await flush("gone");
+    assert.equal(await recordCount("gone"), 0);
+  });
+
+  test("requests for one id at once count each row once", async () => {
+    await client.write(
+      "race",
+      Array.from({ length: 10 }, (_, n) => ({ id: `i${n % 2}`, n, s: "x" })),
+    );
+    const deletes = await Promise.all(
+      Array.from({ length: 6 }, (_, index) =>
+        send("DELETE", { table: "race", ids: index % 2 === 0 ? ["i0"] : ["i1", "i0"] }),
+      ),
+    );
+    const counts = deletes.map(([, done]) => done.deleted_count);
+    assert.equal(
+      counts.reduce((sum, count) => sum + count, 0),
+      10,
+      counts.join(" "),
+    );
+  });
+});
+
+describe("batches and tables of mode upsert", () => {
+  test("mode=replace: the last row of an id wins, in its batch too; ids are required", async () => {
+    await client.write("batch", [{ id: "a", n: 1, s: "x" }]);
+    const headers = { "content-type": "text/csv" };
+    const body = "id,n,s\na,2,y\nb,3,y\na,4,z\n,5,z\n";
+    const reply = await client.send("/v1/tables/batch/rows?mode=replace", { body, headers });
+    const { accepted, rejected, errors } = reply.body as { accepted: number; rejected: number; errors: object[] };
+    assert.deepEqual([reply.status, accepted, rejected, errors.length], [200, 3, 1, 1], JSON.stringify(reply.body));
+    assert.deepEqual(await rows("batch"), ["a 4 z", "b 3 y"]);
+    const wrong = await client.send("/v1/tables/batch/rows?mode=upsert", { body, headers });
+    assert.equal(wrong.status, 400);
+  });
+
+  test("an upsert table needs ids, shows the last write of each, and can be made of an append table", async () => {
+    assert.equal((await create("ups", { mode: "upsert", id_strategy: "uuid" })).status, 400);
+    assert.equal((await create("ups", { mode: "other" })).status, 400);
+    assert.equal((await create("ups", { mode: "upsert" })).status, 200);
+    const { body } = await client.send("/v1/tables/ups");
+    assert.equal((body as { table_info: { config: { mode: string } } }).table_info.config.mode, "upsert");
+    await client.write("ups", [
+      { id: "a", n: 1, s: "x" },
+      { id: "b", n: 2, s: "x" },
+      { id: "a", n: 3, s: "y" },
+    ]);
+    await send("POST", { table: "ups", id: "b", payload: { n: 4, s: "z" } });
+    assert.deepEqual(await rows("ups"), ["a 3 y", "b 4 z"]);
+    const headers = { "content-type": "application/json" };
+    const none = await client.send("/v1/tables/ups/rows", { body: `[{"n":1}]`, headers });
+    assert.equal((none.body as { code: string }).code, "ROW_REJECTED");
+    await flush("ups");
+    await client.write("ups", [{ id: "a", n: 5, s: "x" }]);
+    assert.deepEqual(await rows("ups"), ["a 5 x", "b 4 z"]);
+    const change = async (config: object): Promise<number> => {
+      const reply = await client.send("/v1/tables/ups", { method: "PUT", body: JSON.stringify({ config }), headers });
+      return reply.status;
+    };
+    assert.equal(await change({ auto_generate_id: true }), 400);
+    assert.equal(await change({ mode: "append" }), 200);
+    await client.write("ups", [{ id: "a", n: 6, s: "x" }]);
+    assert.deepEqual(await rows("ups"), ["a 5 x", "a 6 x", "b 4 z"]);
+    assert.equal(await change({ mode: "upsert" }), 200);
+    await client.write("ups", [{ id: "a", n: 7, s: "x" }]);
+    assert.deepEqual(await rows("ups"), ["a 7 x", "b 4 z"]);
+    await flush("ups");
+    assert.deepEqual(await rows("ups"), ["a 7 x", "b 4 z"]);
+  });
+
+  test("deletes by condition, time travel and rollback know nothing of what is not there any more", async () => {
+    await create("mixed", { mode: "upsert" });
+    await client.write(
+      "mixed",
+      [1, 2, 3, 4].map((n) => ({ id: `i${n}`, n, s: "x" })),
+    );
+    await flush("mixed");
+    const { body } = await client.send("/v1/tables/mixed/snapshots");
+    const [first] = (body as { snapshots: { snapshot_id: string }[] }).snapshots;
+    await client.write("mixed", [{ id: "i1", n: 9, s: "y" }]);
+    await send("DELETE", { table: "mixed", ids: ["i2"] });
+    const deleted = await client.sendJson("/v1/tables/mixed/delete", { where: "n IN (1, 2, 3)" });
+    assert.equal((deleted.body as { deleted_count: number }).deleted_count, 1);
+    assert.deepEqual(await rows("mixed"), ["i1 9 y", "i4 4 x"]);
+    const before = await client.query("SELECT id FROM mixed ORDER BY id", { snapshot_id: first?.snapshot_id });
+    assert.equal(before.length, 4);
+    await put("mixed", "i4", { n: 10, s: "z" });
+    const back = await client.sendJson("/v1/tables/mixed/rollback", { snapshot_id: first?.snapshot_id });
+    assert.equal(back.status, 200, JSON.stringify(back.body));
+    assert.deepEqual(await rows("mixed"), ["i1 1 x", "i2 2 x", "i3 3 x", "i4 4 x"]);
+  });
+});

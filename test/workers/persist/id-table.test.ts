@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { IdTable } from "../../../src/workers/persist/id-table.js";
+import { seededRandom } from "../../harness/seeded-random.js";
+
+const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Date.now() % 1_000_000);
+
+test(`ids have the last sequence that was put in, as in a Map (seed ${seed})`, () => {
+  const random = seededRandom(seed);
+  for (let round = 0; round < 30; round++) {
+    const known = new Map<string, number>();
+    const idsMax = 1 + random.integer(2000);
+    const table = new IdTable(idsMax);
+    const texts = Array.from({ length: 3 }, () => {
+      const ids = Array.from({ length: idsMax }, () => {
+        const id = `${random.pick(["a", "device-", "ïd-", ""])}${random.integer(idsMax)}`;
+        return Buffer.from(id.repeat(1 + random.integer(3)));
+      });
+      return { ids, bytes: Buffer.concat(ids) };
+    });
+    let sequence = 0;
+    for (const { ids, bytes } of texts) {
+      let at = 0;
+      for (const id of ids) {
+        const isKnown = known.has(id.toString());
+        if (isKnown || known.size < idsMax) {
+          table.put(bytes, at, at + id.length, ++sequence);
+          known.set(id.toString(), sequence);
+        } else assert.equal(table.sequenceOf(bytes, at, at + id.length), 0);
+        at += id.length;
+      }
+    }
+    assert.equal(table.size, known.size);
+    assert.deepEqual(
+      table.ids().map((id) => Buffer.from(id).toString()),
+      [...known.keys()],
+    );
+    for (const [id, expected] of known) {
+      const bytes = Buffer.from(`x${id}y`);
+      assert.equal(table.sequenceOf(bytes, 1, bytes.length - 1), expected, id);
+    }
+  }
+});
