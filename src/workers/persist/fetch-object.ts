@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, renameSync, rmSync, write } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { crc32 } from "node:zlib";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
@@ -21,6 +22,7 @@ import { checkStop, type PersistContext } from "./persist-context.js";
 const partsOfObjectMax = 8;
 /** Of all objects that this thread fetches: they are in memory until they are written, 128 MiB together. */
 const partsMax = 16;
+const writeAt = promisify(write);
 let partsUnderWay = 0;
 const waitingParts: (() => void)[] = [];
 
@@ -80,8 +82,10 @@ export async function copyObject(context: PersistContext, copy: ObjectCopy): Pro
     if (part.objectBytes !== bytes) throw unlike(key, `has ${part.objectBytes} bytes, the catalog says ${bytes}`);
     assert(part.body.length === end - start, "a part has the bytes that were asked for");
     // In any order: the file has holes until the last part is there, and its name only after that.
-    writeExactly(fd, part.body, start);
+    // Written by another thread, as this one has the other parts to take from the network.
+    const written = writeExactly(fd, part.body, start);
     checksums[index] = crc32(part.body);
+    await written;
   };
   try {
     let next = 0;
@@ -176,6 +180,9 @@ function readFully(fd: number, target: Uint8Array, position: number): number {
   return done;
 }
 
-function writeExactly(fd: number, body: Uint8Array, position: number): void {
-  for (let done = 0; done < body.length;) done += writeSync(fd, body, done, body.length - done, position + done);
+async function writeExactly(fd: number, body: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < body.length;) {
+    const { bytesWritten } = await writeAt(fd, body, done, body.length - done, position + done);
+    done += bytesWritten;
+  }
 }
