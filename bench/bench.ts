@@ -125,12 +125,16 @@ const { values } = parseArgs({ options: { quick: { type: "boolean", default: fal
 const startMs = performance.now();
 const context = new BenchContext(values.quick, say);
 const measurements: Measurement[] = [];
+const describe = (): string =>
+  `${describeRun(values.quick, performance.now() - startMs)}\n\n${toMarkdown(measurements)}`;
 try {
-  for (const suite of chooseSuites(values.only, values.quick)) measurements.push(...(await runSuite(suite, context)));
+  for (const suite of chooseSuites(values.only, values.quick)) {
+    measurements.push(...(await runSuite(suite, context)));
+    // A run that is ended early leaves what it has measured.
+    if (values.only === undefined) writeTable(values.quick, describe());
+  }
 } finally {
   context.dispose();
 }
-const text = `${describeRun(values.quick, performance.now() - startMs)}\n\n${toMarkdown(measurements)}`;
-say(`\n${text}`);
-if (values.only === undefined) writeTable(values.quick, text);
+say(`\n${describe()}`);
 if (measurements.some((row) => row.verdict === "failed")) process.exitCode = 1;

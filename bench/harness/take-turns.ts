@@ -14,6 +14,12 @@ export interface Turns<Turn> {
  * server does on the processors that it has.
  */
 const stolenCoresMax = 0.1;
+/** Of an even number of turns the one with the lower figure of the two in the middle. */
+export function middleOf<Turn>(turns: readonly Turn[], figureOf: (turn: Turn) => number): Turn {
+  const sorted = turns.toSorted((left, right) => figureOf(left) - figureOf(right));
+  return sorted[Math.floor((sorted.length - 1) / 2)] as Turn;
+}
+
 interface TurnCount {
   /** Calm turns that are enough. */
   readonly wanted: number;

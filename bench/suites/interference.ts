@@ -74,16 +74,16 @@ async function takeTurn(context: BenchContext, { server, turn, seen }: TurnOptio
   const quiet = await context.load(server, {
     ...job,
     table: `quiet_rows_${turn}`,
-    durationMs: context.pick(10_000, 2000),
+    durationMs: context.pick(10_000, 1500),
   });
   const table = `busy_rows_${turn}`;
   const beside = ({ durationMs }: { readonly durationMs: number }) => disturb(server, { table, durationMs, seen });
-  const busy = await context.load(server, { ...job, table, durationMs: context.pick(20_000, 3000) }, { beside });
+  const busy = await context.load(server, { ...job, table, durationMs: context.pick(20_000, 2500) }, { beside });
   return { quiet, busy };
 }
 
 async function loadHistory(context: BenchContext, server: BenchServer): Promise<void> {
-  const durationMs = context.pick(8000, 1500);
+  const durationMs = context.pick(8000, 1000);
   await context.load(server, {
     payload: "arrow",
     table: "history",

@@ -41,7 +41,9 @@ async function measure(context: BenchContext, pair: Pair): Promise<Measurement> 
   for (let turn = 0; turn < context.pick(3, 1); turn++) {
     const table = `rows_${connections}_${turn}`;
     const durationMs = context.pick(5000, 1500);
-    const options = { payload: "row-json", table, connections, durationMs } as const;
+    // The one turn of a quick run must not be one of cold code.
+    const warmupMs = context.pick(2000, 1200);
+    const options = { payload: "row-json", table, connections, durationMs, warmupMs } as const;
     referenceRuns.push(await context.loadUnchecked(pair.reference, options));
     runs.push(await context.load(pair.server, options));
   }
