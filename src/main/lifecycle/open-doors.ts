@@ -54,7 +54,7 @@ export function openDoors(engine: Engine, options: DoorOptions): Doors {
     write: new WriteRoutes({ writes, slab, metrics, nodeId, mutations, onInternal }),
     table: new TableRoutes({ registry, tables, owners, flushes, countRows, listSnapshots, onInternal }),
     tableLife: new TableLifeRoutes({ registry, retention, schemas, history, onInternal }),
-compactions: new CompactionRoutes({ registry, compactions: engine.compactions, onInternal }),
+    compactions: new CompactionRoutes({ registry, compactions: engine.compactions, onInternal }),
     deletes: new DeleteRoutes({ deletes: engine.openDeletes(queries), mutations, onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),
