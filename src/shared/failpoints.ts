@@ -38,6 +38,15 @@ export const failpointNames = [
   "flush.file.stored",
   "flush.commit.next",
   "compact.commit.next",
+  "backup.tags.made",
+  "backup.object.copied",
+  "backup.manifest.next",
+  "backup.manifest.written",
+  "backup.manifest.removed",
+  "restore.announced",
+  "restore.object.copied",
+  "restore.publish.next",
+  "restore.published",
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 

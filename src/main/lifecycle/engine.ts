@@ -19,6 +19,11 @@ import { LiveTails } from "../live/live-tails.js";
 import type { LocalFiles } from "../query/local-files.js";
 import type { QueryService } from "../query/query-service.js";
 import { Metrics } from "../telemetry/metrics.js";
+import { BackupSchedule } from "../backup/backup-schedule.js";
+import { BackupService } from "../backup/backup-service.js";
+import { backupHealth } from "../backup/backup-health.js";
+import { RestoreService } from "../backup/restore-service.js";
+import { namePattern } from "../protocols/table-info.js";
 import { DeleteService } from "../upkeep/delete-service.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
 import { Retention, type RetentionOptions } from "../upkeep/retention.js";
@@ -71,6 +76,8 @@ export class Engine {
   readonly retention: Retention;
   readonly schemas: SchemaService;
   readonly history: TableHistory;
+  readonly backups: BackupService;
+  readonly restores: RestoreService;
   readonly folder: DataFolder;
   readonly files: LocalFiles;
   readonly nodeId: string;
@@ -140,6 +147,8 @@ export class Engine {
     const onRemoved: RetentionOptions["onRemoved"] = (removed) => this.metrics.retained(removed);
     this.retention = new Retention({ pool: pools.quick, nowMs: Date.now, onRemoved });
     this.#upkeep = this.#openUpkeep(onError);
+    this.backups = this.#openBackups(onError);
+    this.restores = this.#openRestores();
     this.metrics = this.#openMetrics();
   }
 
@@ -155,6 +164,7 @@ export class Engine {
     wal.post({ kind: "replayed" });
     this.#timer = setInterval(() => this.#tick(), tickMs);
     this.#upkeep.start();
+    this.backups.start();
   }
 
   /** Deletes find their rows like queries, which open after the engine. */
@@ -233,6 +243,7 @@ export class Engine {
       wal: wal.stall === null ? "ok" : `stalled: ${wal.stall.message}`,
       store: this.#storeWatch.text,
       ...(mirror !== null && mirrorHealth(mirror, this.#parts.pools.mirrorHealth)),
+      backup: backupHealth(this.backups.status),
       flush: failing === 0 ? "ok" : `${failing} tables cannot be flushed`,
       writes: this.#isRefusing ? "draining" : "ok",
       tables: String(this.registry.count),
@@ -245,6 +256,7 @@ export class Engine {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#second.mirror?.stop();
+    this.backups.stop();
     await this.#upkeep.stop();
     await this.flushes.stop();
     // A flush that commits waits for its table's tail.
@@ -303,6 +315,7 @@ export class Engine {
     this.#storeWatch.tick(nowMs);
     this.#second.mirror?.tick(nowMs);
     this.#second.logHold.tick(() => this.registry.all());
+    this.backups.tick(nowMs);
     for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
     this.#relieve(nowMs);
     const { stall } = this.#parts.wal;
@@ -355,6 +368,40 @@ export class Engine {
     });
   }
 
+  #openBackups(onError: (doing: string, error: unknown) => void): BackupService {
+    const { config, pools, log } = this.#parts;
+    const { schedule: pointers, fullSchedule: full, keepDays } = config.backup;
+    return new BackupService({
+      registry: this.registry,
+      flushes: this.flushes,
+      pool: pools.backup,
+      tagging: pools.quick,
+      schedule: new BackupSchedule({ pointers, full }, Date.now()),
+      keepDays,
+      nodeId: this.nodeId,
+      drain: () => this.drain(),
+      nowMs: Date.now,
+      onDone: (report) => log.info({ ...report }, "a backup was made"),
+      onError,
+    });
+  }
+
+  #openRestores(): RestoreService {
+    const { registry, tables, backups } = this;
+    return new RestoreService({
+      pool: this.#parts.pools.backup,
+      tables: {
+        exists: (name) => registry.find(name) !== undefined,
+        publish: async (name, isOverwriting, publish) => {
+          await tables.takeRestored(name, isOverwriting, publish);
+        },
+      },
+      matcher: namePattern,
+      inTurn: (work) => backups.inTurn(work),
+      nowMs: Date.now,
+    });
+  }
+
   #openMetrics(): Metrics {
     const { registry, writes, flushes } = this;
     const { wal, slab, version } = this.#parts;
@@ -378,6 +425,7 @@ export class Engine {
         store: () => this.#parts.pools.storeHealth.stats,
         mirror: this.#second.mirror,
         mirrorStore: () => this.#parts.pools.mirrorHealth.stats,
+        backup: () => this.backups.status,
       },
       version,
     );
