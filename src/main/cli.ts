@@ -18,6 +18,12 @@ export async function runCli(argv: readonly string[]): Promise<void> {
     const { runGarbage } = await import("./commands/garbage.js");
     return runGarbage(argv.slice(1));
   }
+  const [command] = argv;
+  if (command === "backup" || command === "backups" || command === "restore") {
+    const { runBackupCommand } = await import("./commands/backup.js");
+    await runCommand(() => runBackupCommand(command, argv.slice(1), (text) => process.stdout.write(text)));
+    return;
+  }
   if (argv.includes("--help")) {
     process.stdout.write(helpText());
     return;
@@ -84,5 +90,5 @@ function helpText(): string {
   const lines = describeOptions().map(({ flag, help, env, default: value }) => {
     return `  ${flag.padEnd(42)} ${help} [${value}] (${env.join(", ")})`;
   });
-  return `miniodb: streaming-ingest analytics database\n\nUsage: miniodb [--config file.yaml] [flags]\n       miniodb garbage [--help]\n       miniodb failover [--yes] [flags]\n\n${lines.join("\n")}\n`;
+  return `miniodb: streaming-ingest analytics database\n\nUsage: miniodb [--config file.yaml] [flags]\n       miniodb garbage [--help]\n       miniodb failover [--yes] [flags]\n       miniodb backup | backups | restore [--help]\n\n${lines.join("\n")}\n`;
 }

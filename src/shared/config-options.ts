@@ -11,6 +11,7 @@
  * ```
  */
 import { compactionOptions } from "./compaction-options.js";
+import { backupOptions } from "./backup-options.js";
 import { mirrorOptions } from "./mirror-options.js";
 import { boolean, choice, integer, type Machine, type Option, string } from "./option-types.js";
 
@@ -401,6 +402,7 @@ export const options = {
   "redis.db": integer({ default: 0, min: 0, max: 65_535, legacyEnv: ["REDIS_DB"], help: "Number of its database." }),
   "redis.tls": boolean({ default: false, help: "TLS to Redis." }),
   ...mirrorOptions,
+  ...backupOptions,
 
   ...compactionOptions,
 

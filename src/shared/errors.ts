@@ -177,6 +177,13 @@ export const errorCodes = {
     cause: "Another writer changed the table in a way that this commit cannot follow.",
     remedy: "Send the request again.",
   },
+  BACKUP_UNUSABLE: {
+    status: 409,
+    grpc: "FAILED_PRECONDITION",
+    retryable: false,
+    cause: "The backup is damaged, lacks objects, or is encrypted under another key than the configured one.",
+    remedy: "Give the key that it was made with, or restore from another backup.",
+  },
   QUERY_CANCELLED: {
     status: 409,
     grpc: "CANCELLED",

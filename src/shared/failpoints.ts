@@ -40,6 +40,15 @@ export const failpointNames = [
   "compact.file.written",
   "compact.file.stored",
   "compact.commit.next",
+  "backup.tags.made",
+  "backup.object.copied",
+  "backup.manifest.next",
+  "backup.manifest.written",
+  "backup.manifest.removed",
+  "restore.announced",
+  "restore.object.copied",
+  "restore.publish.next",
+  "restore.published",
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 

@@ -36,6 +36,12 @@ export const limits = {
   columnCommentCharactersMax: 1_024,
   /** Tags of one table: each keeps a snapshot, and the files of it. */
   tagsMax: 100,
+  /** Backups that name snapshots of one table: each such snapshot costs every commit about 700 bytes of metadata. */
+  backupTagsMax: 400,
+  /** How long a backup waits for the flushes that run to end: no flush begins until then. */
+  backupGatherMsMax: 30_000,
+  /** Backups whose manifests a list reads: the newest. */
+  backupsListedMax: 1_000,
   /** Days that rows may be kept for, and seconds between two flushes: a hundred years, and one. */
   retentionDaysMax: 36_500,
   flushSecondsMax: 31_536_000,

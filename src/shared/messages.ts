@@ -10,6 +10,7 @@
  * ```
  */
 import type { MessagePort } from "node:worker_threads";
+import type { BackupResult, BackupTask, BackupWorkerOptions } from "./backup-messages.js";
 import type { RowError } from "./columns/row-account.js";
 import type { DeleteResult, DeleteTask } from "./delete-messages.js";
 import type { ErrorMessage } from "./errors.js";
@@ -247,6 +248,8 @@ export interface PersistWorkerOptions {
   readonly lowPriority: boolean;
   /** The second pool, where there is one. */
   readonly mirror?: MirrorWorkerOptions;
+  /** Only of the pool that has the tasks of backups: it holds their key. */
+  readonly backup?: BackupWorkerOptions;
   /**
    * Two words of all persist workers: [0] becomes 1 when another pool was promoted, and nothing may be committed any more;
    * [1] is 1 where that can be, so that commits look at the pool's record.
@@ -311,6 +314,7 @@ export type PersistTask =
       /** In use whatever the metadata says. */ readonly keepKeys: readonly string[];
     }
   | MirrorTask
+  | BackupTask
   | FetchTask;
 
 /** Never rejects: errors come as `failed`. */
@@ -331,6 +335,7 @@ export type PersistResult =
       readonly failed: readonly { readonly location: string; readonly error: ErrorMessage }[];
     }
   | MirrorResult
+  | BackupResult
   | FetchResult
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly error: ErrorMessage };

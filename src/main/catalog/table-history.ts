@@ -1,6 +1,7 @@
 import { MiniodbError } from "../../shared/errors.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { SnapshotInfo } from "../../shared/iceberg/table-history.js";
+import { backupOfTag } from "../../shared/store/store-paths.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
 import type { SnapshotTime } from "../query/snapshot-provider.js";
 import type { FlushCoordinator } from "../upkeep/flush-coordinator.js";
@@ -9,6 +10,14 @@ import type { TableEntry } from "./table-entry.js";
 export interface TableHistoryOptions {
   readonly flushes: FlushCoordinator;
   readonly pool: PersistPool;
+}
+
+/** Such a tag is a part of its backup. Throws INVALID_REQUEST. */
+function refuseBackupTag(name: string): void {
+  const id = backupOfTag(name);
+  if (id === undefined) return;
+  const message = `Tag ${name} belongs to backup ${id}: DELETE /v1/metadata/backups/${id} removes both`;
+  throw new MiniodbError("INVALID_REQUEST", message, { field: "tag" });
 }
 
 /** The snapshot that a tag names. */
@@ -49,6 +58,7 @@ export class TableHistory {
   /** Names a snapshot, or (`at` null) what is acknowledged now, which is flushed for it. Durable when it resolves. */
   async tag(entry: TableEntry, name: string, at: SnapshotTime | null): Promise<Tag> {
     const { flushes, pool } = this.#options;
+    refuseBackupTag(name);
     if (at === null) await flushes.stored(entry, entry.ackedSequence);
     await this.#adopt(entry, await pool.tag(entry.identity, { name, at }));
     const tag = (await this.tags(entry)).find((each) => each.name === name);
@@ -58,6 +68,7 @@ export class TableHistory {
 
   /** The snapshot may expire from here on. Rejects with NOT_FOUND. */
   async untag(entry: TableEntry, name: string): Promise<void> {
+    refuseBackupTag(name);
     await this.#adopt(entry, await this.#options.pool.untag(entry.identity, name));
   }
 

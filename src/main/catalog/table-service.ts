@@ -78,6 +78,33 @@ export class TableService {
   }
 
   /**
+   * Takes up a table that a restore has made, under a name that is free or, where `isOverwriting`, in the place of the table
+   * that has it, which is dropped with the rows that are not flushed. `publish` makes it live. Writes that come meanwhile wait
+   * for it. Rejects with TABLE_EXISTS, and with what `publish` does.
+   */
+  async takeRestored(name: string, isOverwriting: boolean, publish: () => Promise<TableState>): Promise<TableEntry> {
+    const { registry, toWorker, tablesMax } = this.#options;
+    const key = nameKey(name);
+    await this.#creating.get(key)?.catch(() => {});
+    const existing = registry.find(name);
+    if (this.#creating.has(key) || (existing !== undefined && !isOverwriting)) {
+      throw new MiniodbError("TABLE_EXISTS", `Table ${name} exists already`, { table: name });
+    }
+    if (existing === undefined && registry.count >= tablesMax) {
+      throw new MiniodbError("SERVER_BUSY", `There are tables.max = ${tablesMax} tables already`, { tablesMax });
+    }
+    const work = async (): Promise<Creation> => {
+      if (existing !== undefined) await this.drop(existing.name);
+      const entry = registry.add(await publish());
+      toWorker(entry.worker, { kind: "open-table", table: openTable(entry) });
+      return { entry, isNew: true };
+    };
+    const creation = work().finally(() => this.#creating.delete(key));
+    this.#creating.set(key, creation);
+    return (await creation).entry;
+  }
+
+  /**
    * When it resolves, the settings are durable in the object store, and in effect for every request that comes after.
    * Rejects with TABLE_NOT_FOUND, and STORE_UNAVAILABLE (then they may or may not have been changed).
    */

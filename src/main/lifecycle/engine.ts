@@ -20,6 +20,11 @@ import type { LocalFiles } from "../query/local-files.js";
 import type { QueryService } from "../query/query-service.js";
 import { Metrics } from "../telemetry/metrics.js";
 import { Compactions } from "../upkeep/compactions.js";
+import { BackupSchedule } from "../backup/backup-schedule.js";
+import { BackupService } from "../backup/backup-service.js";
+import { backupHealth } from "../backup/backup-health.js";
+import { RestoreService } from "../backup/restore-service.js";
+import { namePattern } from "../protocols/table-info.js";
 import { DeleteService } from "../upkeep/delete-service.js";
 import { FlushCoordinator } from "../upkeep/flush-coordinator.js";
 import { Retention, type RetentionOptions } from "../upkeep/retention.js";
@@ -73,6 +78,8 @@ export class Engine {
   readonly compactions: Compactions;
   readonly schemas: SchemaService;
   readonly history: TableHistory;
+  readonly backups: BackupService;
+  readonly restores: RestoreService;
   readonly folder: DataFolder;
   readonly files: LocalFiles;
   readonly nodeId: string;
@@ -143,6 +150,8 @@ export class Engine {
     this.retention = new Retention({ pool: pools.quick, nowMs: Date.now, onRemoved });
     this.compactions = this.#openCompactions(onError);
     this.#upkeep = this.#openUpkeep(onError);
+    this.backups = this.#openBackups(onError);
+    this.restores = this.#openRestores();
     this.metrics = this.#openMetrics();
   }
 
@@ -158,6 +167,7 @@ export class Engine {
     wal.post({ kind: "replayed" });
     this.#timer = setInterval(() => this.#tick(), tickMs);
     this.#upkeep.start();
+    this.backups.start();
   }
 
   /** Deletes find their rows like queries, which open after the engine. */
@@ -236,6 +246,7 @@ export class Engine {
       wal: wal.stall === null ? "ok" : `stalled: ${wal.stall.message}`,
       store: this.#storeWatch.text,
       ...(mirror !== null && mirrorHealth(mirror, this.#parts.pools.mirrorHealth)),
+      backup: backupHealth(this.backups.status),
       flush: failing === 0 ? "ok" : `${failing} tables cannot be flushed`,
       writes: this.#isRefusing ? "draining" : "ok",
       tables: String(this.registry.count),
@@ -248,6 +259,7 @@ export class Engine {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#second.mirror?.stop();
+    this.backups.stop();
     await this.#upkeep.stop();
     await this.flushes.stop();
     // A flush that commits waits for its table's tail.
@@ -306,6 +318,7 @@ export class Engine {
     this.#storeWatch.tick(nowMs);
     this.#second.mirror?.tick(nowMs);
     this.#second.logHold.tick(() => this.registry.all());
+    this.backups.tick(nowMs);
     for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
     this.#relieve(nowMs);
     const { stall } = this.#parts.wal;
@@ -372,6 +385,40 @@ export class Engine {
     });
   }
 
+  #openBackups(onError: (doing: string, error: unknown) => void): BackupService {
+    const { config, pools, log } = this.#parts;
+    const { schedule: pointers, fullSchedule: full, keepDays } = config.backup;
+    return new BackupService({
+      registry: this.registry,
+      flushes: this.flushes,
+      pool: pools.backup,
+      tagging: pools.quick,
+      schedule: new BackupSchedule({ pointers, full }, Date.now()),
+      keepDays,
+      nodeId: this.nodeId,
+      drain: () => this.drain(),
+      nowMs: Date.now,
+      onDone: (report) => log.info({ ...report }, "a backup was made"),
+      onError,
+    });
+  }
+
+  #openRestores(): RestoreService {
+    const { registry, tables, backups } = this;
+    return new RestoreService({
+      pool: this.#parts.pools.backup,
+      tables: {
+        exists: (name) => registry.find(name) !== undefined,
+        publish: async (name, isOverwriting, publish) => {
+          await tables.takeRestored(name, isOverwriting, publish);
+        },
+      },
+      matcher: namePattern,
+      inTurn: (work) => backups.inTurn(work),
+      nowMs: Date.now,
+    });
+  }
+
   #openMetrics(): Metrics {
     const { registry, writes, flushes } = this;
     const { wal, slab, version } = this.#parts;
@@ -395,6 +442,7 @@ export class Engine {
         store: () => this.#parts.pools.storeHealth.stats,
         mirror: this.#second.mirror,
         mirrorStore: () => this.#parts.pools.mirrorHealth.stats,
+        backup: () => this.backups.status,
       },
       version,
     );

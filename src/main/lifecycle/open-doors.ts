@@ -4,6 +4,7 @@ import { limits } from "../../shared/limits.js";
 import type { Logger } from "../../shared/log.js";
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { CompactionRoutes } from "../protocols/rest/compaction-routes.js";
+import { BackupRoutes } from "../protocols/rest/backup-routes.js";
 import { DeleteRoutes } from "../protocols/rest/delete-routes.js";
 import { QueryControlRoutes } from "../protocols/rest/query-control-routes.js";
 import { QueryRoutes } from "../protocols/rest/query-routes.js";
@@ -58,6 +59,7 @@ export function openDoors(engine: Engine, options: DoorOptions): Doors {
     deletes: new DeleteRoutes({ deletes: engine.openDeletes(queries), mutations, onInternal }),
     query: new QueryRoutes({ queries, metrics, onInternal }),
     queryControl: new QueryControlRoutes(queries),
+    backup: new BackupRoutes({ backups: engine.backups, restores: engine.restores, nodeId, onInternal }),
     status: new StatusRoutes({ version, metrics, health: () => engine.health(), onInternal }),
     onInternal,
   });

@@ -1,6 +1,15 @@
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
 import { Piscina } from "piscina";
+import type {
+  BackupCheck,
+  BackupEntry,
+  BackupReport,
+  BackupTask,
+  BackupWorkerOptions,
+  RestoreCandidate,
+  RestoreFrom,
+} from "../../shared/backup-messages.js";
 import { type Config, ConfigError } from "../../shared/config.js";
 import type { DeleteRowsResult, DeleteRowsTask } from "../../shared/delete-messages.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
@@ -26,9 +35,10 @@ import type {
 import type { TableSchema } from "../../shared/schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
 import type { MirrorWorkerOptions } from "../../shared/mirror-messages.js";
-import { chooseMirror, chooseStore, placeOf } from "../../shared/store/open-store.js";
+import { chooseBackupPlace, chooseMirror, chooseStore, placeOf } from "../../shared/store/open-store.js";
 import { type ExclusionOptions, StoreExclusion } from "../../shared/store/store-exclusion.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
+import { backupKeyOf } from "../backup/backup-key.js";
 import { FileCache } from "../query/file-cache.js";
 import type { StoredFile } from "../query/local-files.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
@@ -37,11 +47,13 @@ import { workerUrls } from "./worker-urls.js";
 
 type Done<Kind extends PersistResult["kind"]> = Extract<PersistResult, { kind: Kind }>;
 type WithoutKind<Task> = Omit<Task, "kind">;
+type BackupTaskOf<Kind extends BackupTask["kind"]> = WithoutKind<Extract<BackupTask, { kind: Kind }>>;
 
 /** A thread beyond the minimum ends after so long without work. */
 const idleMs = 10_000;
 const quickTasksPerThread = 8;
 const mirrorTasksPerThread = 8;
+const backupTasksPerThread = 8;
 
 export interface PersistPools {
   /** Short tasks that somebody waits for: hot segments, and the tables' own commits. They never wait for a flush. */
@@ -54,6 +66,8 @@ export interface PersistPools {
   readonly background: PersistPool;
   /** Copies to the second pool; null where there is none. */
   readonly mirror: PersistPool | null;
+  /** Backups and restores: they take as long as they take. Its thread is there only while it has work. */
+  readonly backup: PersistPool;
   /** Of all calls to the second pool. */
   readonly mirrorHealth: StoreHealth;
   /** Committed data files on this machine, for queries. */
@@ -107,12 +121,14 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   const deletes = new PersistPool({ ...options, lowPriority: false }, { min: 0, max: 1, isRemote });
   const background = new PersistPool(options, { min: 0, max: 1, isRemote });
   const mirror = second === null ? null : openMirrorPool(options);
+  const backup = openBackupPool(options, backupOptionsOf(config, placeOf(store)));
   return {
     quick,
     flush,
     deletes,
     background,
     mirror,
+    backup,
     mirrorHealth,
     localFiles,
     storeHealth,
@@ -124,7 +140,7 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     },
     close: async () => {
       Atomics.store(new Int32Array(stopWord), 0, 1);
-      const pools = [quick, flush, deletes, background, mirror, fetching];
+      const pools = [quick, flush, deletes, background, mirror, backup, fetching];
       await Promise.all(pools.map(async (pool) => pool?.close()));
       cacheLock?.release();
     },
@@ -156,6 +172,20 @@ export function mirrorOptionsOf(
   if (placeOf(store) === placeOf(parts.store)) throw new ConfigError(["mirror.* names the same place as store.*"]);
   const places = { firstPlace: placeOf(parts.store), secondPlace: placeOf(store) };
   return { store, storeHealth: parts.storeHealth.memory, ...places, by: parts.by, copiesMax, rateBytesMax };
+}
+
+/** What workers need for backups. Throws ConfigError. */
+function backupOptionsOf(config: Config, warehouse: string): BackupWorkerOptions {
+  const { copiesMax, rateBytesMax } = config.backup;
+  return { store: chooseBackupPlace(config), key: backupKeyOf(config), warehouse, copiesMax, rateBytesMax };
+}
+
+/** One thread; with several tasks, so that a list need not wait for a copy. */
+function openBackupPool(options: PersistWorkerOptions, backup: BackupWorkerOptions): PersistPool {
+  return new PersistPool(
+    { ...options, backup },
+    { min: 0, max: 1, isRemote: true, tasksPerThread: backupTasksPerThread },
+  );
 }
 
 /** One thread, for some tables at once and for looks at both pools. */
@@ -374,6 +404,46 @@ export class PersistPool {
 
   async promoteSecond(): Promise<void> {
     await this.#run({ kind: "promote-second" }, "done");
+  }
+
+  /** When it resolves the backup is there, with everything that it names. Rejects with COMMIT_CONFLICT for a lost tag. */
+  async backUp(task: BackupTaskOf<"back-up">): Promise<BackupReport> {
+    return (await this.#run({ kind: "back-up", ...task }, "backed-up")).report;
+  }
+
+  /** Newest first. */
+  async listBackups(task: BackupTaskOf<"list-backups">): Promise<readonly BackupEntry[]> {
+    return (await this.#run({ kind: "list-backups", ...task }, "backups")).backups;
+  }
+
+  /** Rejects with NOT_FOUND, BACKUP_UNUSABLE for a manifest that cannot be read; all else is in the answer. */
+  async verifyBackup(id: string, isDeep: boolean): Promise<BackupCheck> {
+    return (await this.#run({ kind: "verify-backup", id, isDeep }, "backup-verified")).check;
+  }
+
+  removeBackup(id: string): Promise<Done<"backup-removed">> {
+    return this.#run({ kind: "remove-backup", id }, "backup-removed");
+  }
+
+  sweepBackups(beforeMs: number): Promise<Done<"backup-removed">> {
+    return this.#run({ kind: "sweep-backups", beforeMs }, "backup-removed");
+  }
+
+  async planRestore(from: RestoreFrom): Promise<readonly RestoreCandidate[]> {
+    return (await this.#run({ kind: "plan-restore", from }, "restore-planned")).candidates;
+  }
+
+  /** When it resolves the table is whole under the name, and nobody sees it yet. */
+  async prepareRestore(candidate: RestoreCandidate, name: string): Promise<TableIdentity> {
+    return (await this.#run({ kind: "restore-table", candidate, name }, "restore-prepared")).identity;
+  }
+
+  async publishTable(identity: TableIdentity): Promise<TableState> {
+    return (await this.#run({ kind: "publish-table", identity }, "table")).state;
+  }
+
+  async discardTable(identity: TableIdentity): Promise<void> {
+    await this.#run({ kind: "discard-table", identity }, "done");
   }
 
   /**

@@ -26,7 +26,8 @@ export function tableInfo(entry: TableEntry, statistics: TableStatistics): Recor
   };
 }
 
-function protoTime(epochMs: number): { readonly seconds: number; readonly nanos: number } {
+/** A time in ms since 1970 as proto's JSON has it. */
+export function protoTime(epochMs: number): { readonly seconds: number; readonly nanos: number } {
   const seconds = Math.floor(epochMs / 1000);
   return { seconds, nanos: Math.round((epochMs - seconds * 1000) * 1_000_000) };
 }

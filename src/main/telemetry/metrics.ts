@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom
 import type { WalTotals } from "../../shared/wal-messages.js";
 import type { StoreStats } from "../../shared/store/store-health.js";
 import type { CompactionOutcome } from "../upkeep/compactions.js";
+import type { BackupStatus } from "../backup/backup-service.js";
 import type { MirrorLag, MirrorTotals } from "../upkeep/mirror-loop.js";
 import type { FileStats } from "../query/local-files.js";
 import type { WriteOutcome } from "../write/write-request.js";
@@ -25,6 +26,7 @@ export interface MetricSources {
   /** Null where there is no second pool. */
   readonly mirror: MirrorSource | null;
   readonly mirrorStore: () => StoreStats;
+  readonly backup: () => BackupStatus;
 }
 
 /** What is read of the loop that keeps the second pool. */
@@ -287,10 +289,24 @@ function registerSources(sources: MetricSources, queries: () => QueryLoad, regis
   gauge("miniodb_cache_pinned_bytes", "Of these, the ones that running queries hold.", () => files().pinnedBytes);
   gauge("miniodb_cache_files", "Files in the cache and on their way.", () => files().files);
   gauge("miniodb_cache_queries_waiting", "Queries that wait for room in the cache.", () => files().waiting);
+  registerBackup(sources.backup, { gauge, total });
   if (sources.mirror !== null) registerMirror(sources.mirror, sources.mirrorStore, { gauge, total });
 }
 
 type Register = (name: string, help: string, read: () => number) => void;
+
+function registerBackup(
+  backup: () => BackupStatus,
+  { gauge, total }: { readonly gauge: Register; readonly total: Register },
+): void {
+  const last = (kind: "full" | "pointers"): number => (backup().lastMs[kind] ?? 0) / 1000;
+  gauge("miniodb_backup_running", "Backups under way.", () => (backup().isRunning ? 1 : 0));
+  gauge("miniodb_backup_last_full_seconds", "Time of the newest full backup; 0: none.", () => last("full"));
+  gauge("miniodb_backup_last_pointers_seconds", "Time of the newest pointer backup; 0: none.", () => last("pointers"));
+  total("miniodb_backup_made_total", "Backups made.", () => backup().made);
+  total("miniodb_backup_failures_total", "Backups that broke off.", () => backup().failures);
+  total("miniodb_backup_copied_bytes_total", "Bytes copied into full backups.", () => backup().copiedBytes);
+}
 
 /** The second pool; only where there is one. */
 function registerMirror(

@@ -108,6 +108,15 @@ export class FlushCoordinator {
     }
   }
 
+  /**
+   * Commits the rows up to `sequence`, which the table's flush boundary says too, and none after it. Only within
+   * `exclusively`. Rejects as a flush fails; whether it was made is found out by the next flush.
+   */
+  async flushThrough(entry: TableEntry, sequence: number): Promise<void> {
+    if (entry.flushedSequence >= sequence) return;
+    await this.#flushOnce(entry, this.#tableFlush(entry).failures > 0, sequence);
+  }
+
   /** The store is back: tables that failed are tried again at once, and with short pauses. */
   retryNow(): void {
     for (const flush of this.#tables.values()) {
@@ -163,10 +172,10 @@ export class FlushCoordinator {
     this.#options.onFlushed(entry, position);
   }
 
-  async #flushOnce(entry: TableEntry, isRetry: boolean): Promise<void> {
+  async #flushOnce(entry: TableEntry, isRetry: boolean, throughSequence: number | null = null): Promise<void> {
     if (isRetry) await this.#recover(entry);
     const afterSequence = entry.flushedSequence;
-    const taken = await this.#takeDurable(entry, afterSequence);
+    const taken = await this.#takeDurable(entry, afterSequence, throughSequence);
     // Its rows are found in the files that there are: a merge that began now would put them elsewhere.
     if (taken.isReplacing) entry.deletesUnderWay++;
     try {
@@ -177,11 +186,11 @@ export class FlushCoordinator {
     }
   }
 
-  async #takeDurable(entry: TableEntry, afterSequence: number): Promise<TakenRecords> {
+  async #takeDurable(entry: TableEntry, afterSequence: number, throughSequence: number | null): Promise<TakenRecords> {
     for (;;) {
-      const request = { afterSequence, throughSequence: null, purpose: "flush" } as const;
+      const request = { afterSequence, throughSequence, purpose: "flush" } as const;
       const taken = await this.#options.records.take(entry, request);
-      if (taken.lastSequence >= entry.sealedSequence || entry.isDropped) return taken;
+      if (taken.lastSequence >= (throughSequence ?? entry.sealedSequence) || entry.isDropped) return taken;
       // Rows answered with durability `memory` may be in hot segments before the log holds them.
       taken.release();
       await new Promise((resolve) => setTimeout(resolve, durableWaitMs));

@@ -2,6 +2,7 @@ import { failpoint } from "../failpoints.js";
 import type { TableIdentity } from "../messages.js";
 import { ObjectNotFound, type ObjectEntry } from "../store/object-store.js";
 import { keyOfUri, parseLocation, parseVersionKey, tablePrefix } from "../store/store-paths.js";
+import { isHeldByBackup } from "./backup-refs.js";
 import type { CatalogContext } from "./catalog-context.js";
 import { readManifestList } from "./file-change.js";
 import { isLive } from "./manifest-plan.js";
@@ -137,7 +138,8 @@ async function surveyTable(
   const { metadata } = await readVersion(context.store, location, latest.version);
   const state = lifeState(metadata.properties);
   const isOld = latest.entry.modifiedMs <= cutoffMs;
-  if (state === "dropped" && isOld) {
+  // A dropped table that a backup names is kept as it was dropped: below, by the rules of one that is live.
+  if (state === "dropped" && isOld && !isHeldByBackup(metadata)) {
     return garbageOf(plan, { state, keys: planRemoval(plan), unneeded: all, isWhole: true });
   }
   const { byLatest, byRetained } = await readNamed(context, location, { retained, latest: metadata });

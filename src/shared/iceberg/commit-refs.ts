@@ -4,9 +4,9 @@ import { failpoint } from "../failpoints.js";
 import { limits } from "../limits.js";
 import type { DataFile, TableIdentity } from "../messages.js";
 import { columnByFieldId } from "../schema/table-schema.js";
-import { manifestListKey, type AttemptName } from "../store/store-paths.js";
+import { backupOfTag, manifestListKey, type AttemptName } from "../store/store-paths.js";
 import { syncMarker, type CatalogContext } from "./catalog-context.js";
-import { changeTimeMs, commit, type Built, type Committed } from "./commit.js";
+import { changeTimeMs, commit, type Built, type Change, type Committed } from "./commit.js";
 import { countsOf, entriesByContent } from "./change-plan.js";
 import { readLiveManifests, sequencedFilesOf } from "./file-change.js";
 import type { ManifestEntry } from "./manifest.js";
@@ -153,7 +153,7 @@ export interface TagRequest {
 
 /** Names a snapshot: it stays, with its files, until no tag names it. Throws NOT_FOUND, and INVALID_REQUEST for too many. */
 export async function commitTag(context: CatalogContext, identity: TableIdentity, tag: TagRequest): Promise<Committed> {
-  return commitReferences(context, identity, tag.commitId, (metadata) => {
+  return commitReferences(context, identity, { commitId: tag.commitId, states: ["live"] }, (metadata) => {
     const snapshot = tag.at === null ? currentSnapshot(metadata) : findSnapshot(metadata, tag.at);
     if (snapshot === undefined) throw noSnapshot(identity, metadata, tag.at ?? { kind: "current" });
     const refs = metadata.refs ?? {};
@@ -161,10 +161,13 @@ export async function commitTag(context: CatalogContext, identity: TableIdentity
     if (known !== undefined && known.type !== "tag") {
       throw new MiniodbError("INVALID_REQUEST", `${tag.name} is a branch of the table`, { field: "tag" });
     }
-    if (known === undefined && Object.keys(refs).length > limits.tagsMax) {
-      throw new MiniodbError("INVALID_REQUEST", `The table has ${limits.tagsMax} tags: delete one first`, {
-        field: "tag",
-      });
+    const isBackup = backupOfTag(tag.name) !== undefined;
+    const tagsMax = isBackup ? limits.backupTagsMax : limits.tagsMax;
+    const alike = Object.keys(refs).filter((name) => (backupOfTag(name) !== undefined) === isBackup && name !== "main");
+    if (known === undefined && alike.length >= tagsMax) {
+      const what = isBackup ? "tags of backups" : "tags";
+      const message = `Table ${identity.name} has ${tagsMax} ${what}: delete one first`;
+      throw new MiniodbError("INVALID_REQUEST", message, { field: "tag" });
     }
     return { ...refs, [tag.name]: { "snapshot-id": snapshot["snapshot-id"], type: "tag" } };
   });
@@ -176,7 +179,9 @@ export async function commitUntag(
   identity: TableIdentity,
   tag: Pick<TagRequest, "commitId" | "name">,
 ): Promise<Committed> {
-  return commitReferences(context, identity, tag.commitId, (metadata) => {
+  // A backup keeps its snapshot of a table that was dropped since, too.
+  const states: Change["states"] = backupOfTag(tag.name) === undefined ? ["live"] : ["live", "dropped"];
+  return commitReferences(context, identity, { commitId: tag.commitId, states }, (metadata) => {
     const { [tag.name]: known, ...others } = metadata.refs ?? {};
     if (known?.type === "tag") return others;
     throw new MiniodbError("NOT_FOUND", `Table ${identity.name} has no tag ${tag.name}`, { table: identity.name });
@@ -186,12 +191,12 @@ export async function commitUntag(
 async function commitReferences(
   context: CatalogContext,
   identity: TableIdentity,
-  commitId: string | undefined,
+  { commitId, states }: { readonly commitId: string | undefined; readonly states: Change["states"] },
   change: (metadata: TableMetadata) => NonNullable<TableMetadata["refs"]>,
 ): Promise<Committed> {
   return commit(context, identity, {
     commitId: commitId ?? context.newUuid(),
-    states: ["live"],
+    states,
     build: async ({ metadata }) => ({
       metadata: { ...metadata, refs: change(metadata) },
       delta: { added: [], removedKeys: [] },

@@ -4,6 +4,7 @@
  */
 import { MiniodbError } from "../errors.js";
 import { columnByFieldId, idFieldId, nameKey, timestampFieldId, type TableSchema } from "../schema/table-schema.js";
+import { isHeldByBackup } from "./backup-refs.js";
 import type { NewDeleteFile } from "./delete-entry.js";
 import type { LongValue } from "./exact-json.js";
 import type { NewDataFile } from "./manifest.js";
@@ -20,8 +21,9 @@ const versionInvariants: Readonly<Record<string, VersionCheck>> = {
     base["table-uuid"] === next["table-uuid"] &&
     base.properties[nameProperty] === next.properties[nameProperty] &&
     base.properties[createdProperty] === next.properties[createdProperty],
-  /** Its objects may be going already. */
-  droppedStaysDropped: (base) => lifeState(base.properties) !== "dropped",
+  /** Its objects may be going already; those that a backup names stay until it lets go of them. */
+  droppedStaysDropped: (base, next) =>
+    lifeState(base.properties) !== "dropped" || (isHeldByBackup(base) && lifeState(next.properties) === "dropped"),
   /** A position that fell would let a flush bring its rows a second time. */
   positionsOnlyGrow: (base, next) => {
     const after = positionsOf(next.properties);

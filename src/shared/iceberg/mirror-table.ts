@@ -16,6 +16,7 @@ import { MiniodbError } from "../errors.js";
 import { ObjectNotFound, type ObjectStore } from "../store/object-store.js";
 import type { PairState } from "../store/pool-pair.js";
 import { divergedKey, tablePrefix, versionKey } from "../store/store-paths.js";
+import { isHeldByBackup } from "./backup-refs.js";
 import type { CatalogContext } from "./catalog-context.js";
 import { namedObjects, type NamedObject, type NamedObjects } from "./named-objects.js";
 import { currentSnapshot, parseTableMetadata, type TableMetadata } from "./table-metadata.js";
@@ -133,7 +134,8 @@ interface Following {
 async function followVersions(context: MirrorContext, location: string, work: Following): Promise<void> {
   const { ours, newest, tally } = work;
   let { base } = work;
-  if (lifeState(newest.metadata.properties) === "dropped") {
+  // All of it goes on being of use to a backup, where one names it.
+  if (lifeState(newest.metadata.properties) === "dropped" && !isHeldByBackup(newest.metadata)) {
     if (newest.version <= (base?.version ?? 0)) return;
     await context.check();
     await putStored(context, location, newest);

@@ -71,6 +71,32 @@ export async function createTable(context: CatalogContext, request: CreateReques
   throw new MiniodbError("COMMIT_CONFLICT", `Table "${request.name}" is being created by others over and over.`);
 }
 
+/**
+ * The last steps of a creation, of a table that was announced with files in it (restore-table.ts): it is live and durable when
+ * this returns. Throws TABLE_EXISTS, after which it is ended, and COMMIT_CONFLICT where another creation has ended it. After
+ * STORE_UNAVAILABLE it may or may not be live: the same call finds out.
+ */
+export async function publishTable(context: CatalogContext, identity: TableIdentity): Promise<TableState> {
+  const winner = await contest(context, identity);
+  if (winner !== undefined) {
+    await endLife(context, identity);
+    throw exists(winner);
+  }
+  const live = (await confirm(context, identity)) ?? (await liveVersion(context, identity));
+  if (live === undefined) {
+    const message = `Table "${identity.name}" was created by somebody else at the same time.`;
+    throw new MiniodbError("COMMIT_CONFLICT", message, { table: identity.name });
+  }
+  await writeHint(context.store, identity.location, live.version);
+  return stateOf(context, identity, live);
+}
+
+/** Undefined where it is not live. */
+async function liveVersion(context: CatalogContext, identity: TableIdentity): Promise<TableVersion | undefined> {
+  const latest = await readLatest(context.store, identity.location);
+  return latest !== undefined && lifeState(latest.metadata.properties) === "live" ? latest : undefined;
+}
+
 /** All live tables, in the order of their folders. */
 export async function listTables(context: CatalogContext): Promise<TableIdentity[]> {
   const found = await readAll(context, await context.store.listFolders(""));

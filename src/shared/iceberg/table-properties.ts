@@ -9,6 +9,7 @@
  * | `miniodb.commit-id`        | uuid of the commit that made this version                          |
  * | `miniodb.parent-commit-id` | uuid of the commit that made the version before                    |
  * | `miniodb.state`            | absent: live; `creating`: its name is not won yet; `dropped`       |
+ * | `miniodb.restored-from`    | id of the backup that the table was made of                        |
  * | `miniodb.<setting>`        | a TableSettings value as JSON text                                 |
  */
 import type { TableSettings } from "../schema/table-settings.js";
@@ -20,6 +21,7 @@ export const createdProperty = "miniodb.created-ms";
 export const commitIdProperty = "miniodb.commit-id";
 export const parentCommitIdProperty = "miniodb.parent-commit-id";
 export const stateProperty = "miniodb.state";
+export const restoredFromProperty = "miniodb.restored-from";
 const positionPrefix = "miniodb.wal.";
 const settingPrefix = "miniodb.";
 
@@ -85,6 +87,11 @@ export function positionOf(properties: Properties, stream: string): number {
 
 export function withPosition(properties: Properties, stream: string, sequence: number): Properties {
   return { ...properties, [positionPrefix + stream]: String(sequence) };
+}
+
+/** For a table that is another one: its rows get sequences of their own. */
+export function withoutPositions(properties: Properties): Properties {
+  return Object.fromEntries(Object.entries(properties).filter(([key]) => !key.startsWith(positionPrefix)));
 }
 
 /** Someone may have edited a property by hand; a value that is not JSON is taken as unset. */

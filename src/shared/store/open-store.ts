@@ -52,13 +52,31 @@ export function chooseMirror({ store, mirror }: Pick<Config, "store" | "mirror">
   return { kind: "s3", s3: s3OptionsOf(merged, "mirror"), startTimeoutMs: store.startTimeoutMs };
 }
 
+/**
+ * Where full backups go; null: into the second pool. What is not said of a bucket is as in store.*. Throws ConfigError where
+ * options do not go together.
+ */
+export function chooseBackupPlace({ store, backup }: Pick<Config, "store" | "backup">): StoreOptions | null {
+  const { folder, bucket, prefix, endpoint, tls, region, accessKeyId, secretAccessKey } = backup;
+  if (folder !== "" && bucket !== "") throw new ConfigError(["of backup.folder and backup.bucket only one may be set"]);
+  if (folder !== "") return { kind: "local", folder: resolve(folder) };
+  if (bucket === "") {
+    if (endpoint !== "") throw new ConfigError(["backup.endpoint is set, but backup.bucket is not"]);
+    return null;
+  }
+  const isOwn = endpoint !== "" || accessKeyId !== "";
+  const own = { accessKeyId, secretAccessKey, sessionToken: "", ...(endpoint !== "" && { endpoint, tls, region }) };
+  const merged = { ...store, bucket, prefix, ...(isOwn && own) };
+  return { kind: "s3", s3: s3OptionsOf(merged, "backup"), startTimeoutMs: store.startTimeoutMs };
+}
+
 /** Where a store is, without secrets: for logs, and for the record of a pool. */
 export function placeOf(store: StoreOptions): string {
   return store.kind === "s3" ? `${warehouseUri(store.s3)} at ${store.s3.endpoint || "AWS"}` : store.folder;
 }
 
-/** `section` is for the messages: both pools are set by options of the same names. */
-function s3OptionsOf(config: Config["store"], section: "store" | "mirror"): S3Options {
+/** `section` is for the messages: all places are set by options of the same names. */
+function s3OptionsOf(config: Config["store"], section: "store" | "mirror" | "backup"): S3Options {
   const problems: string[] = [];
   const endpoint = endpointOf(config, section, problems);
   const prefix = config.prefix.replace(/^\/+|\/+$/g, "");

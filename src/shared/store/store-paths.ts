@@ -11,6 +11,10 @@
  *   data/day=YYYY-MM-DD/<...>-<uuid>-deletes.parquet              positions of deleted rows of one data file
  * .miniodb-pool/<revision, 8 digits>.json                         which pool of two this is; see pool-record.ts
  * .miniodb-diverged/epoch-<N>/<key>                               what a mirror took out of a table; see mirror-table.ts
+ * .miniodb-backup/manifests/<id>.<kind>.json                      a backup (formats/backup-manifest-v1.ts); `.sealed` for `.json`
+ *                                                                 where it is encrypted (formats/sealed-object-v1.ts)
+ * .miniodb-backup/files/<plain or key id>/<key>.<sha256>          an object of full backups: its key in its table, and the digest
+ *                                                                 of its bytes before encryption. Shared by all that name it
  * ```
  * The uuid keeps a dropped table's stragglers away from its successor. No name in `metadata/` but that of a version
  * starts with `v` and a digit, so `list(versionPrefix)` finds the versions alone.
@@ -132,6 +136,78 @@ export function parsePoolRecordKey(key: string): number | undefined {
 /** Where an object goes that is not part of its table any more since the pool became the second one of this epoch. */
 export function divergedKey(epoch: number, key: string): string {
   return `.miniodb-diverged/epoch-${epoch}/${key}`;
+}
+
+/** `<UTC time>-<8 random hex digits>`: ids sort by the time of their backup. */
+const backupIdPattern = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})Z-[0-9a-f]{8}$/;
+const backupManifestPattern = /^\.miniodb-backup\/manifests\/([^/.]+)\.(pointers|full)\.(json|sealed)$/;
+const backupFilePattern = /^\.miniodb-backup\/files\/(plain|[0-9a-f]{16})\/(.+)\.([0-9a-f]{64})$/;
+const backupTagPrefix = "miniodb.backup.";
+
+/** `pointers` names snapshots of the warehouse; `full` has copies of their files. */
+export type BackupKind = "pointers" | "full";
+
+export const backupManifestPrefix = ".miniodb-backup/manifests/";
+export const backupFilesPrefix = ".miniodb-backup/files/";
+
+/** `random` is 8 hex digits. */
+export function backupId(timeMs: number, random: string): string {
+  const id = `${new Date(timeMs).toISOString().replace(/[-:.]/g, "")}-${random}`;
+  assert(backupIdPattern.test(id), `${id} is not the form of a backup's id`);
+  return id;
+}
+
+/** Time in ms since 1970 of an id, or undefined for a text of another form. */
+export function backupTimeMs(id: string): number | undefined {
+  const match = backupIdPattern.exec(id);
+  if (match === null) return undefined;
+  const [, year, month, day, hour, minute, second, ms] = match;
+  return Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}.${ms}Z`);
+}
+
+export interface BackupName {
+  readonly id: string;
+  readonly kind: BackupKind;
+  readonly isSealed: boolean;
+}
+
+export function backupManifestKey({ id, kind, isSealed }: BackupName): string {
+  return `${backupManifestPrefix}${id}.${kind}.${isSealed ? "sealed" : "json"}`;
+}
+
+export function parseBackupManifestKey(key: string): BackupName | undefined {
+  const [, id, kind, form] = backupManifestPattern.exec(key) ?? [];
+  if (id === undefined || backupTimeMs(id) === undefined) return undefined;
+  return { id, kind: kind === "full" ? "full" : "pointers", isSealed: form === "sealed" };
+}
+
+/** What the objects of one table start with in full backups under one key id; null: not encrypted. */
+export function backupFilesOf(keyId: string | null, location: string): string {
+  return `${backupFilesPrefix}${keyId ?? "plain"}/${location}/`;
+}
+
+export function backupFileKey(keyId: string | null, key: string, sha256: string): string {
+  const name = `${backupFilesPrefix}${keyId ?? "plain"}/${key}.${sha256}`;
+  assert(backupFilePattern.test(name), `${name} is not the form of a backup's object`);
+  return name;
+}
+
+/** The object's key in its table, and the digest of its bytes; undefined for a key of another form. */
+export function parseBackupFileKey(name: string): { readonly key: string; readonly sha256: string } | undefined {
+  const [, , key, sha256] = backupFilePattern.exec(name) ?? [];
+  return key === undefined || sha256 === undefined ? undefined : { key, sha256 };
+}
+
+/** The tag by which a backup keeps its snapshot of a table. */
+export function backupTag(id: string): string {
+  return backupTagPrefix + id;
+}
+
+/** The backup of a tag, or undefined for a tag of a user. */
+export function backupOfTag(tag: string): string | undefined {
+  if (!tag.startsWith(backupTagPrefix)) return undefined;
+  const id = tag.slice(backupTagPrefix.length);
+  return backupTimeMs(id) === undefined ? undefined : id;
 }
 
 /** True for data files, manifests and manifest lists: under one key there is never but one content, in all pools. */

@@ -67,7 +67,7 @@ export async function openPersistContext(options: PersistWorkerOptions): Promise
 }
 
 /** Repeats what may be repeated, holds calls back while the store is broken, and counts. */
-async function openWrapped(options: StoreOptions, healthMemory: SharedArrayBuffer): Promise<ObjectStore> {
+export async function openWrapped(options: StoreOptions, healthMemory: SharedArrayBuffer): Promise<ObjectStore> {
   const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   const health = new StoreHealth(healthMemory);
   const metered = new MeteredStore(await openStore(options), (call) => health.record(call));

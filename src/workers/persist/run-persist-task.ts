@@ -16,6 +16,8 @@ import type { HistoryTask } from "../../shared/table-messages.js";
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
+import type { BackupParts } from "./back-up.js";
+import { openBackupParts, performBackupTask } from "./backup-tasks.js";
 import { CacheCopies } from "./cache-copies.js";
 import { commitOnce } from "./commit-once.js";
 import { commitSchema } from "./commit-schema.js";
@@ -65,6 +67,19 @@ async function pools(): Promise<MirrorPools> {
   const persist = await context();
   openedPools ??= new MirrorPools(persist, workerData as PersistWorkerOptions);
   return openedPools;
+}
+
+let openedBackups: Promise<BackupParts> | undefined;
+
+async function backups(): Promise<BackupParts> {
+  const persist = await context();
+  openedBackups ??= openBackupParts(persist, workerData as PersistWorkerOptions);
+  try {
+    return await openedBackups;
+  } catch (error) {
+    openedBackups = undefined;
+    throw error;
+  }
 }
 
 /**
@@ -159,6 +174,16 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     case "fence-first":
     case "promote-second":
       return performMirrorTask(await pools(), task);
+    case "back-up":
+    case "list-backups":
+    case "verify-backup":
+    case "remove-backup":
+    case "sweep-backups":
+    case "plan-restore":
+    case "restore-table":
+    case "publish-table":
+    case "discard-table":
+      return performBackupTask(await backups(), await context(), task);
   }
 }
 

@@ -1,11 +1,20 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import {
+  backupFileKey,
+  backupFilesOf,
+  backupId,
+  backupManifestKey,
+  backupOfTag,
+  backupTag,
+  backupTimeMs,
   dataFileKey,
   keyOfUri,
   locationPrefix,
   manifestKey,
   manifestListKey,
+  parseBackupFileKey,
+  parseBackupManifestKey,
   parseDataFileKey,
   parseLocation,
   parseVersionKey,
@@ -53,6 +62,32 @@ describe("store paths", () => {
     }
     assert.throws(() => dataFileKey(location, { day: 2_932_897, createdMs: 0, uuid }));
     assert.equal(parseDataFileKey(`${location}/data/other.parquet`), undefined);
+  });
+
+  test("backups have ids that sort by time, and all of their keys parse back", () => {
+    const timeMs = Date.parse("2026-11-23T08:15:00.007Z");
+    const id = backupId(timeMs, "0badcafe");
+    assert.equal(id, "20261123T081500007Z-0badcafe");
+    assert.equal(backupTimeMs(id), timeMs);
+    assert.ok(id < backupId(timeMs + 1, "00000000"));
+    for (const name of [
+      { id, kind: "full", isSealed: true },
+      { id, kind: "pointers", isSealed: false },
+    ] as const) {
+      assert.deepEqual(parseBackupManifestKey(backupManifestKey(name)), name);
+    }
+    const key = `${location}/data/day=2026-01-31/x.parquet`;
+    const sha256 = "a".repeat(64);
+    for (const keyId of [null, "0123456789abcdef"]) {
+      const name = backupFileKey(keyId, key, sha256);
+      assert.ok(name.startsWith(backupFilesOf(keyId, location)));
+      assert.deepEqual(parseBackupFileKey(name), { key, sha256 });
+    }
+    assert.equal(backupOfTag(backupTag(id)), id);
+    for (const other of ["miniodb.backup.x", "nightly", id]) assert.equal(backupOfTag(other), undefined);
+    for (const other of [`.miniodb-backup/manifests/x.full.json`, versionKey(location, 1)]) {
+      assert.equal(parseBackupManifestKey(other), undefined);
+    }
   });
 
   test("a URI of any mount or bucket leads to the key", () => {

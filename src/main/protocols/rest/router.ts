@@ -1,6 +1,7 @@
 import { MiniodbError } from "../../../shared/errors.js";
 import type { HttpExchange, HttpHandler, RequestListener } from "../../sockets/http-server.js";
 import type { CompactionRoutes } from "./compaction-routes.js";
+import type { BackupRoutes } from "./backup-routes.js";
 import type { DeleteRoutes } from "./delete-routes.js";
 import type { QueryControlRoutes } from "./query-control-routes.js";
 import type { QueryRoutes } from "./query-routes.js";
@@ -19,6 +20,7 @@ export interface Routes {
   readonly compactions: CompactionRoutes;
   readonly query: QueryRoutes;
   readonly queryControl: QueryControlRoutes;
+  readonly backup: BackupRoutes;
   readonly status: StatusRoutes;
   readonly onInternal: (error: unknown) => void;
 }
@@ -30,11 +32,12 @@ const queryPath = /^\/v1\/queries\/([^/]+)$/;
 const tablePath =
   /^\/v1\/tables\/([^/]+)(\/rows|\/delete|\/flush|\/snapshots|\/retention|\/compact|\/compactions|\/rollback|\/schema|\/tags)?$/;
 const compactionPath = /^\/v1\/tables\/([^/]+)\/compactions\/([^/]+)$/;
+const backupPath = /^\/v1\/metadata\/backups\/([^/]+)(\/verify)?$/;
 const tagPath = /^\/v1\/tables\/([^/]+)\/tags\/([^/]+)$/;
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
-  const { write, table, tableLife, deletes, compactions, query, queryControl, status, onInternal } = routes;
+  const { write, table, tableLife, deletes, compactions, query, queryControl, backup, status, onInternal } = routes;
   const exact = new Map<string, Methods>([
     [
       "/v1/data",
@@ -47,6 +50,10 @@ export function restHandler(routes: Routes): HttpHandler {
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
     ["/v1/queries", { GET: (exchange) => queryControl.list(exchange) }],
     ["/v1/tables", { POST: (exchange) => table.create(exchange), GET: (exchange) => table.list(exchange) }],
+    ["/v1/metadata/backup", { POST: (exchange) => backup.create(exchange) }],
+    ["/v1/metadata/restore", { POST: (exchange) => backup.restore(exchange) }],
+    ["/v1/metadata/backups", { GET: (exchange) => backup.list(exchange) }],
+    ["/v1/metadata/status", { GET: (exchange) => backup.status(exchange) }],
     ["/v1/health", { GET: (exchange) => status.health(exchange), HEAD: (exchange) => status.health(exchange) }],
     ["/metrics", { GET: (exchange) => status.metrics(exchange) }],
   ]);
@@ -82,12 +89,19 @@ export function restHandler(routes: Routes): HttpHandler {
     GET: (exchange, id) => queryControl.get(exchange, id),
     DELETE: (exchange, id) => queryControl.cancel(exchange, id),
   };
+  const ofBackup: Methods = { DELETE: (exchange, id) => backup.remove(exchange, id) };
+  const ofVerify: Methods = { POST: (exchange, id) => backup.verify(exchange, id) };
   return (exchange) => {
     try {
       const methods = exact.get(exchange.path);
       if (methods !== undefined) return dispatch(exchange, methods, "");
       const queryMatch = queryPath.exec(exchange.path);
       if (queryMatch !== null) return dispatch(exchange, ofQuery, decodeName(queryMatch[1]));
+      const backupMatch = backupPath.exec(exchange.path);
+      if (backupMatch !== null) {
+        const methods = backupMatch[2] === undefined ? ofBackup : ofVerify;
+        return dispatch(exchange, methods, decodeName(backupMatch[1]));
+      }
       const tagMatch = tagPath.exec(exchange.path);
       if (tagMatch !== null) {
         const tag = decodeName(tagMatch[2]);
