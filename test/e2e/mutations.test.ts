@@ -146,7 +146,7 @@ describe("partial", () => {
       client.query(
         `SELECT epoch_us("timestamp")::VARCHAR AS at, id, big::VARCHAR AS big, f, s, j, t, gone, more FROM merged`,
       );
-    await put("merged", "a", { gone: null, More: 1.5 }, { partial: true });
+    await put("merged", "a", { gone: null, more: 1.5 }, { partial: true });
     const known = await client.query<{ j: unknown }>("SELECT j FROM merged");
     const row = { at: "1772600767891234", id: "a", big: "9007199254740993", f: 0.1, s: 'a"b', t: true, gone: null };
     assert.deepEqual(await look(), [{ ...row, j: known[0]?.j, more: 1.5 }]);

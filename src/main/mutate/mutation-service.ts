@@ -2,7 +2,13 @@ import { readFile } from "node:fs/promises";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { QueryReply } from "../query/query-request.js";
-import { frameDurabilities, frameEncodings, frameFlags, frameFormats } from "../../shared/ring/frame.js";
+import {
+  frameDurabilities,
+  frameEncodings,
+  frameFlags,
+  frameFormats,
+  type FrameDurability,
+} from "../../shared/ring/frame.js";
 import {
   columnByName,
   idColumn,
@@ -58,17 +64,22 @@ export class MutationService {
       const rows = there.reduce((sum, { rows: count }) => sum + count, 0);
       if (rows === 0) return { rows, sequence: "" };
       const body = JSON.stringify(there.map(({ id }) => ({ id })));
-      const { sequence } = await this.#write(entry.name, body, frameFlags.deletes | frameFlags.idRequired);
+      const { sequence } = await this.#write(
+        entry.name,
+        body,
+        frameFlags.deletes | frameFlags.idRequired,
+        frameDurabilities.fsync,
+      );
       return { rows, sequence };
     });
   }
 
   /**
    * Puts the payload's values into the row of this id, and its timestamp where there is one; all else of the row stays. Where
-   * several rows have the id, the one with the latest timestamp is taken, and stands for all of them then. Durable in the
-   * log when it resolves. Rejects with NOT_FOUND where no row has the id, with ROW_REJECTED's account, and as `deleteIds`.
+   * several rows have the id, the one with the latest timestamp is taken, and stands for all of them then. As durable as
+   * asked when it resolves. Rejects with NOT_FOUND where no row has the id, with ROW_REJECTED's account, and as `deleteIds`.
    */
-  async merge(row: RowEnvelope): Promise<WriteAccount> {
+  async merge(row: RowEnvelope, durability: FrameDurability): Promise<WriteAccount> {
     const entry = this.#options.registry.get(row.table);
     return this.#lines.inLine(entry.identity.uuid, [row.id], async () => {
       const known = await this.#rowOf(entry, row);
@@ -76,7 +87,8 @@ export class MutationService {
       const timestamp = row.timestamp ?? known.timestamp;
       const head = `{"table":${JSON.stringify(entry.name)},"id":${JSON.stringify(row.id)}`;
       const body = `${head},"timestamp":${timestamp},"payload":${payload}}`;
-      return this.#write(entry.name, body, frameFlags.originalShape | frameFlags.idRequired | frameFlags.replaces);
+      const flags = frameFlags.originalShape | frameFlags.idRequired | frameFlags.replaces;
+      return this.#write(entry.name, body, flags, durability);
     });
   }
 
@@ -130,13 +142,13 @@ export class MutationService {
     }
   }
 
-  #write(table: string, json: string, flags: number): Promise<WriteAccount> {
+  #write(table: string, json: string, flags: number, durability: FrameDurability): Promise<WriteAccount> {
     return new Promise((resolve, reject) => {
       this.#options.writes.submit({
         table,
         format: frameFormats.json,
         encoding: frameEncodings.identity,
-        durability: frameDurabilities.fsync,
+        durability,
         flags,
         batchId: "",
         principal: "",

@@ -49,8 +49,8 @@ export function replayTables(
       if (owner === undefined) return;
       rememberBatches(owner, record);
       const order = orders.get(record.tableUuid);
-      if (record.rowCount > 0)
-        order?.offer(record.firstSequence, record.rowCount, () => copyRecord(owner, record, kind));
+      const { firstSequence, rowCount } = record;
+      if (rowCount > 0) order?.offer(firstSequence, rowCount, () => copyRecord(owner, record, kind));
     },
     schema: ({ tableUuid, schema }) => {
       const catalogSchema = catalogSchemas.get(tableUuid);

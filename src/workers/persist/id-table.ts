@@ -64,16 +64,23 @@ export class IdTable {
     return entry < 0 ? 0 : (this.#sequences[entry] as number);
   }
 
-  /** Each id once, in the order in which they came first. */
-  ids(): Uint8Array[] {
-    const ids: Uint8Array[] = [];
-    for (let entry = 0; entry < this.#size; entry++) ids.push(this.#idAt(entry));
-    return ids;
-  }
-
-  #idAt(entry: number): Uint8Array {
-    const text = this.#texts[this.#textOf[entry] as number] as Uint8Array;
-    return text.subarray(this.#starts[entry], this.#ends[entry]);
+  /** Each id once, in the order in which they came first: text i at [offsets[i], offsets[i + 1]) of `values`. */
+  texts(): { readonly values: Uint8Array; readonly offsets: Int32Array } {
+    const offsets = new Int32Array(this.#size + 1);
+    for (let entry = 0; entry < this.#size; entry++) {
+      const length = (this.#ends[entry] as number) - (this.#starts[entry] as number);
+      offsets[entry + 1] = (offsets[entry] as number) + length;
+    }
+    const values = new Uint8Array(offsets[this.#size] as number);
+    for (let entry = 0; entry < this.#size; entry++) {
+      const text = this.#texts[this.#textOf[entry] as number] as Uint8Array;
+      const start = this.#starts[entry] as number;
+      const to = offsets[entry] as number;
+      // Ids are short: a loop is cheaper than a view for each.
+      const length = (offsets[entry + 1] as number) - to;
+      for (let at = 0; at < length; at++) values[to + at] = text[start + at] as number;
+    }
+    return { values, offsets };
   }
 
   /** The slot of this id, or the free one where it would be. */

@@ -79,11 +79,7 @@ function idsOf(batch: ColumnBatch): ColumnData {
 }
 
 function batchOf(table: IdTable): ColumnBatch {
-  const ids = table.ids();
-  const offsets = new Int32Array(ids.length + 1);
-  for (const [index, id] of ids.entries()) offsets[index + 1] = (offsets[index] as number) + id.length;
-  const values = new Uint8Array(offsets[ids.length] as number);
-  for (const [index, id] of ids.entries()) values.set(id, offsets[index]);
+  const { values, offsets } = table.texts();
   const column: ColumnData = { fieldId: idFieldId, type: "string", nullCount: 0, validity: null, values, offsets };
-  return { rowCount: ids.length, columns: [column] };
+  return { rowCount: table.size, columns: [column] };
 }

@@ -31,11 +31,10 @@ test(`work about one id runs in the order in which it came, never two at once (s
     else assert.equal(await running, index);
   });
   await Promise.all(work);
-  for (const indexes of begun.values())
-    assert.deepEqual(
-      indexes,
-      [...indexes].toSorted((one, other) => one - other),
-    );
+  for (const indexes of begun.values()) {
+    const inOrder = indexes.toSorted((one, other) => one - other);
+    assert.deepEqual(indexes, inOrder);
+  }
   assert.equal(lines.size, 0);
 });
 

@@ -104,7 +104,7 @@ describe(`seal (MINIODB_TEST_SEED=${seed})`, () => {
       assert.equal(existsSync(path), rows > 0, where);
       const seen = rows === 0 ? [] : await runSql(`SELECT id, n FROM read_parquet('${path}')`);
       assert.deepEqual(
-        seen.map(([id, n]) => `${id} ${n}`),
+        seen.map(([id, n]) => `${String(id)} ${String(n)}`),
         log.living.map(({ id, n }) => `${id} ${n}`),
         where,
       );

@@ -60,16 +60,16 @@ export class WriteRoutes {
     if (head.encoding !== frameEncodings.identity) {
       throw new MiniodbError("UNSUPPORTED_MEDIA_TYPE", "PUT /v1/data takes plain JSON: its body says whether to merge");
     }
-    const divert = (body: Uint8Array): boolean => this.#merge(exchange, body);
+    const divert = (body: Uint8Array): boolean => this.#merge(exchange, body, head.durability);
     return new HttpWrite(this.#door, exchange, { ...head, divert }, this.#renderReplacedRow);
   }
 
   /** False where the body is not `partial`. */
-  #merge(exchange: HttpExchange, body: Uint8Array): boolean {
+  #merge(exchange: HttpExchange, body: Uint8Array, durability: FrameDurability): boolean {
     const row = readPartialRow(body);
     if (row === null) return false;
     const { metrics, onInternal } = this.#door;
-    this.#mutations.merge(row).then(
+    this.#mutations.merge(row, durability).then(
       (outcome) => {
         metrics.wrote(outcome, body.length);
         sendReply(exchange, this.#renderReplacedRow(outcome, ""));
