@@ -82,6 +82,7 @@ async function loadFiles(
   context.progress(`${files} files of ${formatCount(rowsPerFile)} rows`);
 }
 
+/** In a file that a flush makes of the same kind of rows, in a table of its own. */
 async function bytesPerRow(context: BenchContext, server: BenchServer, generator: Generator): Promise<number> {
   const slice = { table: cpuTable(context.pick(10_000_000, 1_000_000)), from: 0, to: sampleRows };
   await send(server, generator, slice, "sample");
@@ -90,6 +91,7 @@ async function bytesPerRow(context: BenchContext, server: BenchServer, generator
   return files.reduce((sum, file) => sum + statSync(file).size, 0) / sampleRows;
 }
 
+/** Rows [from, to). */
 interface Slice {
   readonly table: GeneratedTable;
   readonly from: number;
@@ -121,6 +123,7 @@ async function race(context: BenchContext, server: BenchServer, files: number): 
   return { merge, copyMs, copyBytes: statSync(path).size };
 }
 
+/** The mean of R's copies is what the server is held against. */
 function ratesRows({ merge, copyMs, copyBytes }: Rates, files: number): Measurement[] {
   const referenceMs = copyMs.reduce((sum, ms) => sum + ms, 0) / copyMs.length;
   const share = referenceMs / merge.elapsed_ms;

@@ -1,6 +1,6 @@
 /** Compactions that are asked for, as clients meet them. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -169,6 +169,27 @@ describe("compaction on request", () => {
       assert.deepEqual([full.state, full.deleted_rows, full.merges, full.rows], ["done", 1, 2, 39 + 40]);
       assert.equal(await numbersOf("days"), before);
       assert.equal(await fileCount("days"), 3);
+    });
+
+    test("where a file does not hold what the catalog says, nothing is committed, loudly", async () => {
+      await fill("damaged", { flushes: 1, rows: 20 });
+      const [larger = ""] = dataFiles().filter((name) => name.startsWith("damaged-"));
+      await fill("damaged", { flushes: 1, rows: 10 });
+      const files = dataFiles();
+      const smaller = files.find((name) => name.startsWith("damaged-") && name !== larger) ?? "";
+      const warehouse = join(server.folder, "warehouse");
+      const kept = readFileSync(join(warehouse, larger));
+      const failures = await metric('miniodb_compactions_total{outcome="unverified"}');
+      copyFileSync(join(warehouse, smaller), join(warehouse, larger));
+      const failed = await ended("damaged", await ask("damaged"));
+      assert.deepEqual([failed.state, failed.error?.code, failed.merges], ["failed", "INTERNAL", 0]);
+      assert.equal(await metric('miniodb_compactions_total{outcome="unverified"}'), failures + 1);
+      assert.ok(server.output.includes("did not keep its rows"), "in the log");
+      assert.deepEqual(dataFiles(), files);
+      // The bytes are back: so are the rows.
+      writeFileSync(join(warehouse, larger), kept);
+      assert.equal((await ended("damaged", await ask("damaged"))).state, "done");
+      assert.equal(await client.count("damaged"), 30);
     });
 
     test("clear errors", async () => {

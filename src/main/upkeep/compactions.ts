@@ -2,7 +2,9 @@ import { assert } from "../../shared/assert.js";
 import type { Config } from "../../shared/config.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
+import { deleteKeysOf } from "../../shared/iceberg/live-rows.js";
 import { limits } from "../../shared/limits.js";
+import type { DataFile } from "../../shared/messages.js";
 import { nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableRegistry } from "../catalog/table-registry.js";
@@ -26,7 +28,7 @@ export interface CompactionsOptions {
 /** `unverified`: a merge did not keep its rows, and was not committed. */
 export type CompactionOutcome = "done" | "cancelled" | "failed" | "unverified";
 
-/** Plans of one job: its own merges make room for a few more, others' commits for any number. */
+/** Plans of one job that were gone through: its own merges make room for a few more, others' commits for any number. */
 const passesMax = 10;
 /** Conflicts without a merge between them. */
 const conflictsMax = 5;
@@ -37,12 +39,23 @@ const unverifiedPauseMs = 60 * 60 * 1000;
 /**
  * All merges of this server, one at a time: those that were asked for come before the upkeep's own. Each is one commit, so
  * that a job that ends early leaves what it has done, and the same request goes on from there.
+ *
+ * ```
+ * ask ────▶ line of jobs ─┐                    ┌──── conflict: reload the table ◀────┐
+ *                         ├─▶ one job ─▶ plan ─┴─▶ merge (persist worker) ─▶ commit ─┴─▶ adopt ─▶ the plan's next merge ...
+ * round ──▶ what is due ──┘       ▲                                                                  │ none left
+ *                                 └──────────────────────────────────────────────────────────────────┘ until nothing is planned
+ * ```
+ * Jobs are kept in memory only: after a restart the table itself says what is left to do.
  */
 export class Compactions {
   readonly #options: CompactionsOptions;
+  /** In the order of their coming: those that wait or run, and the last ones that are over. */
   readonly #jobs = new Map<TableEntry, CompactionJob[]>();
+  /** The line. A job that was cancelled stays in it until its turn. */
   readonly #asked: { readonly entry: TableEntry; readonly job: CompactionJob }[] = [];
   readonly #pausedUntilMs = new Map<TableEntry, number>();
+  /** The job that runs; never rejects. */
   #running: Promise<void> | null = null;
   #isStopped = false;
 
@@ -132,6 +145,7 @@ export class Compactions {
     return this.#running;
   }
 
+  /** What the upkeep merges. */
   #due(entry: TableEntry, conflicts = 0): CompactionPlan[] {
     const { config, nowMs } = this.#options;
     return planCompaction(entry.state.files, smaller(config, conflicts), nowMs());
@@ -162,13 +176,16 @@ export class Compactions {
 
   async #mergeAll(entry: TableEntry, job: CompactionJob): Promise<void> {
     let conflicts = 0;
-    for (let pass = 0; pass < passesMax; pass++) {
+    for (let pass = 0; pass < passesMax;) {
       const plans = job.scope === null ? this.#due(entry, conflicts) : this.plan(entry, job.scope, conflicts);
       if (plans.length === 0) return;
       job.plan(plans);
+      let isConflicted = false;
       for (const plan of plans) {
         if (job.scope === null && this.#asked.length > 0) return;
         if (!(await this.#mayMerge(entry, job))) return;
+        // The next pass takes what has changed since.
+        if (!isCurrent(plan, entry.state.files)) continue;
         try {
           await this.#merge(entry, job, plan);
           conflicts = 0;
@@ -177,9 +194,11 @@ export class Compactions {
           job.totals.conflicts++;
           if (++conflicts === conflictsMax) throw error;
           await this.#reload(entry);
+          isConflicted = true;
           break;
         }
       }
+      if (!isConflicted) pass++;
     }
   }
 
@@ -195,6 +214,7 @@ export class Compactions {
     return !entry.isDropped && !job.control.isCancelled;
   }
 
+  /** One merge and its commit. Rejects as PersistPool.compact. */
   async #merge(entry: TableEntry, job: CompactionJob, plan: CompactionPlan): Promise<void> {
     const { pool, config, onMerged } = this.#options;
     const { identity, schema, settings } = entry.state;
@@ -207,6 +227,7 @@ export class Compactions {
       settings,
       files,
       targetBytes,
+      // Somebody waits for those that were asked for; the others leave processors to the writes.
       threads: job.scope === null ? 1 : threads,
       control: job.control.memory,
     });
@@ -215,6 +236,7 @@ export class Compactions {
     await this.#adopt(entry, commit);
   }
 
+  /** Queries that begin now read the new files. */
   async #adopt(entry: TableEntry, commit: CommitResult): Promise<void> {
     const state = await this.#options.pool.stateAfter(commit, () => entry.state);
     if (!entry.isDropped) entry.adopt(state, Math.max(entry.flushedSequence, state.positions[entry.stream] ?? 0));
@@ -236,6 +258,7 @@ export class Compactions {
     if (over.length > limits.compactionsKeptMax) jobs.splice(jobs.indexOf(over[0] as CompactionJob), 1);
   }
 
+  /** Entries of dropped tables would stay for ever otherwise. */
   #forgetDropped(): void {
     for (const entry of [...this.#jobs.keys(), ...this.#pausedUntilMs.keys()]) {
       if (!entry.isDropped) continue;
@@ -250,6 +273,15 @@ function smaller(rules: Config["compaction"], conflicts: number): Config["compac
   if (conflicts === 0) return rules;
   const divisor = 2 ** conflicts;
   return { ...rules, targetBytes: rules.targetBytes / divisor, inputBytesMax: rules.inputBytesMax / divisor };
+}
+
+/** Whether the table still has the files of the plan, with the deletes that they had then. */
+function isCurrent({ files: planned }: CompactionPlan, files: readonly DataFile[]): boolean {
+  const byKey = new Map(files.map((file) => [file.key, file]));
+  return planned.every((file) => {
+    const now = byKey.get(file.key);
+    return now !== undefined && deleteKeysOf([now]).join(" ") === deleteKeysOf([file]).join(" ");
+  });
 }
 
 function isConflict(error: unknown): boolean {

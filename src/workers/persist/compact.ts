@@ -20,6 +20,10 @@ import { copySlices, planSliceFiles, readFooters, sliceRowsFor } from "./sliced-
 import { copiedAt, sourcesReadAt, verifyMerge } from "./verify-merge.js";
 
 /**
+ * ```
+ * data files, delete files ─▶ local ─▶ sorted copies, one per file to write ─▶ read back, compared ─▶ store ─▶ one commit
+ *                                      in slices of the first sort column
+ * ```
  * Merges files of one day, sorted, without their deleted rows, into one or, of more bytes than `targetBytes`, into several
  * one behind the other, and swaps them in one commit; durable when it returns. What was written is read back and compared
  * with its sources before the commit (verify-merge).
@@ -66,6 +70,7 @@ async function mergeFiles(context: PersistContext, task: CompactTask, merge: Mer
       const { path, rows } = file;
       const described = describeFile(context, { task, copy, file, isAlone: written.length === 1 });
       stored.push({ ...described, rows, bytes: statSync(path).size });
+      // From here on it is there, maybe: it is in `stored`, so that an error removes it.
       await putFile(context, described.key, path);
       failpoint("compact.file.stored");
     }
@@ -80,6 +85,7 @@ async function mergeFiles(context: PersistContext, task: CompactTask, merge: Mer
   }
 }
 
+/** In the temporary folder. */
 interface WrittenFile {
   readonly path: string;
   rows: number;
@@ -88,6 +94,7 @@ interface WrittenFile {
 /** Without its sources and its path. */
 type MergeCopy = Pick<FileCopy, "columns" | "schema" | "orderBy"> & { readonly isWholeOrder: boolean };
 
+/** The columns that any source has: a column that is null in all of them is in no file. */
 function copyOf({ files, schema, settings }: CompactTask): MergeCopy {
   const present = new Set(files.flatMap((file) => file.fieldIds));
   const columns = schema.columns.filter((column) => present.has(column.fieldId));
@@ -106,6 +113,7 @@ interface WriteParts {
   readonly written: WrittenFile[];
 }
 
+/** The copies, one after the other: a merge takes the memory of one slice. */
 async function writeFiles(
   context: PersistContext,
   { task, copy, local, written }: WriteParts,
@@ -175,6 +183,7 @@ function describeFile(
   return { key, day, bounds, fieldIds, isSorted, rowsOf: files.map((source) => source.key) };
 }
 
+/** A file's key and its manifest entry name one partition. */
 function dayOf(files: readonly DataFile[]): number {
   const [first] = files;
   assert(first !== undefined, "a compaction has files");

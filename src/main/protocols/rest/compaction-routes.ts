@@ -17,7 +17,17 @@ export interface CompactionRoutesOptions {
   readonly onInternal: (error: unknown) => void;
 }
 
-/** Merges of a table's files: to ask for, to look at and to cancel. */
+/**
+ * Merges of a table's files: to ask for, to look at and to cancel.
+ *
+ * ```
+ * POST   .../compact            {full, from_day, to_day, dry_run}   ─▶ a job in the line, or a plan
+ * GET    .../compactions        ─▶ jobs of the table, the newest first; those of the upkeep among them
+ * GET    .../compactions/{id}   ─▶ one of them
+ * DELETE .../compactions/{id}   ─▶ it ends soon; what it has committed stays
+ * ```
+ * The reply to a request does not wait for its merges: they take as long as the table is large.
+ */
 export class CompactionRoutes {
   readonly #options: CompactionRoutesOptions;
   readonly #answers: JsonAnswers;
@@ -27,7 +37,7 @@ export class CompactionRoutes {
     this.#answers = new JsonAnswers(options.onInternal);
   }
 
-  /** POST /v1/tables/{table}/compact: the job, which has just been put into the line; of a dry run, the merges. */
+  /** The job, which has just been put into the line; of a dry run, the merges. */
   compact(exchange: HttpExchange, name: string): RequestListener {
     return this.#answers.withBody(exchange, async (body) => {
       const { registry, compactions } = this.#options;
@@ -39,7 +49,7 @@ export class CompactionRoutes {
     });
   }
 
-  /** GET /v1/tables/{table}/compactions, the newest first. */
+  /** The newest first. */
   list(exchange: HttpExchange, name: string): RequestListener {
     return this.#answers.afterBody(exchange, async () => {
       const { registry, compactions } = this.#options;
@@ -49,7 +59,7 @@ export class CompactionRoutes {
     });
   }
 
-  /** GET /v1/tables/{table}/compactions/{id} */
+  /** Fails with NOT_FOUND where it is long over, or was before the last start. */
   get(exchange: HttpExchange, name: string, id: string): RequestListener {
     return this.#answers.afterBody(exchange, async () => {
       const entry = this.#options.registry.get(name);
@@ -57,7 +67,7 @@ export class CompactionRoutes {
     });
   }
 
-  /** DELETE /v1/tables/{table}/compactions/{id}: it ends soon; what it has committed stays. */
+  /** A job that is over is answered as it is: whoever repeats the request finds out how it ended. */
   cancel(exchange: HttpExchange, name: string, id: string): RequestListener {
     return this.#answers.afterBody(exchange, async () => {
       const { registry, compactions } = this.#options;
@@ -69,7 +79,7 @@ export class CompactionRoutes {
   }
 }
 
-/** Throws INVALID_REQUEST. */
+/** Throws INVALID_REQUEST, for unknown fields too: a misspelt `dry_run` would merge. */
 function scopeOf(body: JsonObject): CompactionScope {
   const known = new Set(["full", "dry_run", "from_day", "to_day"]);
   const unknown = Object.keys(body).find((field) => !known.has(field));
@@ -85,6 +95,7 @@ function scopeOf(body: JsonObject): CompactionScope {
   return { isFull: optionalFlag(body, "full") ?? false, fromDay, throughDay };
 }
 
+/** Days since 1970-01-01; undefined where the body does not say. Throws INVALID_REQUEST. */
 function dayOf(body: JsonObject, field: string): number | undefined {
   const text = optionalText(body, field);
   if (text === undefined) return undefined;
@@ -93,6 +104,7 @@ function dayOf(body: JsonObject, field: string): number | undefined {
   throw new MiniodbError("INVALID_REQUEST", `${field} must be a day such as 2026-11-22`, { field });
 }
 
+/** As it was asked for: null is no bound. */
 function scopeJson(scope: CompactionScope): Readonly<Record<string, unknown>> {
   const { isFull, fromDay, throughDay } = scope;
   return {
@@ -102,6 +114,7 @@ function scopeJson(scope: CompactionScope): Readonly<Record<string, unknown>> {
   };
 }
 
+/** Rows are those that a query sees; deleted ones, which a merge leaves out, are counted apart. Bytes are those of the data files. */
 function planReply(
   { name }: TableEntry,
   scope: CompactionScope,
@@ -129,6 +142,7 @@ function planReply(
   };
 }
 
+/** Counts are of what is committed: of a job that failed or was cancelled, too. */
 function jobJson({ name }: TableEntry, job: CompactionJob): Readonly<Record<string, unknown>> {
   const { id, scope, state, totals, error } = job;
   const elapsedMs = job.startedMs === null ? 0 : (job.endedMs ?? Date.now()) - job.startedMs;
