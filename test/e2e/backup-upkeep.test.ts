@@ -10,6 +10,8 @@ import { HttpClient } from "../harness/http-client.js";
 import { ServerProcess } from "../harness/server-process.js";
 
 const quiet = ["--flush-interval-ms", "1h", "--compaction-interval-ms", "1d"];
+/** All places where a kill may come, and not some. */
+const isLong = process.env["MINIODB_TEST_FAILPOINT_KILLS"] !== undefined;
 const timestamp = "2026-11-20T00:00:00Z";
 
 describe("a backup beside writers", () => {
@@ -51,9 +53,9 @@ describe("a backup beside writers", () => {
         }),
       );
       for (const [at, { name, n, last: newest }] of (last[0] ?? []).entries()) {
-        const counts = last.map((rows) => Number(rows[at]?.n ?? 0));
+        const counts = last.map((rows) => rows[at]?.n ?? 0);
         context.diagnostic(`backup ${index}, writer ${name}: ${counts.join(" ")}`);
-        assert.equal(Number(n), Number(newest) + 1, "no row of a writer is missing in between");
+        assert.equal(n, newest + 1, "no row of a writer is missing in between");
         const [one = 0, two = 0, three = 0] = counts;
         assert.ok(one >= two && two >= three && one - three <= 1, counts.join(" "));
       }
@@ -127,7 +129,7 @@ describe("kill -9", () => {
   });
 
   test("while a backup is made leaves none, or a whole one; it is made again", async () => {
-    for (const kind of ["pointers", "full"]) {
+    for (const kind of isLong ? ["pointers", "full"] : ["full"]) {
       for (const name of [
         "backup.tags.made",
         "backup.object.copied",
@@ -135,6 +137,7 @@ describe("kill -9", () => {
         "backup.manifest.written",
       ]) {
         if (kind === "pointers" && name === "backup.object.copied") continue;
+        if (!isLong && ["backup.tags.made", "backup.object.copied"].includes(name)) continue;
         const known = await backups.ids();
         await restartWith(name);
         await assert.rejects(backups.create({ kind }), name);
@@ -154,6 +157,7 @@ describe("kill -9", () => {
     const before = await answersOf(client, ["a", "b"]);
     const rename = { a: "a2", b: "b2" };
     for (const name of ["restore.announced", "restore.object.copied", "restore.publish.next", "restore.published"]) {
+      if (!isLong && ["restore.announced", "restore.publish.next"].includes(name)) continue;
       await restartWith(name);
       await assert.rejects(backups.restore({ backup_file: id, rename }), name);
       await restartWith("");
@@ -169,6 +173,8 @@ describe("kill -9", () => {
   });
 
   test("while a backup is removed takes nothing of another one", async () => {
+    const [newest] = await backups.list();
+    await backups.create({ kind: newest?.["kind"] });
     const [, id] = (await backups.ids()) as readonly string[];
     assert.ok(id !== undefined);
     await restartWith("backup.manifest.removed");

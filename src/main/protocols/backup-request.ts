@@ -1,4 +1,17 @@
-/** Requests about backups, between the original API's shapes and ours; every protocol and the command line read them here. */
+/**
+ * Requests about backups, between the original API's shapes and ours; every protocol and the command line read them here.
+ *
+ * | field of the original                  | what it means here                                                     |
+ * |----------------------------------------|------------------------------------------------------------------------|
+ * | backup: force                          | nothing: a backup is always made                                       |
+ * | restore: backup_file, from_latest      | a manifest's object name or its id; the newest backup                  |
+ * | restore: filters{table}, key_patterns  | names of tables with `*` and `?`, as our `tables`                      |
+ * | restore: validate                      | the backup is looked through first                                     |
+ * | restore: parallel                      | several tables at once                                                 |
+ * | BackupInfo.object_name, size           | of the manifest                                                        |
+ *
+ * Replies have the original's fields, with times as `{seconds, nanos}`, and ours beside them.
+ */
 import { MiniodbError } from "../../shared/errors.js";
 import { parseBackupManifestKey, type BackupKind } from "../../shared/store/store-paths.js";
 import type { BackupCheck, BackupEntry } from "../../shared/backup-messages.js";
@@ -69,8 +82,9 @@ function restorePoint(body: JsonObject): RestorePoint {
 function filteredTables(body: JsonObject): string[] {
   const filters = textMap(body, "filters");
   const stranger = Object.keys(filters).find((name) => name !== "table");
-  if (stranger !== undefined)
+  if (stranger !== undefined) {
     throw wrong(`filters.${stranger.slice(0, 100)}`, "left out: table is the filter that there is");
+  }
   return filters["table"] === undefined ? [] : [filters["table"]];
 }
 

@@ -164,8 +164,9 @@ export async function removeBackup(parts: BackupParts, id: string): Promise<Remo
   const manifest = await readIfUsable(parts, found);
   await found.store.delete(found.entry.key);
   failpoint("backup.manifest.removed");
-  if (found.kind === "pointers")
+  if (found.kind === "pointers") {
     return { kind: "backup-removed", objects: 0, bytes: 0, tags: await untag(parts, [id]) };
+  }
   // Of one that cannot be read the copies are left to the sweep.
   const names = (manifest?.tables ?? []).flatMap((table) =>
     table.objects.map((object) => {

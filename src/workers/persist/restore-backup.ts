@@ -1,5 +1,5 @@
 /** Tables made anew of what backups, or the tables' own histories, still have; see iceberg/restore-table.ts for the order. */
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, rmSync, statSync } from "node:fs";
 import type { BackupResult, RestoreCandidate, RestoreFrom } from "../../shared/backup-messages.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
@@ -190,9 +190,13 @@ async function rewriteDeletes(
   const sizes = new Map<string, number>();
   for (const { fromKey, bytes, toKey, dataUri } of plan.rewrites) {
     const path = temporaryPath(persist);
-    await source.withObject({ key: fromKey, bytes }, (from) => copyPositions(persist, { from, to: path, dataUri }));
-    sizes.set(fromKey, statSync(path).size);
-    await putFile(persist, toKey, path);
+    try {
+      await source.withObject({ key: fromKey, bytes }, (from) => copyPositions(persist, { from, to: path, dataUri }));
+      sizes.set(fromKey, statSync(path).size);
+      await putFile(persist, toKey, path);
+    } finally {
+      rmSync(path, { force: true });
+    }
   }
   return sizes;
 }

@@ -17,7 +17,7 @@ import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
 import type { BackupParts } from "./back-up.js";
-import { openBackupParts, performBackupTask } from "./backup-tasks.js";
+import { isBackupTask, openBackupParts, performBackupTask } from "./backup-tasks.js";
 import { CacheCopies } from "./cache-copies.js";
 import { commitOnce } from "./commit-once.js";
 import { commitSchema } from "./commit-schema.js";
@@ -111,6 +111,7 @@ type CatalogTask = Extract<
 >;
 
 async function perform(task: PersistTask): Promise<PersistResult> {
+  if (isBackupTask(task)) return performBackupTask(await backups(), await context(), task);
   switch (task.kind) {
     case "seal": {
       const sealed = sealRows(task);
@@ -174,16 +175,6 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     case "fence-first":
     case "promote-second":
       return performMirrorTask(await pools(), task);
-    case "back-up":
-    case "list-backups":
-    case "verify-backup":
-    case "remove-backup":
-    case "sweep-backups":
-    case "plan-restore":
-    case "restore-table":
-    case "publish-table":
-    case "discard-table":
-      return performBackupTask(await backups(), await context(), task);
   }
 }
 
