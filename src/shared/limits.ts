@@ -105,9 +105,14 @@ export const limits = {
    * default, 1 MB, a reader as fast as DuckDB waits for it twice as long.
    */
   streamBufferBytes: 16 * 1024 * 1024,
-  /** A result built from columns goes on in a file from here; one that DuckDB wrote to a file is read back up to here. */
-  resultBytesInMemoryMax: 16 * 1024 * 1024,
-  resultBytesReadBackMax: 1024 * 1024,
+  /** A result is one piece of memory up to here, also one that DuckDB wrote to a file. */
+  resultBytesWholeMax: 1024 * 1024,
+  /**
+   * A larger one that is built from columns stays in memory, until it is sent, while its worker has slabs for it that no
+   * other result has; else it goes on in a file.
+   */
+  resultSlabBytes: 2 * 1024 * 1024,
+  resultSlabs: 64,
   /** Text of a live query's filter: it runs once for each delta. */
   liveFilterBytesMax: 16 * 1024,
   /** Rows of one delta of a table with live queries: one row group, which is read in the order that it was written in. */

@@ -172,11 +172,21 @@ export interface ResultColumnInfo {
 }
 
 /**
- * A whole result in the format that was asked for. `bytes`: its buffer is transferred. `file`: a finished file in the
- * result folder of the worker, absolute, with its size; whoever gets the message reads it and unlinks it.
+ * A whole result in the format that was asked for. `bytes`: its buffer is transferred. `pieces`: a larger one, in
+ * shared memory but for its first piece. `file`: a finished file in the result folder of the worker, absolute, with its size.
+ * Whoever gets the message calls `discardBody` of result-body.ts in the end, which gives the memory back or removes the file.
  */
 export type ResultBody =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | {
+      readonly kind: "pieces";
+      readonly pieces: readonly Uint8Array[];
+      /** Of all pieces together. */
+      readonly bytes: number;
+      /** The slabs that they lie in, by their numbers in the worker's room: see result-room.ts. */
+      readonly slabs: readonly number[];
+      readonly room: SharedArrayBuffer;
+    }
   | { readonly kind: "file"; readonly path: string; readonly bytes: number };
 
 export type QueryResult =

@@ -1,6 +1,7 @@
 import { MiniodbError } from "../../shared/errors.js";
 import type { SnapshotInfo } from "../../shared/iceberg/table-history.js";
 import { parseToken } from "../../shared/sequence-token.js";
+import type { CancelSignal } from "../query/cancel-signal.js";
 import type {
   Snapshot,
   SnapshotProvider,
@@ -79,7 +80,8 @@ export class CatalogSnapshots implements SnapshotProvider {
     if (at !== null) return this.#acquirePast(request, at);
     for (const token of request.minSequence) await this.#waitFor(token, request.signal);
     const entries = request.tables.map((name) => registry.get(name));
-    await Promise.all(entries.map((entry) => seals.seal(entry)));
+    const unsealed = entries.filter((entry) => entry.sealedSequence < entry.ackedSequence);
+    if (unsealed.length > 0) await Promise.all(unsealed.map((entry) => seals.seal(entry)));
     request.signal.throwIfAborted();
     // From here on without a pause.
     const pinned: HotSegment[] = [];
@@ -120,7 +122,7 @@ export class CatalogSnapshots implements SnapshotProvider {
     };
   }
 
-  async #waitFor(token: string, signal: AbortSignal): Promise<void> {
+  async #waitFor(token: string, signal: CancelSignal): Promise<void> {
     const { stream, tableUuid, sequence } = parseToken(token);
     const entry = this.#options.registry.byUuid(tableUuid);
     if (entry === undefined) {

@@ -5,6 +5,7 @@ import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { CachedCopy, CopyPlace, FetchResult, FetchTask } from "../../shared/messages.js";
 import { cacheId, parseCachedName, partsFolder } from "../../shared/store/cache-paths.js";
+import type { CancelSignal } from "./cancel-signal.js";
 import { type CacheEntry, FileCacheIndex } from "./file-cache-index.js";
 import type { FileStats, LocalFiles, OpenFiles, StoredFile } from "./local-files.js";
 
@@ -86,7 +87,7 @@ export class FileCache implements LocalFiles {
     return { ...this.#counts, usedBytes, pinnedBytes, files: count, waiting: this.#waiters.length };
   }
 
-  async open(files: readonly StoredFile[], signal: AbortSignal): Promise<OpenFiles> {
+  async open(files: readonly StoredFile[], signal: CancelSignal): Promise<OpenFiles> {
     signal.throwIfAborted();
     const wanted = new Map(files.map((file) => [file.key, file]));
     const entries = this.#pin(wanted, this.#waiters.length === 0) ?? (await this.#wait(wanted, signal));
@@ -157,11 +158,11 @@ export class FileCache implements LocalFiles {
 
   // ---- room
 
-  #wait(files: ReadonlyMap<string, StoredFile>, signal: AbortSignal): Promise<Map<string, CacheEntry>> {
+  #wait(files: ReadonlyMap<string, StoredFile>, signal: CancelSignal): Promise<Map<string, CacheEntry>> {
     return new Promise((grant, reject) => {
       const onAbort = (): void => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-        reject(signal.reason as Error);
+        reject(signal.reason);
         // The next in turn may need less.
         this.#admit();
       };
@@ -349,11 +350,11 @@ function pathOf(entry: CacheEntry | undefined): string {
 }
 
 /** The work's result, or the signal's reason as soon as it aborts. */
-async function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+async function unlessAborted<Result>(work: Promise<Result>, signal: CancelSignal): Promise<Result> {
   signal.throwIfAborted();
   let onAbort = (): void => {};
   const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason as Error);
+    onAbort = () => reject(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
   });
   try {

@@ -1,4 +1,5 @@
 import type { DataFile } from "../../shared/messages.js";
+import type { CancelSignal } from "./cancel-signal.js";
 
 /** A data file as the catalog knows it: its key is never written twice, and its size is exact. */
 export type StoredFile = Pick<DataFile, "key" | "bytes">;
@@ -19,7 +20,7 @@ export interface LocalFiles {
    * room. Rejects with the signal's reason; RESULT_TOO_LARGE where the files are larger than the whole cache;
    * STORE_UNAVAILABLE where one cannot be fetched.
    */
-  open(files: readonly StoredFile[], signal: AbortSignal): Promise<OpenFiles>;
+  open(files: readonly StoredFile[], signal: CancelSignal): Promise<OpenFiles>;
   /** Since the start; for /metrics. */
   readonly stats: FileStats;
 }

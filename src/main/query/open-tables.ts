@@ -1,4 +1,5 @@
 import type { FileDeletes, QueryTable } from "../../shared/query-messages.js";
+import type { CancelSignal } from "./cancel-signal.js";
 import type { LocalFiles } from "./local-files.js";
 import { replacedIn } from "./replaced-in.js";
 import type { SnapshotTable } from "./snapshot-provider.js";
@@ -20,7 +21,7 @@ export interface OpenTables {
 export async function openTables(
   local: LocalFiles,
   tables: readonly SnapshotTable[],
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<OpenTables> {
   const opened = await local.open(
     tables.flatMap((table) => table.files.flatMap((file) => [file, ...(file.deletes ?? [])])),

@@ -16,7 +16,7 @@ import { Lease } from "./lease.js";
 import type { QueryPool } from "./query-pool.js";
 import type { QueryPage } from "./query-request.js";
 import type { QueryRun } from "./query-run.js";
-import { discardBody } from "./result-body.js";
+import { discardBody } from "../../shared/result-body.js";
 import { Slots } from "./slots.js";
 
 export interface QueryWork {
@@ -40,6 +40,11 @@ export interface ExecutedRows {
   readonly kept: { readonly source: KeptSource; readonly lease: Lease } | null;
 }
 
+/** Small queries under way beside those that DuckDB has threads for: they are between two threads, or in JSON. */
+const youngBesideThreads = 1;
+/** A query that takes longer is no small one. */
+const youngMs = 25;
+
 /** Takes a slot for each query, has a worker run it, and gives everything back when the worker is done. */
 export class QueryExecutor {
   readonly #pool: QueryPool;
@@ -48,7 +53,7 @@ export class QueryExecutor {
 
   constructor(pool: QueryPool, slowMs: number) {
     this.#pool = pool;
-    this.#slots = new Slots(pool.slots);
+    this.#slots = new Slots({ count: pool.slots, youngMax: pool.duckdbThreads + youngBesideThreads, youngMs });
     this.#slowMs = slowMs;
   }
 

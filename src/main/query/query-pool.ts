@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { BroadcastChannel } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { fromErrorMessage } from "../../shared/errors.js";
@@ -12,6 +13,7 @@ import {
   type QueryWorkerBroken,
   type QueryWorkerOptions,
 } from "../../shared/query-messages.js";
+import { type PackedQueryTask, packTask } from "../../shared/packed-query-task.js";
 import { workerUrls } from "../lifecycle/worker-urls.js";
 
 export interface QueryPoolOptions {
@@ -45,9 +47,11 @@ const parsesPerWorker = 4;
 export class QueryPool {
   /** Slots of running queries, over all workers. */
   readonly slots: number;
+  /** Of DuckDB, in all workers. */
+  readonly duckdbThreads: number;
   /** Absolute: where workers put results that are kept for later pages. */
   readonly keptFolder: string;
-  readonly #pool: Piscina<QueryTask, QueryResult>;
+  readonly #pool: Piscina<PackedQueryTask, QueryResult>;
   readonly #cancelWords: Int32Array;
   readonly #progressWords: Int32Array;
   readonly #channel: BroadcastChannel;
@@ -67,9 +71,11 @@ export class QueryPool {
     this.#progressWords = new Int32Array(progressWords);
     this.#channel = new BroadcastChannel(cancelChannel);
     this.#channel.unref();
+    const threads = Math.max(1, Math.floor(options.threads / workers));
+    this.duckdbThreads = threads * workers;
     const workerData: QueryWorkerOptions = {
       memoryBytes: Math.floor(options.memoryBytes / workers),
-      threads: Math.max(1, Math.floor(options.threads / workers)),
+      threads,
       spillBytesMax: Math.floor(options.spillBytesMax / workers),
       temporaryFolder: options.temporaryFolder,
       readableFolders: options.readableFolders,
@@ -80,7 +86,9 @@ export class QueryPool {
       progressWords,
     };
     this.#pool = new Piscina({
-      filename: workerUrls.query,
+      // A path: piscina makes one of a URL for each task. Nobody reads its histograms.
+      filename: fileURLToPath(workerUrls.query),
+      recordTiming: false,
       name: "runQueryTask",
       minThreads: workers,
       maxThreads: workers,
@@ -102,7 +110,7 @@ export class QueryPool {
       Atomics.store(this.#cancelWords, task.slot, 0);
       Atomics.store(this.#progressWords, task.slot, progressUnknown);
     }
-    return this.#pool.run(task);
+    return this.#pool.run(packTask(task));
   }
 
   /** Of the query in this slot, 0 to 1 as DuckDB estimates it; null where it does not. A tenth of a second old. */

@@ -44,7 +44,7 @@ export class QueryReplies {
     result: ExecutedRows & { readonly nextCursor: string },
   ): QueryReply {
     const { body, columns, rows, hasMore, nextCursor } = result;
-    // A file is read once and gone; only what is in memory is there to be sent again.
+    // What is large is sent once and gone, out of its file or its pieces; only what is small is there to be sent again.
     const isKept = this.#cache.isOn && asked.isCacheable && body.kind === "bytes";
     if (isKept) this.#cache.set(key, { bytes: body.bytes, columns, rows, hasMore, nextCursor });
     return { queryId, body, columns, rows, hasMore, nextCursor, cache: isKept ? "miss" : "bypass" };

@@ -1,6 +1,7 @@
 import { MiniodbError } from "../../shared/errors.js";
 import type { ResultBody, ResultColumnInfo } from "../../shared/query-messages.js";
 import type { ResultFormat } from "../../shared/result-format.js";
+import type { CancelSignal } from "./cancel-signal.js";
 import { decodeCursor, type QueryCursor } from "./query-cursor.js";
 import type { QueryParameters } from "./query-parameters.js";
 import type { SnapshotTime } from "./snapshot-provider.js";
@@ -20,7 +21,7 @@ export interface QueryRequest {
   /** Null or absent: the tables as they are now. */
   readonly at?: SnapshotTime | null | undefined;
   /** Aborts the query, as when its client has gone. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: CancelSignal | undefined;
   /** Absent: `original`. */
   readonly format?: ResultFormat | undefined;
   /** What the client calls this query; absent or empty: an id of ours. */
@@ -32,7 +33,7 @@ export type CacheStatus = "hit" | "miss" | "bypass";
 
 export interface QueryReply {
   readonly queryId: string;
-  /** The caller unlinks a file; see result-body.ts. Bytes may be those of other replies too: nobody changes them. */
+  /** The caller discards it; see result-body.ts. Bytes may be those of other replies too: nobody changes them. */
   readonly body: ResultBody;
   readonly columns: readonly ResultColumnInfo[];
   readonly rows: number;

@@ -1,4 +1,6 @@
+import { CoarseTimeout } from "../../shared/coarse-timeout.js";
 import { MiniodbError } from "../../shared/errors.js";
+import { type CancelSignal, Canceller } from "./cancel-signal.js";
 
 /** How far a query is: DuckDB's parser, its tables' files, the line for a slot, DuckDB. */
 export type QueryStage = "parsing" | "preparing" | "waiting" | "running";
@@ -16,7 +18,7 @@ export interface QueryRunOptions {
   readonly sql: string;
   readonly timeoutMs: number;
   /** Aborts the query, as when its client has gone. */
-  readonly signal: AbortSignal | undefined;
+  readonly signal: CancelSignal | undefined;
   readonly onOver: (run: QueryRun) => void;
 }
 
@@ -39,9 +41,9 @@ export class QueryRun {
   plan: string | null = null;
   /** Null until its caller has left. */
   end: QueryEnd | null = null;
-  readonly #control = new AbortController();
-  readonly #timer: NodeJS.Timeout;
-  readonly #outer: AbortSignal | undefined;
+  readonly #canceller = new Canceller();
+  readonly #timeout: CoarseTimeout;
+  readonly #outer: CancelSignal | undefined;
   readonly #onOver: (run: QueryRun) => void;
   /** The caller, and each piece of work. */
   #holds = 1;
@@ -54,15 +56,15 @@ export class QueryRun {
     this.startMs = performance.now();
     this.#onOver = options.onOver;
     this.#outer = options.signal;
-    this.#timer = setTimeout(() => {
+    this.#timeout = new CoarseTimeout(timeoutMs, () => {
       this.abort(new MiniodbError("QUERY_TIMEOUT", `the query ran longer than ${timeoutMs} ms`, { timeoutMs }));
-    }, timeoutMs);
+    });
     this.#outer?.addEventListener("abort", this.#onOuterAbort, { once: true });
     if (this.#outer?.aborted === true) this.#onOuterAbort();
   }
 
-  get signal(): AbortSignal {
-    return this.#control.signal;
+  get signal(): CancelSignal {
+    return this.#canceller;
   }
 
   get elapsedMs(): number {
@@ -75,7 +77,7 @@ export class QueryRun {
   }
 
   abort(reason: MiniodbError): void {
-    this.#control.abort(reason);
+    this.#canceller.abort(reason);
   }
 
   /**
@@ -86,7 +88,7 @@ export class QueryRun {
     const { signal } = this;
     this.#holds++;
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => reject(signal.reason as Error);
+      const onAbort = (): void => reject(signal.reason);
       signal.addEventListener("abort", onAbort, { once: true });
       if (signal.aborted) onAbort();
       const end = (result?: Result): void => {
@@ -109,7 +111,7 @@ export class QueryRun {
 
   /** The caller has its answer. */
   leave(): void {
-    clearTimeout(this.#timer);
+    this.#timeout.clear();
     this.#outer?.removeEventListener("abort", this.#onOuterAbort);
     this.#drop();
   }

@@ -3,6 +3,7 @@ import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { DataFile } from "../../shared/messages.js";
 import type { PlaceColumns, ResultBody, SelectStatement } from "../../shared/query-messages.js";
 import { columnByName, type TableSchema } from "../../shared/schema/table-schema.js";
+import type { CancelSignal } from "./cancel-signal.js";
 import type { AskedQuery } from "./asked-query.js";
 import { holdTables } from "./held-tables.js";
 import type { LocalFiles } from "./local-files.js";
@@ -19,7 +20,7 @@ export interface FindRowsRequest {
   readonly where: string;
   readonly params?: QueryParameters | undefined;
   readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: CancelSignal | undefined;
 }
 
 export interface FoundRows {

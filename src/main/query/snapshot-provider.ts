@@ -1,5 +1,6 @@
 import type { DataFile, ReplacedIds } from "../../shared/messages.js";
 import type { TableSchema } from "../../shared/schema/table-schema.js";
+import type { CancelSignal } from "./cancel-signal.js";
 
 /** What queries ask of the catalog. */
 export interface SnapshotProvider {
@@ -24,7 +25,7 @@ export interface SnapshotRequest {
   readonly tables: readonly string[];
   /** Tokens of writes that must be visible; see shared/sequence-token.ts. */
   readonly minSequence: readonly string[];
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
   /** Null or absent: the tables as they are now. */
   readonly at?: SnapshotTime | null;
 }

@@ -122,6 +122,7 @@ export class Metrics {
     this.#rowsRejected.inc(this.#tally.rejected);
     this.#bodyBytes.inc(this.#tally.bodyBytes);
     for (const [outcome, count] of this.#tally.outcomes) this.#writes.inc({ outcome }, count);
+    for (const [outcome, count] of this.#tally.queries) this.#queries.inc({ outcome }, count);
     this.#tally = newTally();
     return this.#registry.metrics();
   }
@@ -137,7 +138,8 @@ export class Metrics {
   }
 
   queried(outcome: string, seconds: number): void {
-    this.#queries.inc({ outcome }, 1);
+    const { queries } = this.#tally;
+    queries.set(outcome, (queries.get(outcome) ?? 0) + 1);
     this.#querySeconds.observe(seconds);
   }
 
@@ -217,16 +219,17 @@ function registerLive(live: () => LiveLoad, registers: Registry[]): void {
   });
 }
 
-/** Writes since the last scrape: the hot path adds numbers, and the library hears of them when somebody asks. */
+/** Writes and queries since the last scrape: the hot path adds numbers, and the library hears of them when somebody asks. */
 interface Tally {
   accepted: number;
   rejected: number;
   bodyBytes: number;
   readonly outcomes: Map<string, number>;
+  readonly queries: Map<string, number>;
 }
 
 function newTally(): Tally {
-  return { accepted: 0, rejected: 0, bodyBytes: 0, outcomes: new Map() };
+  return { accepted: 0, rejected: 0, bodyBytes: 0, outcomes: new Map(), queries: new Map() };
 }
 
 /** Series whose value is read at each scrape. */

@@ -7,7 +7,7 @@ import type { TableRegistry } from "../catalog/table-registry.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
 import type { QueryParameters } from "../query/query-parameters.js";
 import type { QueryService } from "../query/query-service.js";
-import { discardBody } from "../query/result-body.js";
+import { discardBody } from "../../shared/result-body.js";
 import type { FoundRows } from "../query/row-finder.js";
 import type { FlushCoordinator } from "./flush-coordinator.js";
 

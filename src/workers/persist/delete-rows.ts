@@ -72,6 +72,7 @@ async function withFound<Result>(
   work: (path: string) => Promise<Result>,
 ): Promise<Result> {
   if (found.kind === "file") return work(found.path);
+  assert(found.kind === "bytes", "DuckDB writes Parquet to a file, of which a small one is read back");
   const path = temporaryPath(context);
   try {
     writeFileSync(path, found.bytes);

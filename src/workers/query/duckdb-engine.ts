@@ -2,6 +2,7 @@ import { type DuckDBConnection, DuckDBInstance, type DuckDBPreparedStatement } f
 import { limits } from "../../shared/limits.js";
 import { keepByteOrderMarks } from "./byte-order-mark.js";
 import { guardFunctions } from "./guarded-functions.js";
+import { KnownResults } from "./known-results.js";
 import type { SqlParser } from "./parse-statement.js";
 import { quoteName, quoteText } from "./table-view.js";
 
@@ -19,6 +20,8 @@ export interface EngineOptions {
 export interface EngineConnection {
   readonly duckdb: DuckDBConnection;
   readonly views: Map<string, string>;
+  /** What is known of statements as long as the views are these. */
+  readonly known: KnownResults;
 }
 
 /** Beyond this many views a connection is not used again, so that dropped tables do not add up. */
@@ -91,7 +94,7 @@ export class DuckDBEngine {
     await duckdb.run("SET enable_progress_bar_print = false");
     await duckdb.run("SET enable_progress_bar = true");
     await duckdb.run(`SET streaming_buffer_size = '${Math.floor(limits.streamBufferBytes / 1024)}KiB'`);
-    return { duckdb, views: new Map() };
+    return { duckdb, views: new Map(), known: new KnownResults() };
   }
 
   /** Makes the wanted views; the errors are DuckDB's. */
@@ -99,6 +102,7 @@ export class DuckDBEngine {
     for (const [name, sql] of wanted) {
       if (connection.views.get(name) === sql) continue;
       connection.views.delete(name);
+      connection.known.clear();
       await connection.duckdb.run(`CREATE OR REPLACE TEMP VIEW ${quoteName(name)} AS ${sql}`);
       connection.views.set(name, sql);
     }

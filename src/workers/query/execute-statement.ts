@@ -1,5 +1,6 @@
 import type { QueryTask, ResultBody, ResultColumnInfo } from "../../shared/query-messages.js";
 import type { ResultFormat } from "../../shared/result-format.js";
+import type { ResultRoom } from "../../shared/result-room.js";
 import { boundValues } from "./bound-values.js";
 import type { EngineConnection } from "./duckdb-engine.js";
 import { withNotes } from "./explain-notes.js";
@@ -21,6 +22,7 @@ export interface ExecutionPlace {
   readonly running: RunningQuery;
   readonly resultFolder: string;
   readonly largeResults: LargeResults;
+  readonly resultRoom: ResultRoom;
   /** Of what is made in memory. */
   readonly resultBytesMax: number;
   readonly resultFileBytesMax: number;

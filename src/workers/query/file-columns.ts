@@ -1,5 +1,5 @@
 import type { QueryTable } from "../../shared/query-messages.js";
-import { nameKey } from "../../shared/schema/table-schema.js";
+import { nameKey, type TableSchema } from "../../shared/schema/table-schema.js";
 import type { EngineConnection } from "./duckdb-engine.js";
 import { duckdbType, fileList, quoteName, quoteText, viewSql } from "./table-view.js";
 
@@ -11,6 +11,15 @@ const knownFilesMax = 10_000;
 interface FileColumn {
   readonly name: string;
   readonly type: string;
+}
+
+/** Of tables with up to `filesMax` files; together they take about as much memory as the files' columns. */
+const viewsMax = 1_000;
+
+interface TableView {
+  readonly sql: string;
+  /** Files that are worth learning. */
+  readonly unknown: readonly string[];
 }
 
 /** The columns of a file by field id, and all of it as one text, equal for files with equal columns. */
@@ -34,17 +43,30 @@ export class FileColumns {
   readonly #known = new Map<string, KnownFile>();
   /** Files that one query has read. Many hot segments are read once, and then merged with the next rows. */
   readonly #seen = new Set<string>();
+  /** By the paths of their files. */
+  readonly #views = new Map<string, { readonly schema: TableSchema; readonly view: TableView }>();
 
   /** The table's view, plain where that is known to be the same, and files that are worth learning for the next time. */
-  view(table: QueryTable): { readonly sql: string; readonly unknown: readonly string[] } {
+  view(table: QueryTable): TableView {
     const paths = [...table.committedFiles, ...table.hotFiles];
     // Rows are told apart by columns of the scan, whose names a file's own columns may have.
     const isWhole = table.deletes === undefined && table.replaced === undefined;
     if (!isWhole || table.places !== undefined) return { sql: viewSql(table), unknown: [] };
     if (paths.length === 0 || paths.length > filesMax) return { sql: viewSql(table), unknown: [] };
     const unknown = paths.filter((path) => !this.#known.has(path));
-    const plain = unknown.length === 0 ? this.#plainSql(table, paths) : null;
-    return { sql: plain ?? viewSql(table), unknown: unknown.filter((path) => this.#wasSeen(path)) };
+    if (unknown.length === 0) return this.#settled(table, paths);
+    return { sql: viewSql(table), unknown: unknown.filter((path) => this.#wasSeen(path)) };
+  }
+
+  /** Nothing about these files can change: the next query of the same ones finds the view made. */
+  #settled(table: QueryTable, paths: readonly string[]): TableView {
+    const key = paths.join("\n");
+    const last = this.#views.get(key);
+    if (last?.schema === table.schema) return last.view;
+    if (this.#views.size >= viewsMax) this.#views.clear();
+    const view = { sql: this.#plainSql(table, paths) ?? viewSql(table), unknown: [] };
+    this.#views.set(key, { schema: table.schema, view });
+    return view;
   }
 
   #wasSeen(path: string): boolean {

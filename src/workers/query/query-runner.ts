@@ -1,10 +1,11 @@
 import { mkdirSync } from "node:fs";
-import { unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { KeptFile, QueryResult, QueryTask, QueryWorkerOptions, ResultBody } from "../../shared/query-messages.js";
+import type { KeptFile, QueryResult, QueryTask, QueryWorkerOptions } from "../../shared/query-messages.js";
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
+import { discardBody } from "../../shared/result-body.js";
+import { ResultRoom } from "../../shared/result-room.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { DuckDBEngine } from "./duckdb-engine.js";
 import { isFatal, isMissingFile, memoryLimit, readFailure, toClientError } from "./duckdb-error.js";
@@ -40,6 +41,7 @@ export class QueryRunner {
   readonly #queries: RunningQueries;
   readonly #columns = new FileColumns();
   readonly #largeResults = new LargeResults();
+  readonly #resultRoom = new ResultRoom();
   #engine: Promise<DuckDBEngine>;
   /** Tasks under way. */
   #active = 0;
@@ -140,6 +142,7 @@ export class QueryRunner {
       running,
       resultFolder: this.#resultFolder,
       largeResults: this.#largeResults,
+      resultRoom: this.#resultRoom,
       resultBytesMax: this.#options.resultBytesMax,
       resultFileBytesMax: this.#options.resultFileBytesMax,
     };
@@ -170,7 +173,7 @@ export class QueryRunner {
     if (!rows.hasMore || keep === undefined || keep === null) return rows;
     const kept = await keepResult(task, keep, place);
     if (kept === null) return rows;
-    await discardFile(rows.body);
+    await discardBody(rows.body);
     return kept;
   }
 
@@ -242,8 +245,4 @@ function isSlow({ slowMs = 0 }: ExecuteTask, running: RunningQuery): boolean {
 
 function isOutOfMemory(result: QueryResult): boolean {
   return result.kind === "failed" && result.error.details["limit"] === memoryLimit;
-}
-
-async function discardFile(body: ResultBody): Promise<void> {
-  if (body.kind === "file") await unlink(body.path).catch(() => {});
 }

@@ -79,37 +79,34 @@ export class ArrowResult {
     this.#rows += rows;
   }
 
-  /** The rows since the last batch, as the next one; the pieces are the caller's. */
-  takeBatch(): Uint8Array {
+  /** The rows since the last batch as the next one, in parts that are valid until the next `append`. */
+  takeBatch(): Uint8Array[] {
     const nodes: FieldNode[] = [];
     const regions: BufferRegion[] = [];
-    const buffers: Uint8Array[] = [];
+    const parts: Uint8Array[] = [];
     let bodyBytes = 0;
     for (const column of this.#columns) {
       nodes.push(new FieldNode(this.#rows, column.nulls));
       for (const buffer of column.buffers()) {
         regions.push(new BufferRegion(bodyBytes, buffer.length));
-        buffers.push(buffer);
+        parts.push(buffer, padding.subarray(0, padTo8(buffer.length) - buffer.length));
         bodyBytes += padTo8(buffer.length);
       }
     }
     const metadata = Message.encode(Message.from(new RecordBatch(this.#rows, nodes, regions, null), bodyBytes));
     const metadataBytes = padTo8(metadata.length);
-    const batch = new Uint8Array(8 + metadataBytes + bodyBytes);
-    const words = new DataView(batch.buffer);
+    const head = new Uint8Array(8 + metadataBytes);
+    const words = new DataView(head.buffer);
     words.setUint32(0, 0xffffffff, true);
     words.setInt32(4, metadataBytes, true);
-    batch.set(metadata, 8);
-    for (let index = 0, at = 8 + metadataBytes; index < buffers.length; index++) {
-      const buffer = buffers[index] as Uint8Array;
-      batch.set(buffer, at);
-      at += padTo8(buffer.length);
-    }
+    head.set(metadata, 8);
     for (const column of this.#columns) column.clear();
     this.#rows = 0;
-    return batch;
+    return [head, ...parts];
   }
 }
+
+const padding = new Uint8Array(8);
 
 /** What a stream ends with. */
 export const endOfStream = new Uint8Array([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);

@@ -5,15 +5,15 @@ import { boundValues } from "./bound-values.js";
 import type { ExecuteTask, ExecutionPlace, ResultRows } from "./execute-statement.js";
 import { hasFastCells } from "./json-cells.js";
 import { jsonExpression } from "./json-expression.js";
+import type { KnownResult } from "./known-results.js";
 import { inParentheses } from "./parse-statement.js";
 import { ArrowResult, arrowForm, endOfStream } from "./result-arrow.js";
 import { columnInfos, columnsOf, type ResultColumn } from "./result-columns.js";
-import { plainRangeSql, rangeSql, resultPath } from "./result-copy.js";
+import { openSink, plainRangeSql, rangeSql } from "./result-copy.js";
 import { JsonResult, type JsonShape } from "./result-json.js";
 import { MsgpackResult } from "./result-msgpack.js";
 import { nestedArrow } from "./result-nested-arrow.js";
 import { jsonTextExpression, msgpackSelectList, portableSelectList } from "./result-portable.js";
-import { ResultSink } from "./result-sink.js";
 
 /** A large result goes to its file in pieces of this; a chunk more fits in. */
 const pieceBytes = 256 * 1024;
@@ -52,21 +52,32 @@ async function smallJson(
   { shape, rowsMax }: { readonly shape: JsonShape; readonly rowsMax: number },
 ): Promise<ResultRows | null> {
   running.checkpoint();
-  const sql = plainRangeSql({ ...task, limitRows: rowsMax + 1 });
-  const result = await connection.duckdb.run(sql, ...boundValues(task.statement, task.values));
+  const { statement, offsetRows } = task;
+  const sql = plainRangeSql({ statement, offsetRows, limitRows: rowsMax + 1 });
+  const result = await connection.duckdb.run(sql, ...boundValues(statement, task.values));
+  running.checkpoint();
   const hasMore = result.rowCount > rowsMax;
   if (hasMore && rowsMax !== task.limitRows) return null;
-  const columns = columnsOf(result);
-  const plain = columns.map((column) => ({ ...column, isRaw: false }));
-  const json = new JsonResult(plain, shape, resultBytesMax);
+  // Values may change the types of columns; what changes from run to run may change columns too.
+  const isFixed = task.values.length === 0 && !statement.isVolatile;
+  const key = `${shape} ${sql}`;
+  const { infos, json } =
+    (isFixed ? connection.known.get(key) : undefined) ?? smallWriter(result, shape, resultBytesMax);
   const rows = Math.min(result.rowCount, rowsMax);
-  // In memory: `fetchChunk` would go through libuv's pool and back for each.
+  // In memory: `fetchChunk` would go through libuv's pool and back for each. Without a pause, as others have the writer.
   for (let chunk = 0; json.rows < rows; chunk++) {
-    running.checkpoint();
     const next = result.getChunk(chunk);
     json.append(next, Math.min(next.rowCount, rows - json.rows));
   }
-  return { body: { kind: "bytes", bytes: json.whole() }, columns: columnInfos(columns), rows, hasMore };
+  const body = { kind: "bytes", bytes: json.whole() } as const;
+  if (isFixed) connection.known.add(key, { infos, json }, rows);
+  return { body, columns: infos, rows, hasMore };
+}
+
+function smallWriter(result: DuckDBResult, shape: JsonShape, resultBytesMax: number): KnownResult {
+  const columns = columnsOf(result);
+  const plain = columns.map((column) => ({ ...column, isRaw: false }));
+  return { infos: columnInfos(columns), json: new JsonResult(plain, shape, resultBytesMax) };
 }
 
 async function largeJson(task: ExecuteTask, place: ExecutionPlace, shape: JsonShape): Promise<ResultRows> {
@@ -81,14 +92,14 @@ async function largeJson(task: ExecuteTask, place: ExecutionPlace, shape: JsonSh
   });
   const stream = await openStream(task, place, { columns, selectList: selectList.join(", ") });
   const json = new JsonResult(written, shape, place.resultFileBytesMax);
-  const sink = new ResultSink(resultPath(place), place.resultFileBytesMax);
+  const sink = openSink(place);
   try {
     await sink.write(json.head);
     const taken = await takeChunks(stream, { task, place }, async (chunk, rows) => {
       json.append(chunk, rows);
-      if (json.bytes >= pieceBytes) await sink.writeLent(json.take());
+      if (json.bytes >= pieceBytes) await sink.write(json.take());
     });
-    await sink.writeLent(json.take());
+    await sink.write(json.take());
     await sink.write(json.tail);
     return { body: await sink.finish(), ...taken, columns: columnInfos(columns) };
   } catch (error) {
@@ -110,15 +121,15 @@ export async function streamColumns(
   const stream = await openStream(task, place, { columns, selectList: portableSelectList(columns) });
   const { given } = stream;
   if (given.some(({ type }) => arrowForm(type) === null)) return nestedArrow(task, place, columns);
-  const sink = new ResultSink(resultPath(place), place.resultFileBytesMax);
+  const sink = openSink(place);
   try {
     const arrow = new ArrowResult(given);
     await sink.write(arrow.head);
     const taken = await takeChunks(stream, { task, place }, async (chunk, rows) => {
       arrow.append(chunk, rows);
-      if (arrow.isFull) await sink.write(arrow.takeBatch());
+      if (arrow.isFull) for (const part of arrow.takeBatch()) await sink.write(part);
     });
-    if (arrow.rows > 0) await sink.write(arrow.takeBatch());
+    if (arrow.rows > 0) for (const part of arrow.takeBatch()) await sink.write(part);
     await sink.write(endOfStream);
     return { body: await sink.finish(), ...taken };
   } catch (error) {

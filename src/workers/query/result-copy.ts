@@ -4,7 +4,7 @@ import { limits } from "../../shared/limits.js";
 import type { ResultBody } from "../../shared/query-messages.js";
 import { boundValues } from "./bound-values.js";
 import type { ExecuteTask, ExecutionPlace } from "./execute-statement.js";
-import { tooLarge } from "./result-sink.js";
+import { ResultSink, tooLarge } from "./result-sink.js";
 import { inParentheses } from "./parse-statement.js";
 import type { ResultColumn } from "./result-columns.js";
 import { quoteText } from "./table-view.js";
@@ -14,8 +14,13 @@ const sizeCheckMs = 50;
 let resultNumber = 0;
 
 /** A path in the worker's result folder that no other result has. */
-export function resultPath({ resultFolder }: ExecutionPlace): string {
+function resultPath({ resultFolder }: ExecutionPlace): string {
   return join(resultFolder, `${++resultNumber}.result`);
+}
+
+/** Takes the task's result; see result-sink.ts. */
+export function openSink(place: ExecutionPlace): ResultSink {
+  return new ResultSink({ path: resultPath(place), bytesMax: place.resultFileBytesMax, room: place.resultRoom });
 }
 
 export interface CopyRequest {
@@ -48,7 +53,7 @@ export async function copyResult(
     const { size: bytes } = await stat(path);
     if (bytes > place.resultFileBytesMax) throw tooLarge(place.resultFileBytesMax);
     const hasMore = rows === task.limitRows && (await hasRowAt(task, place, task.offsetRows + rows));
-    isDone = bytes > limits.resultBytesReadBackMax;
+    isDone = bytes > limits.resultBytesWholeMax;
     const body = isDone ? ({ kind: "file", path, bytes } as const) : await readBack(path, bytes);
     return { body, rows, hasMore };
   } finally {

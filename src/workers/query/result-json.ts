@@ -13,6 +13,9 @@ const textEncoder = new TextEncoder();
 const comma = 0x2c;
 /** Room for a result of few rows; it doubles as they come. */
 const firstBytes = 16 * 1024;
+const noRoom = new DataView(new ArrayBuffer(0));
+/** The room of the last small result, for the next one: without a pause between, as `whole` ends it. */
+let spareRoom: DataView<ArrayBuffer> | null = null;
 
 /** What stands around the rows, before each row's cells, and behind them. */
 const frames: Readonly<Record<JsonShape, { readonly head: string; readonly tail: string; readonly rowEnd: string }>> = {
@@ -40,9 +43,9 @@ export class JsonResult {
   readonly #bytesMax: number;
   /** Bytes of a row besides its cells. */
   readonly #rowFrameBytes: number;
-  #out: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(firstBytes));
+  #out: DataView<ArrayBuffer> = noRoom;
   /** Of the last piece, or the next one. */
-  #spare: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0));
+  #spare: DataView<ArrayBuffer> = noRoom;
   #length = 0;
   #rows = 0;
 
@@ -102,19 +105,29 @@ export class JsonResult {
     return this.#shape === "original" ? escapeForLiteral(text) : text;
   }
 
-  /** All rows with what stands around them, for a result that is one piece. */
+  /** All rows with what stands around them, for a result that is one piece. Empties this for the next such result. */
   whole(): Uint8Array {
     const rows = this.take();
     const whole = new Uint8Array(this.head.length + rows.length + this.tail.length);
     whole.set(this.head);
     whole.set(rows, this.head.length);
     whole.set(this.tail, this.head.length + rows.length);
+    // Where `take` has put what it wrote to.
+    if (this.#spare.byteLength === firstBytes) spareRoom = this.#spare;
+    this.#out = noRoom;
+    this.#spare = noRoom;
+    this.#rows = 0;
     return whole;
   }
 
   /** `length` bytes are written, and `more` will be. */
   #grow(length: number, more: number): DataView<ArrayBuffer> {
     this.#checkBytes(length);
+    if (length === 0 && more <= firstBytes && this.#out.byteLength === 0) {
+      this.#out = spareRoom ?? new DataView(new ArrayBuffer(firstBytes));
+      spareRoom = null;
+      return this.#out;
+    }
     const grown = new Uint8Array(Math.max(length + more, this.#out.byteLength * 2));
     grown.set(new Uint8Array(this.#out.buffer, 0, length));
     this.#out = new DataView(grown.buffer);

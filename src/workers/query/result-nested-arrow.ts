@@ -4,9 +4,8 @@ import { discardParquetEngine, isParquetTrap, parquetEngine } from "../persist/p
 import type { ExecuteTask, ExecutionPlace, ResultRows } from "./execute-statement.js";
 import { tooLarge } from "./result-sink.js";
 import type { ResultColumn } from "./result-columns.js";
-import { copyResult, resultPath } from "./result-copy.js";
+import { copyResult, openSink } from "./result-copy.js";
 import { portableSelectList } from "./result-portable.js";
-import { ResultSink } from "./result-sink.js";
 
 /** parquet-wasm has the whole file in its memory, and the batches beside it. */
 const parquetBytesMax = 256 * 1024 * 1024;
@@ -24,8 +23,9 @@ export async function nestedArrow(
   const bytesMax = Math.min(place.resultFileBytesMax, parquetBytesMax);
   const request = { columns, selectList: portableSelectList(columns), options };
   const { body, rows, hasMore } = await copyResult(task, { ...place, resultFileBytesMax: bytesMax }, request);
+  assert(body.kind !== "pieces", "DuckDB writes Parquet to a file, of which a small one is read back");
   const parquet = body.kind === "bytes" ? body.bytes : await readAndRemove(body.path, body.bytes);
-  const sink = new ResultSink(resultPath(place), place.resultFileBytesMax);
+  const sink = openSink(place);
   try {
     await sink.write(arrowStream(parquet));
     return { body: await sink.finish(), rows, hasMore };

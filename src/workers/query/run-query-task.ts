@@ -1,7 +1,8 @@
 import { move, transferableSymbol, valueSymbol } from "piscina";
 import { parentPort, threadId, workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { QueryResult, QueryTask, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/query-messages.js";
+import { type PackedQueryTask, unpackTask } from "../../shared/packed-query-task.js";
+import type { QueryResult, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/query-messages.js";
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
 import { QueryRunner } from "./query-runner.js";
 
@@ -14,12 +15,14 @@ let isBroken = false;
 const lastWordsMs = 50;
 
 /** The piscina task of the query pool. The bytes of a result are moved, not copied. */
-export async function runQueryTask(task: QueryTask): Promise<QueryResult> {
+export async function runQueryTask(task: PackedQueryTask): Promise<QueryResult> {
   if (isBroken) return { kind: "failed", error: toErrorMessage(restarting()) };
   running++;
   try {
-    const result = await runner.run(task);
+    const result = await runner.run(unpackTask(task));
     if (result.kind !== "rows" || result.body.kind === "file") return result;
+    // Of pieces only the first is no shared memory; to copy it is nothing beside the others.
+    if (result.body.kind === "pieces") return result;
     return move(new MovedResult(result, result.body.bytes.buffer)) as unknown as QueryResult;
   } finally {
     running--;

@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
 import { BroadcastChannel } from "node:worker_threads";
+import { CoarseTimeout } from "../../shared/coarse-timeout.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { progressUnknown } from "../../shared/query-messages.js";
 
@@ -72,7 +73,7 @@ export class RunningQuery {
   readonly #startMs = performance.now();
   readonly #connection: DuckDBConnection;
   readonly #onEnd: (query: RunningQuery) => void;
-  readonly #timeout: NodeJS.Timeout;
+  readonly #timeout: CoarseTimeout;
   #again: NodeJS.Timeout | undefined;
   #reason: MiniodbError | undefined;
 
@@ -80,7 +81,7 @@ export class RunningQuery {
     this.slot = slot;
     this.#connection = connection;
     this.#onEnd = onEnd;
-    this.#timeout = setTimeout(() => this.stop(queryTimeout(timeoutMs)), timeoutMs);
+    this.#timeout = new CoarseTimeout(timeoutMs, () => this.stop(queryTimeout(timeoutMs)));
   }
 
   get elapsedMs(): number {
@@ -112,7 +113,7 @@ export class RunningQuery {
   }
 
   end(): void {
-    clearTimeout(this.#timeout);
+    this.#timeout.clear();
     clearInterval(this.#again);
     this.#onEnd(this);
   }

@@ -11,6 +11,7 @@ import type {
   QueryWorkerOptions,
   SelectStatement,
 } from "../../../src/shared/query-messages.js";
+import { discardBody } from "../../../src/shared/result-body.js";
 import type { ResultFormat } from "../../../src/shared/result-format.js";
 import type { ColumnType } from "../../../src/shared/schema/column-type.js";
 import type { TableColumn, TableSchema } from "../../../src/shared/schema/table-schema.js";
@@ -143,6 +144,12 @@ export function bytesOf(result: QueryResult): Buffer {
   assertRows(result);
   const { body } = result;
   if (body.kind === "bytes") return Buffer.from(body.bytes);
+  if (body.kind === "pieces") {
+    const whole = Buffer.concat(body.pieces);
+    assert.equal(whole.length, body.bytes);
+    void discardBody(body);
+    return whole;
+  }
   const bytes = readFileSync(body.path);
   assert.equal(bytes.length, body.bytes);
   unlinkSync(body.path);

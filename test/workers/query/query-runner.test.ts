@@ -101,6 +101,43 @@ describe("rows and pages", () => {
     }
   });
 
+  test("what is remembered of a statement's columns goes when its tables change", async () => {
+    const one = await fixture.writeParquet("shape-1.parquet", "SELECT 7::BIGINT AS a", { a: 1 });
+    const two = await fixture.writeParquet("shape-2.parquet", "SELECT 'x \"y\"' AS a, 2.5 AS b", { a: 7, b: 8 });
+    const older = [tableOf("shape", schemaOf("a long"), [one])];
+    const newer = [tableOf("shape", schemaOf("a string 7", "b double 8"), [two])];
+    const ask = async (tables: readonly QueryTable[]): Promise<unknown[]> => {
+      const texts = ["original", "json", "ndjson"] as const;
+      const results = await Promise.all(
+        texts.map((format) => fixture.execute("SELECT * FROM shape", { tables, format })),
+      );
+      const columns = results.map((result) => (result.kind === "rows" ? result.columns.map(({ name }) => name) : []));
+      return [...results.map((result) => bytesOf(result).toString()), ...columns];
+    };
+    for (let turn = 0; turn < 4; turn++) {
+      for (let again = 0; again < 3; again++) {
+        const names = [["a"], ["a"], ["a"]];
+        assert.deepEqual(await ask(older), ['"[{\\"a\\":7}]"', "[[7]]", '{"a":7}\n', ...names]);
+      }
+      for (let again = 0; again < 3; again++) {
+        const row = { a: 'x "y"', b: 2.5 };
+        const names = Array.from({ length: 3 }, () => ["a", "b"]);
+        assert.deepEqual(await ask(newer), [
+          JSON.stringify(JSON.stringify([row])),
+          JSON.stringify([Object.values(row)]),
+          `${JSON.stringify(row)}\n`,
+          ...names,
+        ]);
+      }
+    }
+    // One statement many times at once: the rows of each are its own.
+    const texts = await Promise.all(
+      Array.from({ length: 12 }, async () => bytesOf(await onEvents("SELECT n, host FROM events ORDER BY n LIMIT 40"))),
+    );
+    for (const text of texts) assert.ok(text.equals(texts[0] as Buffer));
+    assert.equal((JSON.parse(JSON.parse(String(texts[0])) as string) as unknown[]).length, 40);
+  });
+
   test("pages by offset make up the whole, small and large ones", async () => {
     for (const limitRows of [3001, 4096, 6000]) {
       const found: unknown[] = [];

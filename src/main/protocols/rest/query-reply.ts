@@ -1,6 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { type ResultFormat, resultFormats } from "../../../shared/result-format.js";
-import { discardBody } from "../../query/result-body.js";
+import { discardBody } from "../../../shared/result-body.js";
 import type { QueryReply } from "../../query/query-request.js";
 import type { HttpExchange, ReplyStream } from "../../sockets/http-server.js";
 
@@ -8,7 +8,7 @@ import type { HttpExchange, ReplyStream } from "../../sockets/http-server.js";
 const pieceBytes = 512 * 1024;
 
 /**
- * Sends a result and removes its file. Everything is there before the first byte leaves, so that whatever can go wrong
+ * Sends a result and discards it. Everything is there before the first byte leaves, so that whatever can go wrong
  * with the query had a status of its own. Resolves when the reply has been handed to the socket, or the client is gone;
  * rejects, and sends nothing, when the file cannot be opened. When it cannot be read to its end, the connection is cut.
  */
@@ -21,17 +21,28 @@ export async function sendQueryReply(exchange: HttpExchange, format: ResultForma
     exchange.reply(200, headers, whole);
     return;
   }
+  const totalBytes = head.length + body.bytes + tail.length;
   try {
+    if (body.kind === "pieces") {
+      const stream = exchange.startReply(200, headers, totalBytes);
+      if (stream !== null) await sendPieces(stream, [head, ...body.pieces, tail]);
+      return;
+    }
     const file = await open(body.path, "r");
     try {
-      const stream = exchange.startReply(200, headers, head.length + body.bytes + tail.length);
-      if (stream !== null) await sendPieces(stream, { head, file, bytes: body.bytes, tail });
+      const stream = exchange.startReply(200, headers, totalBytes);
+      if (stream !== null) await sendFile(stream, { head, file, bytes: body.bytes, tail });
     } finally {
       await file.close();
     }
   } finally {
     await discardBody(body);
   }
+}
+
+async function sendPieces(stream: ReplyStream, pieces: readonly Uint8Array[]): Promise<void> {
+  for (const piece of pieces) if (!(await stream.write(piece))) return;
+  stream.end();
 }
 
 interface FilePieces {
@@ -42,7 +53,7 @@ interface FilePieces {
 }
 
 /** Reads one piece ahead of the one that the socket takes. */
-async function sendPieces(stream: ReplyStream, { head, file, bytes, tail }: FilePieces): Promise<void> {
+async function sendFile(stream: ReplyStream, { head, file, bytes, tail }: FilePieces): Promise<void> {
   try {
     if (!(await stream.write(head))) return;
     const buffers = [Buffer.allocUnsafe(pieceBytes), Buffer.allocUnsafe(pieceBytes)] as const;

@@ -1,4 +1,5 @@
 import { MiniodbError } from "../../../shared/errors.js";
+import { Canceller, type CancelSignal } from "../../query/cancel-signal.js";
 import { readParameters } from "../../query/query-parameters.js";
 import type { QueryService } from "../../query/query-service.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
@@ -20,25 +21,8 @@ interface ReadRequest {
   readonly body: JsonObject;
   /** The header. */
   readonly accept: string;
-  readonly client: Client;
-}
-
-/** Whether the client is still there. Replies from the cache never ask, and making a signal costs as much as they do. */
-class Client {
-  #control: AbortController | null = null;
-  #isGone = false;
-
   /** Aborted when the client has gone. */
-  get signal(): AbortSignal {
-    this.#control ??= new AbortController();
-    if (this.#isGone) this.#control.abort();
-    return this.#control.signal;
-  }
-
-  leave(): void {
-    this.#isGone = true;
-    this.#control?.abort();
-  }
+  readonly client: CancelSignal;
 }
 
 /** POST /v1/query: the original's shape, or one of the other formats; see result-format.ts. */
@@ -50,7 +34,7 @@ export class QueryRoutes {
   }
 
   query(exchange: HttpExchange): RequestListener {
-    const client = new Client();
+    const client = new Canceller();
     const accept = exchange.header("accept");
     const refuse = (error: unknown): void => {
       sendReply(exchange, thrownReply(error, this.#options.onInternal));
@@ -61,7 +45,7 @@ export class QueryRoutes {
       },
       error: (_, error) => refuse(error),
       // The client has gone: nobody reads the result.
-      aborted: () => client.leave(),
+      aborted: () => client.abort(new MiniodbError("QUERY_CANCELLED", "the client has gone")),
     });
   }
 
@@ -81,9 +65,7 @@ export class QueryRoutes {
         minSequence: readTokens(body["min_sequence"]),
         at: readSnapshotTime(body),
         queryId: optionalText(body, "query_id"),
-        get signal() {
-          return client.signal;
-        },
+        signal: client,
       });
       await sendQueryReply(exchange, format, reply);
     } catch (error) {

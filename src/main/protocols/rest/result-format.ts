@@ -33,6 +33,7 @@ export function readFormat(field: string | undefined, accept: string): ResultFor
     const known = Object.keys(resultFormats);
     throw new MiniodbError("INVALID_REQUEST", `format must be one of ${known.join(", ")}`, { field: "format" });
   }
+  if (accept === "") return "original";
   let best: ResultFormat = "original";
   let bestWeight = 0;
   for (const range of accept.split(",")) {

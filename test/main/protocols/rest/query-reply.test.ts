@@ -8,6 +8,8 @@ import { fetch } from "undici";
 import { sendQueryReply } from "../../../../src/main/protocols/rest/query-reply.js";
 import type { QueryReply } from "../../../../src/main/query/query-request.js";
 import type { ResultFormat } from "../../../../src/shared/result-format.js";
+import { limits } from "../../../../src/shared/limits.js";
+import { ResultRoom } from "../../../../src/shared/result-room.js";
 import { whyUnavailable } from "../../sockets/run-conformance.js";
 import { gather, type Implementation, openTestServer } from "../../sockets/test-server.js";
 
@@ -27,6 +29,20 @@ function fileOf(name: string, bytes: number): { readonly path: string; readonly 
   const path = join(folder, name);
   writeFileSync(path, content);
   return { path, content };
+}
+
+/** The first piece of its own memory, the others in slabs. */
+function piecesOf(room: ResultRoom, lengths: readonly number[]) {
+  const pieces: Uint8Array[] = [new Uint8Array(Buffer.from("first piece"))];
+  const slabs: number[] = [];
+  for (const length of lengths) {
+    const slab = room.take();
+    assert.ok(slab !== null);
+    slabs.push(slab.index);
+    pieces.push(slab.bytes.subarray(0, length).fill(`${slab.index}`.charCodeAt(0)));
+  }
+  const content = Buffer.concat(pieces);
+  return { body: { kind: "pieces", pieces, bytes: content.length, room: room.states, slabs } as const, content };
 }
 
 for (const implementation of ["uws", "node"] as const satisfies readonly Implementation[]) {
@@ -67,6 +83,39 @@ for (const implementation of ["uws", "node"] as const satisfies readonly Impleme
           await untilGone(path);
         }
       }
+    });
+
+    test("pieces of memory, whole; slabs are free when they have left, or the client has", async (context) => {
+      const room = new ResultRoom();
+      const lengths = [1, 0, 2_000_000, 70_000, ...Array.from({ length: 8 }, () => limits.resultSlabBytes)];
+      const settled: Promise<void>[] = [];
+      let format: ResultFormat = "arrow";
+      let content = Buffer.alloc(0);
+      const { port } = await openTestServer(context, implementation, {
+        handler: (exchange) =>
+          gather(() => {
+            const made = piecesOf(room, lengths);
+            content = made.content;
+            settled.push(sendQueryReply(exchange, format, replyOf(made.body)));
+          }),
+      });
+      const url = `http://127.0.0.1:${port}/`;
+      for (format of ["json", "arrow"] as const) {
+        const reply = await fetch(url);
+        const sent = Buffer.from(await reply.arrayBuffer());
+        assert.equal(Number(reply.headers.get("content-length")), sent.length);
+        const start = format === "json" ? sent.indexOf('"rows":') + 7 : 0;
+        assert.ok(sent.subarray(start, start + content.length).equals(content), format);
+        await Promise.all(settled);
+        assert.equal(room.takenSlabs, 0);
+      }
+      const control = new AbortController();
+      const left = await fetch(url, { signal: control.signal });
+      await left.body?.getReader().read();
+      assert.equal(room.takenSlabs, lengths.length, "they are held as long as the client reads");
+      control.abort();
+      await Promise.all(settled);
+      assert.equal(room.takenSlabs, 0);
     });
 
     test("a file that ends before its end cuts the connection; one that is not there is an error", async (context) => {
