@@ -14,12 +14,12 @@ import {
   DuckDBTimestampValue,
   type DuckDBValue,
 } from "@duckdb/node-api";
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 import type { Cell, ReferenceAnswers, ReferenceOptions, ReferenceReply, ReferenceTask } from "./duckdb-job.js";
 
 /** As in src/main/main.cts. */
 const backgroundNice = 10;
-setPriority(backgroundNice);
+setPriority(Math.min(19, getPriority() + backgroundNice));
 
 let instance: DuckDBInstance | null = null;
 const idle: DuckDBConnection[] = [];

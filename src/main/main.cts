@@ -8,7 +8,7 @@
  * DuckDB starts inherit. Linux has priorities per thread; elsewhere they stay as they are.
  */
 const { readdirSync, stat } = process.getBuiltinModule("node:fs");
-const { setPriority } = process.getBuiltinModule("node:os");
+const { getPriority, setPriority } = process.getBuiltinModule("node:os");
 
 /**
  * Each running query and each merge keeps one busy (cli.ts looks whether there are enough); file work needs some beside
@@ -18,6 +18,8 @@ const { setPriority } = process.getBuiltinModule("node:os");
 process.env["UV_THREADPOOL_SIZE"] ??= "12";
 /** As in shared/thread-priority.ts, which is not loaded yet. */
 const backgroundNice = 10;
+/** Below the others, also of a server that was itself started with a low priority: root would raise them otherwise. */
+const nice = Math.min(19, getPriority() + backgroundNice);
 const tasks = "/proc/self/task";
 
 function threads(): number[] {
@@ -29,7 +31,7 @@ const before = new Set(threads());
 stat(tasks, () => {
   for (const thread of threads()) {
     try {
-      if (!before.has(thread)) setPriority(thread, backgroundNice);
+      if (!before.has(thread)) setPriority(thread, nice);
     } catch {
       // Not allowed: it stays as it is.
     }
