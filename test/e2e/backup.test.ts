@@ -171,6 +171,39 @@ describe("a point in time", () => {
   });
 });
 
+describe("a second pool", () => {
+  test("is where full backups go without a place of their own, and follows the drop of a table that a backup holds", async () => {
+    const root = mkdtempSync(join(tmpdir(), "miniodb-e2e-backup-pool-"));
+    const second = join(root, "second");
+    const server = await ServerProcess.start({
+      flags: [...collecting, "--mirror-folder", second, "--mirror-interval-ms", "200"],
+    });
+    const client = new HttpClient(server.url);
+    const backups = new BackupClient(client);
+    try {
+      await client.write("cpu", [row("a"), row("bb")]);
+      const before = await answersOf(client, ["cpu"]);
+      const full = await backups.create({ kind: "full" });
+      assert.deepEqual(await backups.verify(full.backup_id), []);
+      assert.equal(filesBelow(second, ".full.json").length, 1);
+      const held = await backups.create();
+      assert.equal((await client.send("/v1/tables/cpu", { method: "DELETE" })).status, 200);
+      await delay(5_000);
+      assert.deepEqual(await backups.verify(held.backup_id), []);
+      const health = (await client.send("/v1/health")).body as { readonly details: Readonly<Record<string, string>> };
+      assert.deepEqual([health.details["mirror"], health.details["mirror_error"]], ["ok", undefined]);
+      for (const [index, { backup_id: id }] of [full, held].entries()) {
+        const rename = { cpu: `cpu${index}` };
+        assert.equal((await backups.restore({ backup_file: id, rename }))["entries_ok"], 1);
+        assert.deepEqual(await answersOf(client, ["cpu"], rename), before);
+      }
+    } finally {
+      await server.dispose();
+      rmSync(root, { recursive: true, force: true });
+    }
+  });
+});
+
 describe("full backups", () => {
   const root = mkdtempSync(join(tmpdir(), "miniodb-e2e-backup-"));
   const target = join(root, "backups");

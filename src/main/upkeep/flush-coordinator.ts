@@ -25,6 +25,8 @@ const retryMs = 500;
 const retryMsMax = 10_000;
 /** Pause before a flush looks again whether the log holds what it waits for. */
 const durableWaitMs = 5;
+/** Longest wait of a flush for rows of durability `memory` that it has to have. */
+const throughWaitMsMax = 3_000;
 
 interface Waiter {
   readonly sequence: number;
@@ -110,7 +112,8 @@ export class FlushCoordinator {
 
   /**
    * Commits the rows up to `sequence`, which the table's flush boundary says too, and none after it. Only within
-   * `exclusively`. Rejects as a flush fails; whether it was made is found out by the next flush.
+   * `exclusively`. Rejects as a flush fails; whether it was made is found out by the next flush. Rejects with COMMIT_CONFLICT
+   * where the owner hands no such rows over: a column changed its type after them, and all rows up to there go together.
    */
   async flushThrough(entry: TableEntry, sequence: number): Promise<void> {
     if (entry.flushedSequence >= sequence) return;
@@ -187,12 +190,19 @@ export class FlushCoordinator {
   }
 
   async #takeDurable(entry: TableEntry, afterSequence: number, throughSequence: number | null): Promise<TakenRecords> {
+    const startMs = performance.now();
     for (;;) {
       const request = { afterSequence, throughSequence, purpose: "flush" } as const;
       const taken = await this.#options.records.take(entry, request);
       if (taken.lastSequence >= (throughSequence ?? entry.sealedSequence) || entry.isDropped) return taken;
       // Rows answered with durability `memory` may be in hot segments before the log holds them.
       taken.release();
+      if (throughSequence !== null && performance.now() - startMs > throughWaitMsMax) {
+        throw new MiniodbError(
+          "COMMIT_CONFLICT",
+          `Rows of ${entry.name} cannot be flushed up to ${throughSequence} alone`,
+        );
+      }
       await new Promise((resolve) => setTimeout(resolve, durableWaitMs));
     }
   }

@@ -270,8 +270,8 @@ export class IngestLoop {
       purpose === "seal"
         ? buffer.visibleSequence((record) => owner.isVisible(record, isDurable))
         : buffer.visibleSequence((record) => isDurable(record.logPosition));
-    if (purpose === "flush" && lastSequence < owner.wideningSequence) lastSequence = afterSequence;
     lastSequence = Math.max(Math.min(lastSequence, throughSequence ?? lastSequence), afterSequence);
+    if (purpose === "flush" && lastSequence < owner.wideningSequence) lastSequence = afterSequence;
     const schema = purpose === "flush" ? owner.beginFlush() : owner.schema;
     const { slice, blocks, isReplacing } = buffer.slice(afterSequence, lastSequence);
     for (const block of blocks) block.readers++;
