@@ -19,7 +19,7 @@ import {
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableRegistry } from "../catalog/table-registry.js";
 import type { QueryService } from "../query/query-service.js";
-import { discardBody } from "../query/result-body.js";
+import { discardBody } from "../../shared/result-body.js";
 import type { WritePath } from "../write/write-path.js";
 import type { WriteAccount } from "../write/write-request.js";
 import { IdLines } from "./id-lines.js";

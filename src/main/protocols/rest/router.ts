@@ -28,17 +28,39 @@ export interface Routes {
 type Route = (exchange: HttpExchange, name: string) => RequestListener | null;
 type Methods = Readonly<Record<string, Route>>;
 
-const queryPath = /^\/v1\/queries\/([^/]+)$/;
 const tablePath =
   /^\/v1\/tables\/([^/]+)(\/rows|\/delete|\/flush|\/snapshots|\/retention|\/compact|\/compactions|\/rollback|\/schema|\/tags)?$/;
-const compactionPath = /^\/v1\/tables\/([^/]+)\/compactions\/([^/]+)$/;
-const backupPath = /^\/v1\/metadata\/backups\/([^/]+)(\/verify)?$/;
-const tagPath = /^\/v1\/tables\/([^/]+)\/tags\/([^/]+)$/;
+
+/** Paths with names in them. The first name is given to the route, the second, or what stands for it, to `methodsOf`. */
+interface NamedPath {
+  readonly pattern: RegExp;
+  readonly methodsOf: (second: string) => Methods | undefined;
+}
 
 /** The REST paths. Everything that a handler throws before its body is answered here. */
 export function restHandler(routes: Routes): HttpHandler {
-  const { write, table, tableLife, deletes, compactions, query, queryControl, backup, status, onInternal } = routes;
-  const exact = new Map<string, Methods>([
+  const exact = exactPaths(routes);
+  const named = namedPaths(routes);
+  return (exchange) => {
+    try {
+      const methods = exact.get(exchange.path);
+      if (methods !== undefined) return dispatch(exchange, methods, "");
+      for (const { pattern, methodsOf } of named) {
+        const match = pattern.exec(exchange.path);
+        if (match === null) continue;
+        const found = methodsOf(decodeName(match[2] ?? ""));
+        if (found !== undefined) return dispatch(exchange, found, decodeName(match[1]));
+      }
+      throw new MiniodbError("NOT_FOUND", `No route ${exchange.path}`, { path: exchange.path });
+    } catch (error) {
+      sendReply(exchange, thrownReply(error, routes.onInternal));
+      return null;
+    }
+  };
+}
+
+function exactPaths({ write, table, deletes, query, queryControl, backup, status }: Routes): Map<string, Methods> {
+  return new Map<string, Methods>([
     [
       "/v1/data",
       {
@@ -57,7 +79,48 @@ export function restHandler(routes: Routes): HttpHandler {
     ["/v1/health", { GET: (exchange) => status.health(exchange), HEAD: (exchange) => status.health(exchange) }],
     ["/metrics", { GET: (exchange) => status.metrics(exchange) }],
   ]);
-  const ofTable: Readonly<Record<string, Methods>> = {
+}
+
+function namedPaths(routes: Routes): readonly NamedPath[] {
+  const { tableLife, compactions, queryControl, backup } = routes;
+  const ofTable = tableMethods(routes);
+  const ofQuery: Methods = {
+    GET: (exchange, id) => queryControl.get(exchange, id),
+    DELETE: (exchange, id) => queryControl.cancel(exchange, id),
+  };
+  const ofBackup: Methods = { DELETE: (exchange, id) => backup.remove(exchange, id) };
+  const ofVerify: Methods = { POST: (exchange, id) => backup.verify(exchange, id) };
+  return [
+    { pattern: tablePath, methodsOf: (part) => ofTable[part] },
+    { pattern: /^\/v1\/queries\/([^/]+)$/, methodsOf: () => ofQuery },
+    { pattern: /^\/v1\/metadata\/backups\/([^/]+)$/, methodsOf: () => ofBackup },
+    { pattern: /^\/v1\/metadata\/backups\/([^/]+)\/verify$/, methodsOf: () => ofVerify },
+    {
+      pattern: /^\/v1\/tables\/([^/]+)\/tags\/([^/]+)$/,
+      methodsOf: (tag) => ({
+        PUT: (exchange, name) => tableLife.tag(exchange, name, tag),
+        DELETE: (exchange, name) => tableLife.untag(exchange, name, tag),
+      }),
+    },
+    {
+      pattern: /^\/v1\/tables\/([^/]+)\/compactions\/([^/]+)$/,
+      methodsOf: (id) => ({
+        GET: (exchange, name) => compactions.get(exchange, name, id),
+        DELETE: (exchange, name) => compactions.cancel(exchange, name, id),
+      }),
+    },
+  ];
+}
+
+/** By what follows the table's name. */
+function tableMethods({
+  write,
+  table,
+  tableLife,
+  deletes,
+  compactions,
+}: Routes): Readonly<Record<string, Methods | undefined>> {
+  return {
     "": {
       GET: (exchange, name) => table.get(exchange, name),
       PUT: (exchange, name) => table.change(exchange, name),
@@ -76,50 +139,6 @@ export function restHandler(routes: Routes): HttpHandler {
       PATCH: (exchange, name) => tableLife.changeSchema(exchange, name),
     },
     "/snapshots": { GET: (exchange, name) => table.snapshots(exchange, name) },
-  };
-  const ofTag = (tag: string): Methods => ({
-    PUT: (exchange, name) => tableLife.tag(exchange, name, tag),
-    DELETE: (exchange, name) => tableLife.untag(exchange, name, tag),
-  });
-  const ofCompaction = (id: string): Methods => ({
-    GET: (exchange, name) => compactions.get(exchange, name, id),
-    DELETE: (exchange, name) => compactions.cancel(exchange, name, id),
-  });
-  const ofQuery: Methods = {
-    GET: (exchange, id) => queryControl.get(exchange, id),
-    DELETE: (exchange, id) => queryControl.cancel(exchange, id),
-  };
-  const ofBackup: Methods = { DELETE: (exchange, id) => backup.remove(exchange, id) };
-  const ofVerify: Methods = { POST: (exchange, id) => backup.verify(exchange, id) };
-  return (exchange) => {
-    try {
-      const methods = exact.get(exchange.path);
-      if (methods !== undefined) return dispatch(exchange, methods, "");
-      const queryMatch = queryPath.exec(exchange.path);
-      if (queryMatch !== null) return dispatch(exchange, ofQuery, decodeName(queryMatch[1]));
-      const backupMatch = backupPath.exec(exchange.path);
-      if (backupMatch !== null) {
-        const methods = backupMatch[2] === undefined ? ofBackup : ofVerify;
-        return dispatch(exchange, methods, decodeName(backupMatch[1]));
-      }
-      const tagMatch = tagPath.exec(exchange.path);
-      if (tagMatch !== null) {
-        const tag = decodeName(tagMatch[2]);
-        return dispatch(exchange, ofTag(tag), decodeName(tagMatch[1]));
-      }
-      const compactionMatch = compactionPath.exec(exchange.path);
-      if (compactionMatch !== null) {
-        const methods = ofCompaction(decodeName(compactionMatch[2]));
-        return dispatch(exchange, methods, decodeName(compactionMatch[1]));
-      }
-      const match = tablePath.exec(exchange.path);
-      const tableMethods = match === null ? undefined : ofTable[match[2] ?? ""];
-      if (match !== null && tableMethods !== undefined) return dispatch(exchange, tableMethods, decodeName(match[1]));
-      throw new MiniodbError("NOT_FOUND", `No route ${exchange.path}`, { path: exchange.path });
-    } catch (error) {
-      sendReply(exchange, thrownReply(error, onInternal));
-      return null;
-    }
   };
 }
 
