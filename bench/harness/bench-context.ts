@@ -27,8 +27,6 @@ type JobOptions = Pick<LoadJob, "payload" | "table"> & Partial<LoadJob>;
 
 export class BenchContext {
   readonly isQuick: boolean;
-  /** Rates that a later suite builds on, by the name of the suite that measured them. */
-  readonly rates = new Map<string, number>();
   readonly #folder: string;
   readonly #say: (text: string) => void;
 

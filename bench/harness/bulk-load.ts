@@ -3,6 +3,7 @@ import type { LoadJob } from "../load/job.js";
 import type { BenchContext, BenchServer } from "./bench-context.js";
 import { formatCount, formatMegabytes, formatMicros, formatPercent, type Measurement, verdict } from "./measurement.js";
 import type { LoadRun } from "./run-load.js";
+import { middleOf, takeTurns } from "./take-turns.js";
 import { readSettledWalCounters, readWalCounters } from "./wal-use.js";
 
 export interface BulkCase {
@@ -23,7 +24,12 @@ interface Burst {
 const burstFlags = ["--ingest-buffered-bytes-max", "4GiB", "--wal-bytes-max", "8GiB"];
 
 export async function measureBulk(context: BenchContext, bulk: BulkCase): Promise<Measurement> {
-  const burst = await context.withServer(burstFlags, (server) => measureBurst(context, server, bulk));
+  const { counted, note } = await takeTurns(
+    context.pick({ wanted: 1, max: 3 }, { wanted: 1, max: 1 }),
+    () => context.withServer(burstFlags, (server) => measureBurst(context, server, bulk)),
+    ({ run }) => run.stolenCores,
+  );
+  const burst = middleOf(counted, ({ run }) => rowsPerSecond(run, bulk.job.rowsPerRequest));
   const reference = await context.appendAndSync(burst.groupBytes, context.pick(4000, 1000));
   const rate = rowsPerSecond(burst.run, bulk.job.rowsPerRequest);
   const share = burst.walBytesPerSecond / reference.bytesPerSecond;
@@ -36,7 +42,7 @@ export async function measureBulk(context: BenchContext, bulk: BulkCase): Promis
     reached: `${formatCount(rate)} rows/s; log ${formatMegabytes(burst.walBytesPerSecond)}/s = ${formatPercent(share)} of R2`,
     reference: `R2 ${formatMegabytes(reference.bytesPerSecond)}/s in groups of ${Math.round(burst.groupBytes / 1024)} KiB`,
     verdict: verdict(rate >= bulk.rowsPerSecondMin || isShareEnough),
-    note: `bodies ${bodies}/s; p50 ${formatMicros(burst.run.latency.p50)}, p99 ${formatMicros(burst.run.latency.p99)} per batch; ${describeCores(burst.run)}`,
+    note: `bodies ${bodies}/s; p50 ${formatMicros(burst.run.latency.p50)}, p99 ${formatMicros(burst.run.latency.p99)} per batch; ${describeCores(burst.run)}${note === "" ? "" : `; ${note}`}`,
   };
 }
 

@@ -33,6 +33,11 @@ export function formatPercent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
 
+/** Of an odd number of values the one in the middle, of an even number the higher of the two: never kinder than it was. */
+export function median(values: readonly number[]): number {
+  return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN;
+}
+
 export function toMarkdown(measurements: readonly Measurement[]): string {
   const head = ["measure", "must reach", "reached", "reference", "verdict", "note"];
   const rows = measurements.map((row) => [

@@ -18,6 +18,8 @@ export interface LoadRun extends LoadResult {
   readonly serverCores: number | null;
   /** What the server used per measured request, in microseconds of processor time. */
   readonly serverMicrosPerRequest: number | null;
+  /** Processors that the hypervisor gave to others meanwhile; null where that cannot be read. */
+  readonly stolenCores: number | null;
 }
 
 /** Throws when a reply was neither an acceptance nor a refusal that asks to come again. */
@@ -55,10 +57,13 @@ export async function runLoad(job: LoadJob, options: RunLoadOptions): Promise<Lo
 }
 
 function serverUse([begin, end]: readonly ProcessSample[], result: LoadResult) {
-  if (begin === undefined || end === undefined) return { serverCores: null, serverMicrosPerRequest: null };
+  if (begin === undefined || end === undefined) {
+    return { serverCores: null, serverMicrosPerRequest: null, stolenCores: null };
+  }
   const cpuMs = end.cpuMs - begin.cpuMs;
   return {
     serverCores: cpuMs / (end.atMs - begin.atMs),
     serverMicrosPerRequest: (cpuMs * 1000) / Math.max(1, result.requests),
+    stolenCores: (end.stolenMs - begin.stolenMs) / (end.atMs - begin.atMs),
   };
 }

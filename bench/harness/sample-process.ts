@@ -5,6 +5,8 @@ export interface ProcessSample {
   /** User and system time of all threads since the process began. */
   readonly cpuMs: number;
   readonly residentBytes: number;
+  /** What the hypervisor gave to others while this machine wanted it, since the machine began; over all processors. */
+  readonly stolenMs: number;
 }
 
 /** Kernel ticks per second: USER_HZ, 100 on every Linux that Node runs on. */
@@ -18,7 +20,13 @@ export function sampleProcess(pid: number): ProcessSample | null {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const ticks = Number(fields[11]) + Number(fields[12]);
-    return { atMs: performance.now(), cpuMs: ticks * tickMs, residentBytes: Number(fields[21]) * pageBytes };
+    const machine = readFileSync("/proc/stat", "latin1").split("\n", 1)[0]?.split(/ +/) ?? [];
+    return {
+      atMs: performance.now(),
+      cpuMs: ticks * tickMs,
+      residentBytes: Number(fields[21]) * pageBytes,
+      stolenMs: Number(machine[8] ?? 0) * tickMs,
+    };
   } catch {
     return null;
   }

@@ -8,6 +8,7 @@
  */
 import assert from "node:assert/strict";
 import { decodeNdjson } from "../../src/workers/decode/decode-ndjson.js";
+import { median } from "../harness/measurement.js";
 import { type Random, seededRandom } from "../harness/seeded-random.js";
 import { decodeOnce, inSharedMemory, newBuilder } from "./decode-turns.js";
 
@@ -106,8 +107,4 @@ function check(builder: ReturnType<typeof newBuilder>, lines: readonly string[])
       if (column.type === "double") assert.equal(column.doubles[row], value);
     }
   }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[values.length >> 1] as number;
 }

@@ -38,17 +38,18 @@ async function measure(context: BenchContext, pair: Pair): Promise<Measurement> 
   const { connections, shareMin } = pair;
   const referenceRuns: LoadRun[] = [];
   const runs: LoadRun[] = [];
-  for (let turn = 0; turn < context.pick(3, 2); turn++) {
+  for (let turn = 0; turn < context.pick(3, 1); turn++) {
     const table = `rows_${connections}_${turn}`;
     const durationMs = context.pick(5000, 1500);
-    const options = { payload: "row-json", table, connections, durationMs } as const;
+    // The one turn of a quick run must not be one of cold code.
+    const warmupMs = context.pick(2000, 1200);
+    const options = { payload: "row-json", table, connections, durationMs, warmupMs } as const;
     referenceRuns.push(await context.loadUnchecked(pair.reference, options));
     runs.push(await context.load(pair.server, options));
   }
   const rate = meanRate(runs);
   const referenceRate = meanRate(referenceRuns);
   const share = rate / referenceRate;
-  context.rates.set(`one-row-http-${connections}`, rate);
   const { latency } = runs.at(-1) as LoadRun;
   return {
     measure: `one-row JSON POST /v1/data, ${connections} connections`,
@@ -72,13 +73,4 @@ function describeUse(runs: readonly LoadRun[], referenceRuns: readonly LoadRun[]
   };
   const generator = (of: readonly LoadRun[]) => formatPercent(Math.max(...of.map((run) => run.generatorCores)));
   return `server ${micros(runs)}, R1 ${micros(referenceRuns)}; generator up to ${generator(runs)} and ${generator(referenceRuns)} of a core`;
-}
-
-/** The rate that a suite builds on, measured briefly where the suite runs alone. */
-export async function oneRowRate(context: BenchContext): Promise<number> {
-  const known = context.rates.get("one-row-http-64");
-  if (known !== undefined) return known;
-  const options = { payload: "row-json", table: "rate_probe", durationMs: context.pick(5000, 2000) } as const;
-  const run = await context.withServer([], (server) => context.load(server, options));
-  return requestsPerSecond(run);
 }

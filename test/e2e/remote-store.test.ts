@@ -129,7 +129,7 @@ describe("a warehouse that is not on this machine", () => {
 
   test("a store that fails now and then is asked again; one that is away is a 503, and only for what is not here", async () => {
     for (const name of cachedNames()) rmSync(join(cacheFolder, name));
-    remote.control = { failing: ["getPart"], share: 0.3, seed: 5 };
+    remote.control = { failing: ["getPart"], share: 0.5, seed: 5, timesMax: 3 };
     const [rows] = await total();
     assert.equal(rows, days * rowsPerDay + 1);
     for (const name of cachedNames().slice(0, 3)) rmSync(join(cacheFolder, name));

@@ -21,13 +21,15 @@ export interface RemoteControl {
   readonly failing?: readonly string[];
   readonly share?: number;
   readonly seed?: number;
+  /** So often at most with the same key: fewer than the server's tries, so that one of them works. */
+  readonly timesMax?: number;
 }
 
 export class RemoteStore extends FaultyStore {
   constructor(folder: string, sweepTemporary: boolean, control: RemoteFolder) {
     super(new LocalStore({ root: folder, disk: new RealDisk(), sweepTemporary }), (operation, key) => {
       control.count(operation, key);
-      return control.fault(operation);
+      return control.fault(operation, key);
     });
   }
 
@@ -61,6 +63,7 @@ export class RemoteFolder {
   readonly #folder: string;
   #random = seededRandom(1);
   #seed = 1;
+  readonly #failures = new Map<string, number>();
 
   constructor(folder: string) {
     mkdirSync(folder, { recursive: true });
@@ -92,10 +95,12 @@ export class RemoteFolder {
     appendFileSync(join(this.#folder, "requests.log"), `${operation} ${key}\n`);
   }
 
-  fault(operation: string): Fault {
-    const { latencyMs, failing = [], share = 1, seed = 1 } = this.control;
+  fault(operation: string, key: string): Fault {
+    const { latencyMs, failing = [], share = 1, seed = 1, timesMax = Infinity } = this.control;
     if (seed !== this.#seed) [this.#seed, this.#random] = [seed, seededRandom(seed)];
-    const isFailing = failing.includes(operation) && this.#random.real() < share;
+    const failures = this.#failures.get(key) ?? 0;
+    const isFailing = failing.includes(operation) && this.#random.real() < share && failures < timesMax;
+    if (isFailing) this.#failures.set(key, failures + 1);
     return { kind: isFailing ? "before" : "none", ...(latencyMs !== undefined && { waitMs: latencyMs }) };
   }
 }

@@ -14,7 +14,7 @@ import { CreateBucketCommand, paginateListObjectsV2, PutObjectCommand, S3Client 
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -104,18 +104,17 @@ function externalServer(): S3TestServer | undefined {
 
 async function launch(program: S3Program): Promise<S3TestServer> {
   const folder = mkdtempSync(join(tmpdir(), "miniodb-s3-"));
+  const [objects, log] = [join(folder, "objects"), join(folder, "log")];
+  mkdirSync(objects);
   const port = await findFreePort();
-  const child = spawn(program.path, argumentsOf(program, port, folder), {
+  // Not a pipe: it writes a line per request, and would stand still while a test waits in spawnSync.
+  const output = openSync(log, "w");
+  const child = spawn(program.path, argumentsOf(program, port, objects), {
     env: { ...process.env, ...environmentOf(program) },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["ignore", output, output],
   });
+  closeSync(output);
   running.add(child);
-  let output = "";
-  const keep = (chunk: Buffer): void => {
-    output = (output + chunk.toString("utf8")).slice(-4096);
-  };
-  child.stdout.on("data", keep);
-  child.stderr.on("data", keep);
   const exit = new Promise<void>((resolve) => {
     child.once("error", () => resolve());
     child.once("close", () => resolve());
@@ -130,8 +129,9 @@ async function launch(program: S3Program): Promise<S3TestServer> {
   try {
     await waitUntilReady(child, access);
   } catch (error) {
+    const said = readFileSync(log, "utf8").slice(-4096);
     await stop();
-    throw new Error(`${program.name} does not start; its output:\n${output}`, { cause: error });
+    throw new Error(`${program.name} does not start; its output:\n${said}`, { cause: error });
   }
   return { ...access, stop, createBucket: () => createBucket(access) };
 }
@@ -141,7 +141,7 @@ function argumentsOf(program: S3Program, port: number, folder: string): string[]
     case "minio":
       return ["server", "--quiet", "--address", `127.0.0.1:${port}`, folder];
     case "versitygw":
-      return ["--port", `127.0.0.1:${port}`, "--region", region, "posix", folder];
+      return ["--quiet", "--port", `127.0.0.1:${port}`, "--region", region, "posix", folder];
   }
 }
 

@@ -59,7 +59,9 @@ export async function commit(context: CatalogContext, identity: TableIdentity, c
     if (base === undefined) throw notFound(identity);
     if (hasCommit(base.metadata, change.commitId)) return { ...base, outcome: "already-committed", delta: null };
     if (!change.states.includes(lifeState(base.metadata.properties))) throw notFound(identity);
-    const built = await build(context, base, { change, name: { location, commitId: change.commitId, attempt } });
+    // Not the commit's own uuid with a number: the same commit may be asked for again, and objects are cached by their keys.
+    const name = { location, commitId: change.commitId, attemptUuid: context.newUuid() };
+    const built = await build(context, base, { change, name });
     if (built === undefined) continue;
     const metadata = finish(context, base, { metadata: built.metadata, location, commitId: change.commitId });
     checkVersion(base.metadata, metadata);

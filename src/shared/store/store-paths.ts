@@ -5,8 +5,8 @@
  * <lower-case table>-<uuid>/                                      one table; the name has no dash, so the cut is clear
  *   metadata/v<N>.metadata.json                                   version N: the commit itself
  *   metadata/version-hint.text                                    N in text, best effort
- *   metadata/<commit uuid>-<attempt>-m<n>.avro                    manifest
- *   metadata/snap-<snapshot id>-<attempt>-<commit uuid>.avro      manifest list
+ *   metadata/<attempt uuid>-m<n>.avro                             manifest
+ *   metadata/snap-<snapshot id>-<attempt uuid>.avro               manifest list
  *   data/day=YYYY-MM-DD/<created ms, 13 digits>-<uuid>.parquet    data file
  *   data/day=YYYY-MM-DD/<...>-<uuid>-deletes.parquet              positions of deleted rows of one data file
  * .miniodb-pool/<revision, 8 digits>.json                         which pool of two this is; see pool-record.ts
@@ -69,19 +69,19 @@ export function versionHintKey(location: string): string {
   return `${location}/metadata/version-hint.text`;
 }
 
-/** One attempt of one commit, which owns the manifests written for it. */
+/** One attempt of one commit, which owns the manifests written for it. No two have the same name, so that none is ever written twice. */
 export interface AttemptName {
   readonly location: string;
   readonly commitId: string;
-  readonly attempt: number;
+  readonly attemptUuid: string;
 }
 
 export function manifestKey(name: AttemptName, index: number): string {
-  return `${name.location}/metadata/${name.commitId}-${name.attempt}-m${index}.avro`;
+  return `${name.location}/metadata/${name.attemptUuid}-m${index}.avro`;
 }
 
 export function manifestListKey(name: AttemptName, snapshotId: number): string {
-  return `${name.location}/metadata/snap-${snapshotId}-${name.attempt}-${name.commitId}.avro`;
+  return `${name.location}/metadata/snap-${snapshotId}-${name.attemptUuid}.avro`;
 }
 
 /** Key of a new data file: `day` in days since 1970-01-01, `createdMs` when its writing begins, a fresh uuid. */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, renameSync, rmSync, write } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { crc32 } from "node:zlib";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
@@ -21,6 +22,7 @@ import { checkStop, type PersistContext } from "./persist-context.js";
 const partsOfObjectMax = 8;
 /** Of all objects that this thread fetches: they are in memory until they are written, 128 MiB together. */
 const partsMax = 16;
+const writeAt = promisify(write);
 let partsUnderWay = 0;
 const waitingParts: (() => void)[] = [];
 
@@ -59,40 +61,44 @@ export async function copyObject(context: PersistContext, copy: ObjectCopy): Pro
   const { key, bytes, path } = copy;
   const checksums = new Uint32Array(Math.max(1, Math.ceil(bytes / partBytes)));
   const fd = openSync(path, "wx");
-  const fetchPart = async (index: number, etag?: string): Promise<string> => {
+  let etag: string | undefined;
+  const fetchPart = async (index: number): Promise<void> => {
     await enterPart();
     try {
       checkStop(context);
-      return await fetchNow(index, etag);
+      await fetchNow(index);
     } finally {
       leavePart();
     }
   };
-  const fetchNow = async (index: number, etag?: string): Promise<string> => {
+  const fetchNow = async (index: number): Promise<void> => {
     const start = index * partBytes;
     const end = Math.min(bytes, start + partBytes);
-    const part = await context.readStore.getPart(key, { start, end }, etag);
+    const asked = etag;
+    let part = await context.readStore.getPart(key, { start, end }, asked);
+    // The first answer says which object all parts must be of: those that were asked for before it ask again where they differ.
+    etag ??= part.etag;
+    if (asked === undefined && part.etag !== etag) part = await context.readStore.getPart(key, { start, end }, etag);
     if (part.objectBytes !== bytes) throw unlike(key, `has ${part.objectBytes} bytes, the catalog says ${bytes}`);
     assert(part.body.length === end - start, "a part has the bytes that were asked for");
     // In any order: the file has holes until the last part is there, and its name only after that.
-    writeExactly(fd, part.body, start);
+    // Written by another thread, as this one has the other parts to take from the network.
+    const written = writeExactly(fd, part.body, start);
     checksums[index] = crc32(part.body);
-    return part.etag;
+    await written;
   };
   try {
-    // The first part says which object the others must be of; most objects have no other.
-    const etag = await fetchPart(0);
-    let next = 1;
-    const fetchRest = async (): Promise<void> => {
+    let next = 0;
+    const fetchInTurn = async (): Promise<void> => {
       try {
-        while (next < checksums.length) await fetchPart(next++, etag);
+        while (next < checksums.length) await fetchPart(next++);
       } catch (error) {
         // The others finish what they have begun.
         next = checksums.length;
         throw error;
       }
     };
-    await allEnded(Array.from({ length: Math.min(partsOfObjectMax, checksums.length - 1) }, fetchRest));
+    await allEnded(Array.from({ length: Math.min(partsOfObjectMax, checksums.length) }, fetchInTurn));
   } catch (error) {
     throw toStoreError(key, error);
   } finally {
@@ -174,6 +180,9 @@ function readFully(fd: number, target: Uint8Array, position: number): number {
   return done;
 }
 
-function writeExactly(fd: number, body: Uint8Array, position: number): void {
-  for (let done = 0; done < body.length;) done += writeSync(fd, body, done, body.length - done, position + done);
+async function writeExactly(fd: number, body: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < body.length;) {
+    const { bytesWritten } = await writeAt(fd, body, done, body.length - done, position + done);
+    done += bytesWritten;
+  }
 }

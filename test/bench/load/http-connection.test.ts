@@ -52,8 +52,11 @@ describe("HttpConnection", () => {
 
   test("the end of a connection is told once", async () => {
     peer.destroy();
+    while (closed.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     await new Promise((resolve) => setTimeout(resolve, 30));
-    assert.deepEqual(closed, ["the server closed the connection"]);
+    assert.equal(closed.length, 1);
+    // A peer that still had bytes of ours to read resets.
+    assert.match(closed[0] ?? "", /^the server closed the connection$|ECONNRESET/);
   });
 });
 

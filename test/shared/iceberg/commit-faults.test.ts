@@ -5,6 +5,7 @@ import { defaultCatalogOptions, type CatalogContext } from "../../../src/shared/
 import type { AppendRequest } from "../../../src/shared/iceberg/commit-files.js";
 import { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
 import { listVersions } from "../../../src/shared/iceberg/version-log.js";
+import { limits } from "../../../src/shared/limits.js";
 import type { TableIdentity } from "../../../src/shared/messages.js";
 import { FaultyStore, randomFaults, type FaultPlan } from "../../../src/shared/store/faulty-store.js";
 import { ObjectNotFound, type ObjectStore } from "../../../src/shared/store/object-store.js";
@@ -99,6 +100,36 @@ describe("a commit whose put is unclear", () => {
       }),
     );
   }
+
+  test(
+    "is asked for again after others have committed: what the failed call wrote counts for nothing",
+    withTable(26, async ({ store, context, catalog: other, identity, ...warehouse }) => {
+      const bench = { ...warehouse, store, context };
+      const faulty = new FaultyStore(store, () => undefined);
+      const mine = new TableCatalog(faulty, context({ store: faulty }));
+      const keys: string[] = [];
+      const next = async (stream: string): Promise<AppendRequest> => {
+        const file = await putSampleFile(bench, identity, { rows: 1 });
+        keys.push(file.key);
+        return append([file], 0, { stream, commitId: `commit of ${stream}` });
+      };
+      // The failed call merges all manifests into one, the repeated one need not; both are merged again later.
+      const { manifestsMergeMin } = limits;
+      for (let count = 0; count < manifestsMergeMin; count++) {
+        await mine.commitAppend(identity, await next(`early-${count}`));
+      }
+      const request = await next("mine");
+      faulty.plan = (operation, key) => (isVersionPut(operation, key) ? { kind: "before" } : undefined);
+      await rejectsWith(mine.commitAppend(identity, request), "STORE_UNAVAILABLE");
+      faulty.plan = () => undefined;
+      for (let count = 0; count < 2; count++) await other.commitAppend(identity, await next(`other-${count}`));
+      assert.equal((await mine.commitAppend(identity, request)).outcome, "committed");
+      for (let count = 0; count < manifestsMergeMin; count++) {
+        await mine.commitAppend(identity, await next(`late-${count}`));
+      }
+      assert.deepEqual(keysOf(await mine.loadTable(identity)), keys.toSorted());
+    }),
+  );
 
   test(
     "was another's when the number is taken by another",

@@ -15,7 +15,7 @@ after(() => rmSync(root, { recursive: true, force: true }));
 const table = "t-11111111-1111-4111-8111-111111111111";
 const uuid = "22222222-2222-4222-8222-222222222222";
 const dataKey = `${table}/data/day=2026-11-23/1769860801000-${uuid}.parquet`;
-const manifestKey = `${table}/metadata/${uuid}-1-m0.avro`;
+const manifestKey = `${table}/metadata/${uuid}-m0.avro`;
 const versionKey = `${table}/metadata/v3.metadata.json`;
 const text = (body: Uint8Array): string => Buffer.from(body).toString();
 

@@ -43,7 +43,7 @@ describe("store paths", () => {
       assert.equal(parseVersionKey(key), version);
       assert.ok(key.startsWith(versionPrefix(location)));
     }
-    const name = { location, commitId: uuid, attempt: 2 };
+    const name = { location, commitId: uuid, attemptUuid: uuid };
     for (const key of [versionHintKey(location), manifestKey(name, 0), manifestListKey(name, 77)]) {
       assert.equal(parseVersionKey(key), undefined, key);
     }

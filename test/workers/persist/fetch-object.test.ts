@@ -75,12 +75,16 @@ describe("fetching an object", () => {
   test("an object that is replaced half way is refused", async () => {
     const bytes = 3 * partBytes;
     await warehouse.store.put(key, randomBytes(bytes));
-    let parts = 0;
-    warehouse.store.plan = (operation) => {
-      if (operation !== "getPart") return undefined;
-      parts++;
-      if (parts === 2) writeFileSync(join(warehouse.folder, "warehouse", key), randomBytes(bytes));
-      return undefined;
+    const getPart = warehouse.store.getPart.bind(warehouse.store);
+    let first: ReturnType<typeof getPart> | undefined;
+    let isReplaced = false;
+    // All parts are asked for at once; all but the first are read when that was read, and the object replaced.
+    warehouse.store.getPart = async (...asked) => {
+      if (first === undefined) return (first = getPart(...asked));
+      await first;
+      if (!isReplaced) writeFileSync(join(warehouse.folder, "warehouse", key), randomBytes(bytes));
+      isReplaced = true;
+      return getPart(...asked);
     };
     await assert.rejects(fetch(bytes), { code: "STORE_UNAVAILABLE", message: /was replaced/ });
     assert.deepEqual(readdirSync(folder), ["parts"]);
