@@ -150,7 +150,7 @@ interface Filling {
 async function withFiles(context: CatalogContext, plan: RestorePlan, filling: Filling): Promise<TableMetadata> {
   const { names, commitId, base } = filling;
   const { location } = plan.identity;
-  const name = { location, commitId, attempt: 1 };
+  const name = { location, commitId, attemptUuid: context.newUuid() };
   const numbers: SnapshotNumbers = {
     snapshotId: newSnapshotId(plan.metadata, context.random),
     parentSnapshotId: null,
