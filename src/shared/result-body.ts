@@ -1,6 +1,12 @@
-import { unlink } from "node:fs/promises";
+import { readFile, unlink } from "node:fs/promises";
 import type { ResultBody } from "./query-messages.js";
 import { giveSlabs } from "./result-room.js";
+
+/** All bytes of a result, which is still to be discarded. Rejects where its file cannot be read. */
+export async function readBody(body: ResultBody): Promise<Buffer> {
+  if (body.kind === "bytes") return Buffer.from(body.bytes);
+  return body.kind === "pieces" ? Buffer.concat(body.pieces) : readFile(body.path);
+}
 
 /**
  * Lets go of a result that was sent, or that nobody takes: its file is removed, the memory of its pieces is free. To be

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { QueryReply } from "../query/query-request.js";
@@ -19,7 +18,7 @@ import {
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableRegistry } from "../catalog/table-registry.js";
 import type { QueryService } from "../query/query-service.js";
-import { discardBody } from "../../shared/result-body.js";
+import { discardBody, readBody } from "../../shared/result-body.js";
 import type { WritePath } from "../write/write-path.js";
 import type { WriteAccount } from "../write/write-request.js";
 import { IdLines } from "./id-lines.js";
@@ -135,7 +134,7 @@ export class MutationService {
     const reply: QueryReply = await this.#options.queries.run({ sql, format: "ndjson" });
     const { body } = reply;
     try {
-      const text = body.kind === "bytes" ? Buffer.from(body.bytes).toString() : await readFile(body.path, "utf8");
+      const text = (await readBody(body)).toString();
       return text.split("\n").filter((line) => line !== "");
     } finally {
       await discardBody(body);
