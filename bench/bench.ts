@@ -47,12 +47,12 @@ const writeSuites: readonly Suite[] = [
   arrow,
   interference,
   visibility,
-  replaces,
   restart,
 ];
 
-/** In a quick run only by name: they load millions of rows first. */
+/** In a quick run only by name: they load thousands of ids or millions of rows first. */
 const longSuites: readonly Suite[] = [
+  replaces,
   s3,
   queries,
   queriesSmallWrites,
