@@ -272,7 +272,8 @@ describe("compaction on request", () => {
       assert.deepEqual(temporaryFiles(), []);
       await cancel(job.id);
       const again = await ended("t", await ask("t"));
-      assert.deepEqual([again.state, again.merges, await fileCount("t")], ["done", 1, 1]);
+      // The first of those that waited has merged them.
+      assert.deepEqual([again.state, again.merges, await fileCount("t")], ["done", 0, 1]);
       assert.equal(await numbersOf("t"), before);
     });
   });
