@@ -14,7 +14,7 @@ const flags = [
   ["--flush-rows", "100000000", "--flush-bytes", "4GiB", "--flush-interval-ms", "1d"],
   ["--ingest-buffered-bytes-max", "4GiB", "--wal-bytes-max", "16GiB"],
 ].flat();
-const tables = { with: true, without: false } as const;
+const tables = { filtered: true, plain: false } as const;
 type TableName = keyof typeof tables;
 
 /** UUIDs, of which no two files have different ranges, in one day. */
@@ -51,7 +51,7 @@ export const idFilters: Suite = {
       const flushMs = await load(context, server, rows);
       const ids = await someIds(server, rows);
       const flushed = await states(server, ids, flushMs);
-      const merge: Record<TableName, number> = { with: 0, without: 0 };
+      const merge: Record<TableName, number> = { filtered: 0, plain: 0 };
       for (const name of names()) merge[name] = (await compactTable(server, name)).elapsed_ms;
       const merged = await states(server, ids, merge);
       return [
@@ -74,7 +74,7 @@ async function load(
 ): Promise<Readonly<Record<TableName, number>>> {
   const generator = await Generator.open(context.makeFolder("generator"));
   const generated = eventTable(rows);
-  const flushMs: Record<TableName, number> = { with: 0, without: 0 };
+  const flushMs: Record<TableName, number> = { filtered: 0, plain: 0 };
   for (const name of names()) {
     const body = { table_name: name, config: { bloom_filter: tables[name] } };
     const reply = await server.client.sendJson("/v1/tables", body);
@@ -113,7 +113,7 @@ async function states(
   ids: readonly string[],
   writeMs: Readonly<Record<TableName, number>>,
 ): Promise<Readonly<Record<TableName, State>>> {
-  const times: Record<TableName, number[]> = { with: [], without: [] };
+  const times: Record<TableName, number[]> = { filtered: [], plain: [] };
   for (const [turn, id] of ids.entries()) {
     for (const name of names()) {
       const startMs = performance.now();
@@ -139,15 +139,15 @@ async function bytesOf(server: BenchServer, name: string): Promise<number> {
 function measurement(
   measure: string,
   written: string,
-  { with: filtered, without }: Readonly<Record<TableName, State>>,
+  { filtered, plain }: Readonly<Record<TableName, State>>,
 ): Measurement {
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
   return {
     measure,
     target: "",
     reached: `${filtered.queryMs.toFixed(1)} ms with bloom_filter`,
-    reference: `${without.queryMs.toFixed(1)} ms without`,
+    reference: `${plain.queryMs.toFixed(1)} ms without`,
     verdict: "info",
-    note: `${written} ${seconds(filtered.writeMs)} and ${seconds(without.writeMs)}; ${formatMegabytes(filtered.bytes)} and ${formatMegabytes(without.bytes)}`,
+    note: `${written} ${seconds(filtered.writeMs)} and ${seconds(plain.writeMs)}; ${formatMegabytes(filtered.bytes)} and ${formatMegabytes(plain.bytes)}`,
   };
 }
