@@ -7,8 +7,8 @@ import type { StreamRange } from "../../shared/iceberg/commit-files.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { NewDataFile } from "../../shared/iceberg/manifest.js";
 import { limits } from "../../shared/limits.js";
-import type { FlushTask, TableIdentity } from "../../shared/messages.js";
-import { nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
+import type { FlushTask } from "../../shared/messages.js";
+import { idFieldId, nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { CacheCopies } from "./cache-copies.js";
@@ -50,7 +50,7 @@ export async function flushRows(
   task: FlushTask,
   copies: CacheCopies = new CacheCopies(undefined),
 ): Promise<CommitResult> {
-  const { identity, schema, settings, slice, stream, afterSequence, lastSequence } = task;
+  const { identity, schema, slice, stream, afterSequence, lastSequence } = task;
   const range = { stream, afterSequence, lastSequence };
   const parts = recordsInRange(slice, range);
   const source = rowSourceOf(parts.filter(isOfRows));
@@ -60,9 +60,8 @@ export async function flushRows(
   let replacement: Replacement;
   try {
     replacement = await replaceFields(context, { identity, schema, onFile: (file) => written.push(file) });
-    const rows = typeRows(source, schema);
     const onFile = (file: NewDataFile): void => void written.push(file);
-    if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, order: null, copies, onFile });
+    await writeDays(context, { task, source, order: null, copies, onFile });
   } catch (error) {
     await removeFiles(context, written);
     throw error;
@@ -122,14 +121,12 @@ async function flushOnce(
   context: PersistContext,
   { task, range, source, order, ids, copies }: ReplacingFlush,
 ): Promise<CommitResult> {
-  const { identity, schema, settings } = task;
+  const { identity, schema } = task;
   const written: NewDataFile[] = [];
   let taken: TakenOut;
   try {
-    const rows = typeRows(source, schema);
     const onFile = (file: NewDataFile): void => void written.push(file);
-    const living = order === null ? source.rowCount : order.length;
-    if (living > 0) await writeDays(context, { identity, settings, rows, order, copies, onFile });
+    await writeDays(context, { task, source, order, copies, onFile });
     // The later, the less can come between this look at the table and the commit.
     taken = await takeOut(context, task, ids);
   } catch (error) {
@@ -147,9 +144,8 @@ async function flushOnce(
 }
 
 interface DaysToWrite {
-  readonly identity: TableIdentity;
-  readonly settings: TableSettings;
-  readonly rows: TypedRows;
+  readonly task: Pick<FlushTask, "identity" | "schema" | "settings">;
+  readonly source: RowSource;
   /** Numbers of the rows that are written; null: all. */
   readonly order: Uint32Array | null;
   readonly copies: CacheCopies;
@@ -159,9 +155,13 @@ interface DaysToWrite {
 
 /** One file per day. Days come in rounds, so that the temporary folder holds a bounded number of files. */
 async function writeDays(context: PersistContext, work: DaysToWrite): Promise<void> {
-  const sortOrder = work.settings.sortOrder ?? [timestampColumn];
-  const sorted = sortRows(work.rows, sortOrder, work.order);
-  const format = flushFormat(sorted.rows);
+  const { source, order } = work;
+  const living = order === null ? source.rowCount : order.length;
+  if (living === 0) return;
+  const { schema, settings } = work.task;
+  const sortOrder = settings.sortOrder ?? [timestampColumn];
+  const sorted = sortRows(typeRows(source, schema), sortOrder, order);
+  const format = flushFormat(sorted.rows, settings);
   const isSorted = isInSortOrder(sorted, sortOrder);
   const { partitionsPerRound } = context;
   for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
@@ -201,7 +201,7 @@ async function putFiles(context: PersistContext, round: Round, files: readonly L
       try {
         checkStop(context);
         const day = { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() };
-        const key = dataFileKey(round.identity.location, day);
+        const key = dataFileKey(round.task.identity.location, day);
         round.copies.keep(path, key, file.bytes);
         await putFile(context, key, path);
         round.onFile({ ...file, key, isSorted: round.isSorted });
@@ -242,11 +242,12 @@ async function writeDay(context: PersistContext, { day, sorted, format }: DayToW
   };
 }
 
-function flushFormat(rows: TypedRows): ParquetFormat {
+function flushFormat(rows: TypedRows, { bloomFilter }: TableSettings): ParquetFormat {
   const encodings = new Map(
     rows.columns.map((column) => [column.column.name, chooseEncoding(rows, column, rowGroupRows)]),
   );
-  return { compression: "zstd", statistics: true, rowGroupRows, encodings };
+  const filter = bloomFilter === true ? { filterFieldId: idFieldId } : {};
+  return { compression: "zstd", statistics: true, rowGroupRows, encodings, ...filter };
 }
 
 /** A file says that it is sorted only where no sort column has nulls: then no reader's order of nulls can matter. */

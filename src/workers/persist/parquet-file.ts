@@ -20,7 +20,9 @@ export interface ParquetFile {
 export async function writeParquetFile(path: string, source: RowsToWrite, format: ParquetFormat): Promise<ParquetFile> {
   try {
     const isLackingZstd = format.compression === "zstd" && !canCompress;
-    if (isLackingZstd && gainsByCompression(source.rows, format.encodings)) {
+    // parquet-wasm has no Bloom filters: they are worth more to who asked for them than the bytes.
+    const isOurs = !isLackingZstd || format.filterFieldId !== undefined;
+    if (!isOurs && gainsByCompression(source.rows, format.encodings)) {
       // Loaded where it is needed only: it brings the Arrow library and a WebAssembly module with it.
       const { writeRowsWithWasm } = await import("./wasm-parquet.js");
       await writeRowsWithWasm(path, source, format);
