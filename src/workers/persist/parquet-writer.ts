@@ -2,7 +2,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { ByteBuffer } from "./byte-buffer.js";
 import { writeColumnChunk } from "./column-chunk.js";
 import type { ColumnEncoding } from "./column-encodings.js";
-import { writeFileMetadata, type ParquetCodec, type RowGroup } from "./parquet-format.js";
+import { writeFileMetadata, type ColumnChunk, type ParquetCodec, type RowGroup } from "./parquet-format.js";
 import { windowsOf, type RowsToWrite } from "./row-windows.js";
 import { ThriftWriter } from "./thrift-writer.js";
 
@@ -30,19 +30,35 @@ const writeBytes = 256 * 1024;
  * ```
  */
 export function writeRows(path: string, source: RowsToWrite, format: ParquetFormat): void {
+  const chunks = writeChunks(path, source, format);
+  while (chunks.next().done !== true);
+}
+
+/** As writeRows, and waits for `pause` after each column chunk, so that a thread gets to what it does besides. */
+export async function writeRowsWithPauses(
+  path: string,
+  source: RowsToWrite,
+  format: ParquetFormat,
+  pause: () => Promise<void>,
+): Promise<void> {
+  for (const _chunk of writeChunks(path, source, format)) await pause();
+}
+
+/** Yields behind each column chunk; scratch memory of the thread is nobody's then. The file is closed at the end, whatever the end is. */
+function* writeChunks(path: string, source: RowsToWrite, format: ParquetFormat): Generator<undefined, undefined> {
   const file = new FileWriter(path);
   try {
     file.write(magic);
     const rowGroups: RowGroup[] = [];
     for (const window of windowsOf(source, format.rowGroupRows)) {
-      const chunks = window.rows.columns.map((column) => {
+      const chunks: ColumnChunk[] = [];
+      for (const column of window.rows.columns) {
         const encoding = format.encodings.get(column.column.name) ?? "plain";
         const chunkFormat = { encoding, codec: format.compression, statistics: format.statistics };
-        return writeColumnChunk(column, window, chunkFormat, {
-          offset: file.bytes,
-          write: (bytes) => file.write(bytes),
-        });
-      });
+        const target = { offset: file.bytes, write: (bytes: Uint8Array): void => file.write(bytes) };
+        chunks.push(writeColumnChunk(column, window, chunkFormat, target));
+        yield;
+      }
       rowGroups.push({ rows: window.to - window.from, chunks });
     }
     const footer = new ByteBuffer();
