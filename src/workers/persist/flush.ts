@@ -60,7 +60,8 @@ export async function flushRows(
   const written: NewDataFile[] = [];
   let replacement: Replacement;
   try {
-    replacement = await replaceFields(context, { identity, schema, onFile: (file) => written.push(file) });
+    const onFileOfBefore = (file: NewDataFile): void => void written.push(file);
+    replacement = await inTurn(() => replaceFields(context, { identity, schema, onFile: onFileOfBefore }));
     const rows = typeRows(source, schema);
     const onFile = (file: NewDataFile): void => void written.push(file);
     if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, order: null, copies, onFile });
@@ -132,7 +133,7 @@ async function flushOnce(
     const living = order === null ? source.rowCount : order.length;
     if (living > 0) await writeDays(context, { identity, settings, rows, order, copies, onFile });
     // The later, the less can come between this look at the table and the commit.
-    taken = await takeOut(context, task, ids);
+    taken = await inTurn(() => takeOut(context, task, ids));
   } catch (error) {
     await removeFiles(context, written);
     throw error;
@@ -212,11 +213,11 @@ async function putDay(context: PersistContext, round: Round, { path, ...file }: 
 let lastTurn: Promise<unknown> = Promise.resolve();
 
 /**
- * Of the flushes of this thread one encodes at a time, and in the order in which they came: two at once would each take
- * twice as long, and the memory of both. What the others have on the network goes on meanwhile.
+ * Of the flushes of this thread one encodes, or has DuckDB look into files, at a time, and in the order in which they came:
+ * two at once would each take twice as long, and the memory of both. What the others have on the network goes on meanwhile.
  */
-function inTurn<Result>(encode: () => Promise<Result>): Promise<Result> {
-  const turn = lastTurn.then(encode);
+function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+  const turn = lastTurn.then(work);
   lastTurn = turn.catch(() => {});
   return turn;
 }
