@@ -1,7 +1,7 @@
 import type { Disk } from "../../shared/disk/disk.js";
 import { segmentHeaderBytes } from "../../shared/formats/wal-segment-v1.js";
 import { BatchDigests } from "./batch-digests.js";
-import { readBatchDigests, replaySegments, type ReplayReport } from "./replay.js";
+import { readBatchDigests, replaySegments, type ReplayedSegment, type ReplayReport } from "./replay.js";
 import { SegmentLog } from "./segment-log.js";
 import type { Damage } from "./segment-reader.js";
 import { SparePool, type SpareFiller } from "./spare-pool.js";
@@ -34,7 +34,8 @@ export interface OpenWal {
 
 /**
  * Opens the folder: reads every segment once to know who needs which, and copies damaged bytes to `quarantine/`. On
- * return the stream's uuid is durable; no segment has been changed, and none is begun before the first record.
+ * return the stream's uuid and all that a replay will read are durable; no segment has been changed, and none is begun
+ * before the first record.
  */
 export function openWal(options: OpenWalOptions): OpenWal {
   const { disk, folder, segmentBytes, filler, nowMs } = options;
@@ -42,6 +43,7 @@ export function openWal(options: OpenWalOptions): OpenWal {
   const stream = openStream(disk, folder);
   const index = new WalIndex();
   const report = indexSegments(disk, folder, index);
+  syncTail(disk, report.segments);
   for (const damage of report.damage) keepAside(disk, folder, damage);
   const digestReport = readBatchDigests(disk, folder, Number.POSITIVE_INFINITY, () => undefined);
   const { batchIdWindowMs: windowMs, batchIdsMax: entriesMax } = options;
@@ -82,6 +84,24 @@ function indexSegments(disk: Disk, folder: string, index: WalIndex): ReplayRepor
     index.resizeSegment(entry, bytes);
   }
   return report;
+}
+
+/**
+ * What a process wrote and did not live to sync is in the page cache, and reads like all else: queries show it, and a repeat
+ * of its batch id is answered as durable. So it becomes durable first. Only a segment whose end no later one names can hold
+ * such bytes. Throws the disk's error.
+ */
+function syncTail(disk: Disk, segments: readonly ReplayedSegment[]): void {
+  for (const { path, header } of segments.toReversed()) {
+    const fd = disk.open(path, "r+");
+    try {
+      disk.fdatasync(fd);
+    } finally {
+      disk.close(fd);
+    }
+    // Its header was synced with its first group, and says where the one before it ends.
+    if (header !== undefined) return;
+  }
 }
 
 /** Copies what cannot be read as a record to a file of its own, durably: a human may find rows in it. */
