@@ -38,7 +38,8 @@ export class WalThread {
   readonly #port: MessagePort;
   readonly #workerPort: MessagePort;
   #onOpened: (opened: Opened) => void = () => {};
-  #onReplaced: () => void = () => {};
+  /** Who waits for the log to hold what a dead worker announced, by worker: several may die at once. */
+  readonly #onReplaced = new Map<number, () => void>();
   #ended: Promise<void> = Promise.resolve();
   #isStopping = false;
 
@@ -72,7 +73,7 @@ export class WalThread {
   /** A new ingest worker takes a dead one's place: resolves when the log holds everything that the dead one announced. */
   replaceWorker(worker: number, link: WalWorkerLink): Promise<void> {
     return new Promise((resolve) => {
-      this.#onReplaced = resolve;
+      this.#onReplaced.set(worker, resolve);
       this.#port.postMessage({ kind: "replace-worker", worker, link } satisfies ToWal, [link.port]);
     });
   }
@@ -125,7 +126,8 @@ export class WalThread {
         this.load = message;
         return;
       case "worker-replaced":
-        this.#onReplaced();
+        this.#onReplaced.get(message.worker)?.();
+        this.#onReplaced.delete(message.worker);
         return;
       case "stopped":
         return;

@@ -44,6 +44,8 @@ class WalThread {
   readonly #bells: DoorbellRinger[];
   /** New workers that wait until the records of the dead ones are durable. */
   #replacements: ReplaceWorker[] = [];
+  /** New workers that have not read the log yet. */
+  #replaying = 0;
   #isStopping = false;
   #upkeepAgainMs = 0;
   #loadSentMs = 0;
@@ -180,10 +182,12 @@ class WalThread {
     const { index, upkeep } = this.#wal;
     switch (message.kind) {
       case "replayed":
-        upkeep.enable();
+        this.#replaying = Math.max(0, this.#replaying - 1);
+        if (this.#replaying === 0) upkeep.enable();
         return;
       case "replace-worker":
-        // The new worker reads the log; main says `replayed` again when it has.
+        // The new worker reads the log; main says `replayed` again when it has, once for each.
+        this.#replaying++;
         upkeep.pause();
         this.#replacements.push(message);
         return;

@@ -167,6 +167,35 @@ test("a worker's place is taken when everything it announced is durable", async 
   assert.equal(replayAll(new RealDisk(), folder).sequences.get(1)?.length, 202);
 });
 
+test("no segment goes while one of several new workers still reads the log", async (context) => {
+  const folder = join(newFolder(context), "wal");
+  const thread = new WalThread(folder);
+  await thread.next("opened");
+  thread.tell({ kind: "replayed" });
+  const batch = (first: number) => rowsOf(1, first, 20, 200);
+  for (let i = 0; i < 40; i++) {
+    thread.peer.write({ tableUuid: uuidOf(1), firstSequence: 1 + i * 20, batch: batch(1 + i * 20), batches: [] });
+  }
+  thread.peer.publish();
+  while (thread.peer.acked < 40) await thread.peer.wait();
+  const segments = (): number => readdirSync(folder).filter((name) => name.endsWith(".wal")).length;
+  const before = segments();
+  assert.ok(before > 2, String(before));
+  const successors = [new WalPeer(thread.doorbell), new WalPeer(thread.doorbell)];
+  for (const { link } of successors) {
+    thread.tell({ kind: "replace-worker", worker: 0, link }, [link.port]);
+    await thread.next("worker-replaced");
+  }
+  thread.tell({ kind: "flushed", positions: [{ uuid: uuidOf(1), sequence: 800 }] });
+  thread.tell({ kind: "replayed" });
+  for (let round = 0; round < 10; round++) await thread.peer.wait();
+  assert.equal(segments(), before, "the other one reads them");
+  thread.tell({ kind: "replayed" });
+  while (segments() > 1) await thread.peer.wait();
+  await thread.stop();
+  for (const successor of successors) successor.close();
+});
+
 test(`kill -9 and power loss at any time cost nothing acknowledged (seed ${firstSeed})`, async (context) => {
   const random = seededRandom(firstSeed);
   const folder = join(newFolder(context), "wal");
