@@ -58,6 +58,7 @@ export type WalToMain =
       readonly segments: number;
       readonly bytes: number;
       /** What was damaged, and copied to `quarantine/`. */ readonly quarantinedBytes: number;
+      /** Files of batch ids that cannot be read, and lie in `quarantine/` now. */ readonly damagedDigests: number;
     }
   | { readonly kind: "worker-replaced"; readonly worker: number }
   | { readonly kind: "stalled"; readonly message: string }

@@ -6,7 +6,7 @@ import type { MainDoorbell } from "../../shared/ring/doorbell.js";
 import { createDoorbell } from "../../shared/ring/doorbell.js";
 import { workerUrls } from "./worker-urls.js";
 
-type Opened = Extract<WalToMain, { kind: "opened" }>;
+export type OpenedLog = Extract<WalToMain, { kind: "opened" }>;
 type WalLoad = Extract<WalToMain, { kind: "wal-load" }>;
 
 export interface WalThreadOptions {
@@ -37,7 +37,7 @@ export class WalThread {
   readonly #pool = new Piscina({ filename: workerUrls.wal, name: "runWal", minThreads: 1, maxThreads: 1 });
   readonly #port: MessagePort;
   readonly #workerPort: MessagePort;
-  #onOpened: (opened: Opened) => void = () => {};
+  #onOpened: (opened: OpenedLog) => void = () => {};
   /** Who waits for the log to hold what a dead worker announced, by worker: several may die at once. */
   readonly #onReplaced = new Map<number, () => void>();
   #ended: Promise<void> = Promise.resolve();
@@ -53,7 +53,7 @@ export class WalThread {
   }
 
   /** Starts the thread; resolves when it has read the log's folder. Rejects when the log cannot be opened. */
-  open(workers: readonly WalWorkerLink[]): Promise<Opened> {
+  open(workers: readonly WalWorkerLink[]): Promise<OpenedLog> {
     const { mainBell, ...options } = this.#options;
     const mainDoorbell = mainBell.connect();
     const task: WalOptions = { ...options, workers, doorbell: this.doorbell, mainDoorbell, mainPort: this.#workerPort };

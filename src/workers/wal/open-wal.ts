@@ -1,3 +1,4 @@
+import { basename, join } from "node:path";
 import type { Disk } from "../../shared/disk/disk.js";
 import { segmentHeaderBytes } from "../../shared/formats/wal-segment-v1.js";
 import { BatchDigests } from "./batch-digests.js";
@@ -6,7 +7,14 @@ import { SegmentLog } from "./segment-log.js";
 import type { Damage } from "./segment-reader.js";
 import { SparePool, type SpareFiller } from "./spare-pool.js";
 import { Upkeep } from "./upkeep.js";
-import { openStream, prepareFolder, quarantinePath, segmentPath, writeFileDurably } from "./wal-folder.js";
+import {
+  openStream,
+  prepareFolder,
+  quarantineFolder,
+  quarantinePath,
+  segmentPath,
+  writeFileDurably,
+} from "./wal-folder.js";
 import { WalIndex } from "./wal-index.js";
 
 export interface OpenWalOptions {
@@ -30,6 +38,8 @@ export interface OpenWal {
   readonly spares: SparePool;
   readonly upkeep: Upkeep;
   readonly damage: readonly Damage[];
+  /** Files of batch ids that could not be read, and were moved to `quarantine/`. */
+  readonly damagedDigests: number;
 }
 
 /**
@@ -46,6 +56,9 @@ export function openWal(options: OpenWalOptions): OpenWal {
   syncTail(disk, report.segments);
   for (const damage of report.damage) keepAside(disk, folder, damage);
   const digestReport = readBatchDigests(disk, folder, Number.POSITIVE_INFINITY, () => undefined);
+  for (const path of digestReport.damaged) {
+    disk.rename(path, join(quarantineFolder(folder), `batches-${basename(path)}`));
+  }
   const { batchIdWindowMs: windowMs, batchIdsMax: entriesMax } = options;
   const digests = new BatchDigests({ disk, folder, windowMs, entriesMax }, digestReport.digests);
   const spares = new SparePool({ disk, folder, segmentBytes, filler });
@@ -64,7 +77,8 @@ export function openWal(options: OpenWalOptions): OpenWal {
     previous: { number: newest?.number ?? 0, end: newest?.end ?? segmentHeaderBytes },
   });
   const upkeep = new Upkeep({ disk, log, index, spares, digests, walBytesMax: options.walBytesMax, nowMs });
-  return { stream, index, log, spares, upkeep, damage: report.damage };
+  const damagedDigests = digestReport.damaged.length;
+  return { stream, index, log, spares, upkeep, damage: report.damage, damagedDigests };
 }
 
 /**

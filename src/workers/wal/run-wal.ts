@@ -79,9 +79,10 @@ class WalThread {
   }
 
   run(): void {
-    const { stream, index, damage } = this.#wal;
+    const { stream, index, damage, damagedDigests } = this.#wal;
     const quarantinedBytes = damage.reduce((sum, { kind, length }) => (kind === "corrupt" ? sum + length : sum), 0);
-    this.#post({ kind: "opened", stream, segments: index.count, bytes: index.bytes, quarantinedBytes });
+    const size = { segments: index.count, bytes: index.bytes };
+    this.#post({ kind: "opened", stream, ...size, quarantinedBytes, damagedDigests });
     while (!this.#isStopping) this.#round();
     this.#finish();
   }
@@ -116,20 +117,23 @@ class WalThread {
     this.#post({ kind: "stopped" });
   }
 
-  /** Rings of the workers go on while the disk is tried again at its own pace; `stop` is heard. */
+  /**
+   * Rings of the workers go on while the disk is tried again at its own pace; `stop` is heard. What is flushed meanwhile is
+   * trimmed: it may be the room that the disk lacks.
+   */
   #sleepStalled(): void {
     const untilMs = Date.now() + retryMs;
     while (!this.#isStopping) {
-      const leftMs = untilMs - Date.now();
-      if (leftMs <= 0) return;
-      this.#sleeper.wait(Math.min(leftMs, idleMs));
+      const nowMs = Date.now();
+      if (nowMs >= untilMs) return;
+      if (!this.#keepUp(nowMs)) this.#sleeper.wait(Math.min(untilMs - nowMs, idleMs));
       this.#readMessages();
     }
   }
 
   /** One slice of trimming; true when there is more of it. */
   #keepUp(nowMs: number): boolean {
-    if (nowMs < this.#upkeepAgainMs || this.#commit.isStalled) return false;
+    if (nowMs < this.#upkeepAgainMs) return false;
     try {
       return this.#wal.upkeep.step();
     } catch (error) {

@@ -14,6 +14,7 @@ import { failpoint } from "../../shared/failpoints.js";
  * <folder>/spare-<number>      a file of segment size to become a segment: zeros, or an old segment's bytes
  * <folder>/batches/<number>.bin   batch ids of the trimmed segment
  * <folder>/quarantine/<number>-<offset>.<corrupt|torn>   damaged bytes, kept for a human
+ * <folder>/quarantine/batches-<number>.bin               a damaged file of batch ids, too
  * ```
  * `*.tmp` are files that a crash left unfinished.
  */
