@@ -157,7 +157,12 @@ export const options = {
     max: day,
     help: "Age of the oldest buffered row that starts a flush.",
   }),
-  "flush.partitionsMax": integer({ default: 100, min: 1, max: 10_000, help: "Day partitions that one flush writes." }),
+  "flush.partitionsMax": integer({
+    default: 100,
+    min: 1,
+    max: 10_000,
+    help: "Day partitions that a flush has in files on this machine at once; those of more days go in rounds.",
+  }),
   "flush.workers": integer({ default: 1, min: 1, max: 16, help: "Threads that encode Parquet and commit." }),
 
   "seal.tailRowsMax": integer({

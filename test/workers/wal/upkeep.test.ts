@@ -97,6 +97,22 @@ describe("trim", () => {
 });
 
 describe("spares", () => {
+  test("a disk that refuses everything leaves the thread that fills them alive", (context) => {
+    const folder = temporaryFolder(context);
+    const faulty = new FaultyDisk(disk, (call) =>
+      call === "fdatasync" || call === "unlink" ? { kind: "error", code: "EIO" } : undefined,
+    );
+    const path = join(folder, "spare.tmp");
+    assert.equal(
+      fillSpare(faulty, path, segmentBytes, () => false),
+      false,
+    );
+    assert.equal(
+      fillSpare(disk, path, segmentBytes, () => false),
+      true,
+    );
+  });
+
   test("a disk that gives no names leaves the log without a spare, and no file behind", (context) => {
     const folder = temporaryFolder(context);
     let isRefusing = false;
