@@ -116,7 +116,7 @@ async function perform(task: PersistTask): Promise<PersistResult> {
   if (isBackupTask(task)) return performBackupTask(await backups(), await context(), task);
   switch (task.kind) {
     case "seal": {
-      const sealed = sealRows(task);
+      const sealed = await sealRows(task);
       noteDropped(bytesOf(task.slice));
       return sealed;
     }
