@@ -34,6 +34,7 @@ const settingOfKey: Readonly<Record<string, keyof TableSettings>> = {
   flush_bytes: "flushBytes",
   sort_order: "sortOrder",
   add_columns: "addColumns",
+  ignore_unknown: "ignoreUnknown",
   long_meets_double: "longMeetsDouble",
 };
 
@@ -82,6 +83,7 @@ function readConfig(config: unknown): ReadSettings {
     retentionDays: positive(reader.integer("retention_days", limits.retentionDaysMax)),
     longMeetsDouble: reader.choice("long_meets_double", ["widen", "reject"] as const),
     addColumns: reader.flag("add_columns"),
+    ignoreUnknown: reader.flag("ignore_unknown"),
     backupEnabled: reader.flag("backup_enabled"),
     properties: reader.textMap("properties"),
   };
@@ -107,6 +109,7 @@ export function configOfSettings(settings: TableSettings): Record<string, unknow
     flush_bytes: settings.flushBytes,
     sort_order: settings.sortOrder,
     add_columns: settings.addColumns,
+    ignore_unknown: settings.ignoreUnknown,
     long_meets_double: settings.longMeetsDouble,
   };
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
