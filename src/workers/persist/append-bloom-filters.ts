@@ -2,6 +2,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { assert } from "../../shared/assert.js";
 import type { BloomFilter } from "./bloom-filter.js";
 import { ByteBuffer } from "./byte-buffer.js";
+import { readMetadata } from "./join-parquet.js";
 import { readFooterBytes } from "./parquet-footer.js";
 import { decodeThriftTree, isItems, type ThriftItems, type ThriftNode, type ThriftTree } from "./thrift-compact.js";
 import { encodeThriftTree } from "./thrift-tree.js";
@@ -102,6 +103,18 @@ export class BloomFilterAppender {
   }
 }
 
+/** Whether the column has a filter in every row group of a file; also those that another writer made. */
+export function hasBloomFilters(path: string, fieldId: number): boolean {
+  const metadata = readMetadata(path);
+  const leaf = leafOf(metadata, fieldId);
+  return groupsOf(metadata).items.every((group) => {
+    const chunks = (group as ThriftTree).get(groupFields.chunks)?.value;
+    const chunk = chunks !== undefined && isItems(chunks) ? (chunks.items[leaf] as ThriftTree | undefined) : undefined;
+    const described = chunk?.get(chunkFields.metadata)?.value as ThriftTree | undefined;
+    return described?.has(filterFields.offset) ?? false;
+  });
+}
+
 /** In the order of their numbers, as they are written. */
 function withFields(tree: ThriftTree, fields: readonly (readonly [number, ThriftNode])[]): ThriftTree {
   return new Map([...new Map([...tree, ...fields])].toSorted(([left], [right]) => left - right));
@@ -113,7 +126,7 @@ function groupsOf(metadata: ThriftTree): ThriftItems {
   return groups;
 }
 
-/** Its place among the leaf columns. */
+/** Its place among the leaf columns, which is that of its chunk in each row group. */
 function leafOf(metadata: ThriftTree, fieldId: number): number {
   const elements = metadata.get(metadataFields.schema)?.value;
   assert(elements !== undefined && isItems(elements), "a footer has a schema");
