@@ -37,7 +37,7 @@ export class BloomFilterAppender {
   readonly #filters: { readonly offset: number; readonly bytes: number }[] = [];
   #offset: number;
 
-  /** The file has the column. */
+  /** The file has the column. Keeps it open until `close`, which has to be called in any case. */
   constructor(path: string, fieldId: number) {
     this.#fd = openSync(path, "r+");
     try {
@@ -61,6 +61,7 @@ export class BloomFilterAppender {
     this.#write(bytes);
   }
 
+  /** After the last row group's filter. Not durable: the file may be in the page cache only. */
   finish(): void {
     const groups = groupsOf(this.#metadata);
     assert(this.#filters.length === groups.items.length, "each row group has a filter");
@@ -78,6 +79,7 @@ export class BloomFilterAppender {
     closeSync(this.#fd);
   }
 
+  /** Row groups keep everything else that their writer said of them. */
   #withFilter(group: ThriftTree, index: number): ThriftTree {
     const filter = this.#filters[index];
     const chunks = group.get(groupFields.chunks)?.value;
