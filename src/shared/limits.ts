@@ -153,6 +153,14 @@ export const limits = {
   compactionsKeptMax: 50,
   /** Ids of one request that deletes by id: with 255 bytes each they fit a statement. */
   deleteIdsMax: 1_000,
+  /** Rejected rows of one batch that are kept as dead letters, the bytes of one of them as sent, and of all as JSON. */
+  deadLettersMax: 1_000,
+  deadLetterRawBytesMax: 4 * 1024,
+  deadLettersBytesMax: 1024 * 1024,
+  /** Rows of one soft delete, and their bytes as JSON: main reads them, some 20 ms a MiB. A restore reads older ones too. */
+  softDeleteRowsMax: 1_000,
+  softDeleteBytesMax: 4 * 1024 * 1024,
+  restoredBytesMax: 16 * 1024 * 1024,
   /** Ids of one batch of deletes whose rows are counted: main holds them as texts, a few ms of work. */
   deleteBatchIdsMax: 10_000,
   /** Body of a batch of deletes: it is decoded in one go, other requests of the worker wait meanwhile. */

@@ -220,6 +220,72 @@ describe("DELETE /v1/data", () => {
   });
 });
 
+describe("soft deletes", () => {
+  type Restored = Done & { readonly restored_count: number; readonly errors: readonly string[] | null };
+  const restore = async (table: string, ...ids: readonly string[]): Promise<[number, Restored]> => {
+    const reply = await client.sendJson("/v1/data/restore", { table, ids });
+    return [reply.status, reply.body as Restored];
+  };
+  const soft = async (table: string, ...ids: readonly string[]): Promise<number> => {
+    const [status, done] = await send("DELETE", { table, ids, soft: true });
+    assert.equal(status, 200, JSON.stringify(done));
+    return done.deleted_count;
+  };
+
+  test("keep rows exactly, through a kill, a flush and a merge, and changes of the columns", async () => {
+    const body = `{"id":"a","timestamp":"2026-03-04T05:06:07.891234Z","big":9007199254740993,"f":0.1,"s":"it's \\"a\\"","j":{"k":[1,null]},"t":true,"gone":1,"at":1}
+{"id":"a","timestamp":"2026-03-05T00:00:00Z","big":1}
+{"id":"b","timestamp":"2026-03-05T00:00:00Z","big":2}`;
+    await client.send("/v1/tables/soft/rows", { body, headers: { "content-type": "application/x-ndjson" } });
+    await client.sendJson("/v1/tables", { table_name: "soft", if_not_exists: true });
+    const look = (sql = "*"): Promise<unknown[]> => client.query(`SELECT ${sql} FROM soft ORDER BY "timestamp", id`);
+    const before = await look("* EXCLUDE (gone), big::VARCHAR AS digits");
+    await flush("soft");
+    assert.deepEqual(await soft("soft", "a", "nobody"), 2);
+    await flush("soft");
+    assert.equal((await client.sendJson("/v1/tables/soft/compact", { full: true })).status, 200);
+    const changes = [
+      { op: "rename", name: "s", to: "text" },
+      { op: "drop", name: "gone" },
+    ];
+    const headers = { "content-type": "application/json" };
+    const changed = await client.send("/v1/tables/soft/schema", {
+      method: "PATCH",
+      body: JSON.stringify({ changes }),
+      headers,
+    });
+    assert.equal(changed.status, 200, JSON.stringify(changed.body));
+    await server.kill();
+    await server.restart();
+    assert.equal(await client.count("soft"), 1);
+    const [status, done] = await restore("soft", "a", "b", "nobody");
+    assert.deepEqual([status, done.success, done.restored_count, done.errors?.length], [200, true, 2, 2]);
+    assert.deepEqual(await look("* RENAME (text AS s), big::VARCHAR AS digits"), before);
+    // What is back is not kept any more.
+    assert.equal(await client.count("miniodb_deleted"), 0);
+    const [again, refusal] = await restore("soft", "nobody");
+    assert.deepEqual([again, refusal.code], [404, "NOT_FOUND"]);
+  });
+
+  test("the last deletion of an id comes back, and no row that is there is touched", async () => {
+    await client.write("lasting", [{ id: "a", n: 1, s: "x" }]);
+    assert.equal(await soft("lasting", "a"), 1);
+    await client.write("lasting", [{ id: "a", n: 2, s: "y" }]);
+    const [, refused] = await restore("lasting", "a");
+    assert.deepEqual([refused.success, refused.restored_count], [false, 0]);
+    assert.match(refused.errors?.[0] ?? "", /^a: a row/);
+    assert.equal(await soft("lasting", "a"), 1);
+    assert.deepEqual(await rows("lasting"), []);
+    await restore("lasting", "a");
+    assert.deepEqual(await rows("lasting"), ["a 2 y"]);
+    await send("DELETE", { table: "lasting", ids: ["a"] });
+    assert.equal((await restore("nowhere", "a"))[1].code, "TABLE_NOT_FOUND");
+    const { body } = await client.send("/v1/tables/miniodb_deleted");
+    const { config } = (body as { table_info: { config: { retention_days: number } } }).table_info;
+    assert.equal(config.retention_days, 30);
+  });
+});
+
 describe("batches of deletes", () => {
   type Deleted = Done & { readonly accepted: number; readonly rejected: number; readonly repeated?: boolean };
   const remove = async (table: string, query: string, body: string, type = "text/csv"): Promise<[number, Deleted]> => {

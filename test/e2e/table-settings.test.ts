@@ -114,6 +114,51 @@ describe("settings", () => {
     assert.deepEqual(await columns(), ["timestamp", "id", "value", "other"]);
   });
 
+  test("rejected rows go to the table of dead letters where that is asked for, and stay there", async () => {
+    const headers = { "content-type": "application/x-ndjson" };
+    const write = async (table: string, query: string, body: string): Promise<Record<string, unknown>> => {
+      const reply = await client.send(`/v1/tables/${table}/rows${query}`, { body, headers });
+      return { status: reply.status, ...(reply.body as object) };
+    };
+    const letters = (table: string): Promise<Record<string, unknown>[]> =>
+      client.query(
+        `SELECT batch_id, row_number, column_name, code, format, raw FROM miniodb_rejected WHERE table_name = '${table}' ORDER BY row_number`,
+      );
+    const mixed = '{"n":1}\n{"n":"x"}\nbroken\n{"n":2}';
+    const plain = await write("lettered", "", mixed);
+    assert.deepEqual([plain["accepted"], plain["rejected"], plain["dead_letters"]], [2, 2, undefined]);
+    const asked = await write("lettered", "?dead_letters=true&batch_id=b1", mixed);
+    assert.deepEqual([asked["accepted"], asked["rejected"], asked["dead_letters"]], [2, 2, 2], JSON.stringify(asked));
+    const expected = [
+      { batch_id: "b1", row_number: 1, column_name: "n", code: "TYPE_MISMATCH", format: "ndjson", raw: '{"n":"x"}' },
+      { batch_id: "b1", row_number: 2, column_name: null, code: "INVALID_JSON", format: "ndjson", raw: "broken" },
+    ];
+    assert.deepEqual(await letters("lettered"), expected);
+    const repeated = await write("lettered", "?dead_letters=true&batch_id=b1", mixed);
+    assert.deepEqual([repeated["repeated"], repeated["dead_letters"]], [true, undefined]);
+    await change("lettered", { dead_letters: true });
+    const none = await write("lettered", "", '{"n":"y"}');
+    assert.deepEqual([none["status"], none["code"], none["dead_letters"]], [400, "ROW_REJECTED", 1]);
+    const row = { table: "lettered", id: "a", payload: { n: "z" } };
+    assert.equal(((await client.sendJson("/v1/data", row)).body as Record<string, unknown>)["dead_letters"], 1);
+    // More than a reply lists, in a body that is decoded in slices.
+    const many = `{"n":"${"x".repeat(1_000)}"}\n`.repeat(1_500);
+    const large = await write("lettered", "?batch_id=b2", `{"n":3}\n${many}`);
+    assert.deepEqual([large["rejected"], (large["errors"] as unknown[]).length], [1_500, 100]);
+    const kept = Number(large["dead_letters"]);
+    assert.ok(kept > 500 && kept <= 1_000, `${kept} letters`);
+    await server.kill();
+    await server.restart();
+    const counts = await client.query(
+      "SELECT batch_id, count(*)::INTEGER AS n FROM miniodb_rejected GROUP BY 1 ORDER BY 1 NULLS FIRST",
+    );
+    assert.deepEqual(counts, [
+      { batch_id: null, n: 2 },
+      { batch_id: "b1", n: 2 },
+      { batch_id: "b2", n: kept },
+    ]);
+  });
+
   test("a change names what it changes; all is there after kill -9", async () => {
     await create("kept", { buffer_size: 77, properties: { owner: "ops" }, sort_order: ["host"], backup_enabled: true });
     const reply = await change("kept", { retention_days: 9, properties: { owner: "dev", team: "a" } });

@@ -32,6 +32,7 @@ import { mirrorHealth } from "../upkeep/mirror-health.js";
 import { openSecondPool, type SecondPool } from "../upkeep/second-pool.js";
 import { Upkeep } from "../upkeep/upkeep.js";
 import type { IngestLink } from "../write/ingest-link.js";
+import { keepLetters } from "../write/dead-letters.js";
 import { WritePath } from "../write/write-path.js";
 import type { DataFolder } from "./data-folder.js";
 import type { IngestWorkers } from "./ingest-workers.js";
@@ -140,6 +141,7 @@ export class Engine {
       slab,
       table: (slot) => this.registry.bySlot(slot),
       stored: (slot, sequence) => this.flushes.stored(this.registry.bySlot(slot), sequence),
+      keepLetters: (lines) => keepLetters({ tables: this.tables, writes: this.writes, slab, onError }, lines),
       bufferedBytes: () => this.registry.bufferedBytes(),
       bufferedBytesMax: config.ingest.bufferedBytesMax,
       refusal: () => this.#refusal(),

@@ -1,29 +1,16 @@
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
-import { limits } from "../../shared/limits.js";
-import type { QueryParameters } from "../query/query-parameters.js";
-import type { QueryReply } from "../query/query-request.js";
 import { frameDurabilities, frameFlags, frameFormats, type FrameDurability } from "../../shared/ring/frame.js";
-import {
-  columnByName,
-  idColumn,
-  nameKey,
-  timestampColumn,
-  type TableSchema,
-} from "../../shared/schema/table-schema.js";
+import { idColumn, nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableEntry } from "../catalog/table-entry.js";
-import type { TableRegistry } from "../catalog/table-registry.js";
-import type { QueryService } from "../query/query-service.js";
-import { discardBody, readBody } from "../../shared/result-body.js";
-import { writeOwn, type OwnWriteParts } from "../write/own-write.js";
+import { writeOwn } from "../write/own-write.js";
 import type { WriteAccount } from "../write/write-request.js";
 import { IdLines } from "./id-lines.js";
-import { readMembers, type RowEnvelope } from "./row-envelope.js";
+import { idsThere, memberOf, ownRows, quoteName, quoteText, writableMembers } from "./own-queries.js";
+import type { RowEnvelope } from "./row-envelope.js";
+import { deleteFlags, RowKeeper, textOfIds, type RestoredIds, type RowKeeperOptions } from "./row-keeper.js";
 
-export interface MutationServiceOptions extends OwnWriteParts {
-  readonly registry: TableRegistry;
-  readonly queries: QueryService;
-}
+export type MutationServiceOptions = RowKeeperOptions;
 
 export interface DeletedIds {
   readonly rows: number;
@@ -40,27 +27,38 @@ export interface DeletedIds {
 export class MutationService {
   readonly #options: MutationServiceOptions;
   readonly #lines = new IdLines();
+  readonly #keeper: RowKeeper;
 
   constructor(options: MutationServiceOptions) {
     this.#options = options;
+    this.#keeper = new RowKeeper(options);
   }
 
   /**
    * Deletes all rows with one of the ids, and says how many there were. When it resolves that is durable in the log, and no
-   * query that begins now sees them; other engines do until the next flush. Rejects with TABLE_NOT_FOUND, and as queries
-   * and writes do.
+   * query that begins now sees them; other engines do until the next flush. `isSoft` keeps them aside for `restoreIds`,
+   * durably, before they go. Rejects with TABLE_NOT_FOUND, and as queries and writes do.
    */
-  async deleteIds(table: string, ids: readonly string[]): Promise<DeletedIds> {
+  async deleteIds(table: string, ids: readonly string[], isSoft = false): Promise<DeletedIds> {
     const entry = this.#options.registry.get(table);
     const different = [...new Set(ids)];
     return this.#lines.inLine(entry.identity.uuid, different, async () => {
-      const there = await this.#idsThere(entry, different);
+      const there = await idsThere(this.#options.queries, entry.name, different);
       const rows = there.reduce((sum, { rows: count }) => sum + count, 0);
       if (rows === 0) return { rows, sequence: "" };
-      const text = textOfIds(there.map(({ id }) => id));
+      const idsOfRows = there.map(({ id }) => id);
+      if (isSoft) await this.#keeper.keep(entry, idsOfRows);
+      const text = textOfIds(idsOfRows);
       const { sequence } = await this.#write(entry.name, text, deleteFlags, frameDurabilities.fsync);
       return { rows, sequence };
     });
+  }
+
+  /** Puts rows back that were deleted softly; see RowKeeper.restore. Rejects as `deleteIds`. */
+  async restoreIds(table: string, ids: readonly string[]): Promise<RestoredIds> {
+    const entry = this.#options.registry.get(table);
+    const different = [...new Set(ids)];
+    return this.#lines.inLine(entry.identity.uuid, different, () => this.#keeper.restore(entry, different));
   }
 
   /**
@@ -77,7 +75,7 @@ export class MutationService {
     const entry = this.#options.registry.get(table);
     if (ids.length === 0) return { ...read, deletedRows: 0 };
     return this.#lines.inLine(entry.identity.uuid, ids, async () => {
-      const there = await this.#idsThere(entry, ids);
+      const there = await idsThere(this.#options.queries, entry.name, ids);
       const deletedRows = there.reduce((sum, { rows: count }) => sum + count, 0);
       const gone = batchId === "" ? there.map(({ id }) => id) : ids;
       if (gone.length === 0) return { ...read, deletedRows };
@@ -114,20 +112,9 @@ export class MutationService {
 
   /** Rows that a query of the table sees. */
   async countRows(table: string): Promise<number> {
-    const [row] = await this.#query(`SELECT count(*)::DOUBLE AS rows FROM ${quoteName(table)}`);
+    const sql = `SELECT count(*)::DOUBLE AS rows FROM ${quoteName(table)}`;
+    const [row] = await ownRows(this.#options.queries, { sql });
     return (JSON.parse(row ?? "{}") as { readonly rows: number }).rows;
-  }
-
-  async #idsThere(
-    entry: TableEntry,
-    ids: readonly string[],
-  ): Promise<{ readonly id: string; readonly rows: number }[]> {
-    const { where, params } = whereIds(ids);
-    const lines = await this.#query(
-      `SELECT ${idColumn} AS id, count(*)::DOUBLE AS rows FROM ${quoteName(entry.name)} WHERE ${where} GROUP BY 1`,
-      params,
-    );
-    return lines.map((line) => JSON.parse(line) as { readonly id: string; readonly rows: number });
   }
 
   /** The values that the patch does not name, as JSON text that says each of them exactly. */
@@ -136,30 +123,18 @@ export class MutationService {
     { id, payloadKeys }: RowEnvelope,
   ): Promise<{ readonly payload: string; readonly timestamp: string }> {
     const where = `WHERE ${idColumn} = ${quoteText(id)} ORDER BY "timestamp" DESC LIMIT 1`;
-    const [line] = await this.#query(`SELECT * FROM ${quoteName(entry.name)} ${where}`);
+    const sql = `SELECT * FROM ${quoteName(entry.name)} ${where}`;
+    const [line] = await ownRows(this.#options.queries, { sql });
     if (line === undefined) {
       throw new MiniodbError("NOT_FOUND", `No row of table ${entry.name} has the id ${id}`, { table: entry.name, id });
     }
-    const members = readMembers(Buffer.from(line));
+    const members = writableMembers(entry.schema, line);
     const named = new Set([timestampColumn, idColumn, ...payloadKeys].map(nameKey));
     const kept = members.filter(([name]) => !named.has(nameKey(name)));
-    const timestamp = members.find(([name]) => nameKey(name) === timestampColumn)?.[1];
+    const timestamp = memberOf(members, timestampColumn);
     assert(timestamp !== undefined, "every row has a timestamp");
-    // By now the entry knows every column that the query could see.
-    const values = kept.map(([name, json]) => `${JSON.stringify(name)}:${valueOf(entry.schema, name, json)}`);
+    const values = kept.map(([name, json]) => `${JSON.stringify(name)}:${json}`);
     return { payload: `{${values.join(",")}}`, timestamp };
-  }
-
-  /** The rows of a statement of ours as lines of JSON. */
-  async #query(sql: string, params?: QueryParameters): Promise<string[]> {
-    const reply: QueryReply = await this.#options.queries.run({ sql, params, format: "ndjson" });
-    const { body } = reply;
-    try {
-      const text = (await readBody(body)).toString();
-      return text.split("\n").filter((line) => line !== "");
-    } finally {
-      await discardBody(body);
-    }
   }
 
   #write(table: string, text: string, flags: number, durability: FrameDurability): Promise<WriteAccount> {
@@ -167,43 +142,8 @@ export class MutationService {
   }
 }
 
-const deleteFlags = frameFlags.deletes | frameFlags.idRequired;
-
-function textOfIds(ids: readonly string[]): string {
-  return JSON.stringify(ids.map((id) => ({ id })));
-}
-
-/**
- * A condition that takes the rows of these ids. A statement has room for a few of them, by which files are left out one by
- * one; more come as a list, which only the smallest and the largest id stand for there.
- */
-function whereIds(ids: readonly string[]): { readonly where: string; readonly params?: QueryParameters } {
-  const few = ids.length <= limits.deleteIdsMax ? `${idColumn} IN (${ids.map(quoteText).join(", ")})` : "";
-  if (few !== "" && Buffer.byteLength(few) <= limits.sqlBytesMax / 2) return { where: few };
-  const sorted = ids.map((id) => Buffer.from(id)).toSorted((left, right) => Buffer.compare(left, right));
-  const [lower, upper] = [sorted[0], sorted.at(-1)].map((id) => id?.toString() ?? "");
-  const where = `${idColumn} IN (SELECT unnest($1)) AND ${idColumn} >= $2 AND ${idColumn} <= $3`;
-  return { where, params: [ids, lower ?? "", upper ?? ""] };
-}
-
-/** As a write takes it: queries give the value of a json column as a text. */
-function valueOf(schema: TableSchema, name: string, json: string): string {
-  const isJson = columnByName(schema, name)?.type === "json" && json.startsWith('"');
-  return isJson ? (JSON.parse(json) as string) : json;
-}
-
 /** One object of the members of two: `{"a":1}` and `{"b":2}`. */
 function joinObjects(one: string, other: string): string {
   const members = [one, other].map((object) => object.trim().slice(1, -1).trim()).filter((text) => text !== "");
   return `{${members.join(",")}}`;
-}
-
-/** A SQL identifier. */
-function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-
-/** A SQL text literal. */
-function quoteText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }

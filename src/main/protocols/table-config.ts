@@ -35,6 +35,7 @@ const settingOfKey: Readonly<Record<string, keyof TableSettings>> = {
   sort_order: "sortOrder",
   add_columns: "addColumns",
   ignore_unknown: "ignoreUnknown",
+  dead_letters: "deadLetters",
   long_meets_double: "longMeetsDouble",
   bloom_filter: "bloomFilter",
 };
@@ -85,6 +86,7 @@ function readConfig(config: unknown): ReadSettings {
     longMeetsDouble: reader.choice("long_meets_double", ["widen", "reject"] as const),
     addColumns: reader.flag("add_columns"),
     ignoreUnknown: reader.flag("ignore_unknown"),
+    deadLetters: reader.flag("dead_letters"),
     backupEnabled: reader.flag("backup_enabled"),
     bloomFilter: reader.flag("bloom_filter"),
     properties: reader.textMap("properties"),
@@ -112,6 +114,7 @@ export function configOfSettings(settings: TableSettings): Record<string, unknow
     sort_order: settings.sortOrder,
     add_columns: settings.addColumns,
     ignore_unknown: settings.ignoreUnknown,
+    dead_letters: settings.deadLetters,
     long_meets_double: settings.longMeetsDouble,
     bloom_filter: settings.bloomFilter,
   };

@@ -6,7 +6,7 @@ import { frameDurabilities, newFrameHeader, type FrameHeader } from "../../share
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { ownerOf } from "../../shared/table-placement.js";
 import { requestsPerWorkerMax, type IngestLink } from "./ingest-link.js";
-import { durabilityNames, type WriteOutcome, type WriteRequest } from "./write-request.js";
+import { durabilityNames, type WriteAccount, type WriteOutcome, type WriteRequest } from "./write-request.js";
 
 type RequestDetail = Extract<IngestToMain, { kind: "request-detail" }>;
 
@@ -33,6 +33,8 @@ export interface WritePathOptions {
   readonly table: (slot: number) => AcknowledgedTable;
   /** Resolves when a commit covers this sequence of the table; may flush for it. Rejects with STORE_UNAVAILABLE. */
   readonly stored: (slot: number, sequence: number) => Promise<void>;
+  /** Writes lines into the table of dead letters; resolves with how many are durable there. Never rejects. */
+  readonly keepLetters: (lines: string) => Promise<number>;
   /** Unflushed bytes of all tables, and how many there may be. */
   readonly bufferedBytes: () => number;
   readonly bufferedBytesMax: number;
@@ -220,6 +222,18 @@ export class WritePath {
       ids: pending.detail?.ids ?? null,
     } as const;
     const { request } = pending;
+    const letters = pending.detail?.letters ?? null;
+    if (letters === null) this.#settle(request, outcome, tableSlot, sequence);
+    else {
+      // The reply waits for them, so that what it says of them holds.
+      void this.#options.keepLetters(letters).then((kept) => {
+        this.#settle(request, { ...outcome, deadLetters: kept }, tableSlot, sequence);
+      });
+    }
+  }
+
+  #settle(request: WriteRequest, outcome: WriteAccount, tableSlot: number, sequence: number): void {
+    const { accepted } = outcome;
     if (request.durability !== frameDurabilities.stored || accepted === 0) {
       request.done(outcome);
       return;

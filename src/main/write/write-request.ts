@@ -49,4 +49,6 @@ export interface WriteAccount {
   readonly ids: readonly string[] | null;
   /** Of a batch of deletes: rows that are gone; null where that was not looked at. Absent: it was no such batch. */
   readonly deletedRows?: number | null;
+  /** Rejected rows that are in the table of dead letters, durably. Absent: nobody asked for that, or no row was rejected. */
+  readonly deadLetters?: number;
 }

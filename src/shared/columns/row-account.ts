@@ -35,6 +35,8 @@ export class RowAccount {
   rejected = 0;
   /** The first errors only; `rejected` counts them all. */
   readonly errors: RowError[] = [];
+  /** The rejected rows as NDJSON for the table of dead letters; null where nobody asked for them, or there are none. */
+  letters: string | null = null;
   readonly #errorsMax: number;
 
   constructor(errorsMax: number) {
@@ -44,6 +46,12 @@ export class RowAccount {
   /** Number of rows seen so far, which is the position of the next. */
   get rows(): number {
     return this.accepted + this.rejected;
+  }
+
+  /** Keeps the rejected rows, of which a reply then lists fewer. */
+  keepLetters(letters: string, errorsMax: number): void {
+    this.letters = letters === "" ? null : letters;
+    this.errors.splice(errorsMax);
   }
 
   reject(code: RowErrorCode, column: string | null, message?: string): void {

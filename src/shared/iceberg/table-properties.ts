@@ -39,6 +39,7 @@ const settingKeys: Record<keyof TableSettings, true> = {
   longMeetsDouble: true,
   addColumns: true,
   ignoreUnknown: true,
+  deadLetters: true,
   backupEnabled: true,
   bloomFilter: true,
   properties: true,

@@ -55,6 +55,8 @@ export const frameFlags = {
   deletes: 32,
   /** Nothing is written: the ids of the rows come back with the account. */
   readsIds: 64,
+  /** Rejected rows are kept as dead letters, whatever the table's settings say. */
+  deadLetters: 128,
 } as const;
 
 /** Fields of a frame to be written. Main keeps one and refills it: nothing here is held after `pushFrame`. */

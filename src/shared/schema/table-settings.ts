@@ -22,6 +22,8 @@ export interface TableSettings {
   readonly addColumns?: boolean;
   /** Values of unknown keys are left out of their rows, which are taken; no column is added then. */
   readonly ignoreUnknown?: boolean;
+  /** Rejected rows are kept in the table of dead letters. */
+  readonly deadLetters?: boolean;
   readonly backupEnabled?: boolean;
   /** Data files that are written from then on say in a Bloom filter which ids they may have. */
   readonly bloomFilter?: boolean;

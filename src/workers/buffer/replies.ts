@@ -40,7 +40,7 @@ export class Replies {
 
   /** Nothing of the request was accepted, for this reason. */
   fail(requestId: number, error: unknown): void {
-    this.#detail(requestId, noErrors, error, null);
+    this.#detail(requestId, { error: toErrorMessage(error) });
     this.#fill(requestId, completionStatuses.failed, true);
     this.#stage(this.#immediate);
   }
@@ -48,7 +48,7 @@ export class Replies {
   /** The request is decided, and every row of it was rejected (or it had none). */
   rejected(requestId: number, account: RowAccount, tableSlot: number): void {
     this.#fill(requestId, completionStatuses.done, account.errors.length > 0);
-    if (account.errors.length > 0) this.#detail(requestId, account.errors, null, null);
+    if (account.errors.length > 0) this.#detail(requestId, { errors: account.errors, letters: account.letters });
     this.#completion.rejected = account.rejected;
     this.#completion.tableSlot = tableSlot;
     this.#stage(this.#immediate);
@@ -56,7 +56,7 @@ export class Replies {
 
   /** What a request is about that writes nothing. */
   ids({ requestId, account, tableSlot, ids }: IdsReply): void {
-    this.#post({ kind: "request-detail", requestId, errors: [...account.errors], error: null, id: null, ids });
+    this.#detail(requestId, { errors: account.errors, ids });
     const completion = this.#fill(requestId, completionStatuses.done, true);
     completion.accepted = account.accepted;
     completion.rejected = account.rejected;
@@ -69,7 +69,9 @@ export class Replies {
     const { requestId, account, memory, id } = request;
     const idByMessage = id !== null && (!fitsCompletion(id.length) || !isAscii(id));
     const hasDetail = account.errors.length > 0 || idByMessage;
-    if (hasDetail) this.#detail(requestId, account.errors, null, idByMessage ? id : null);
+    if (hasDetail) {
+      this.#detail(requestId, { errors: account.errors, letters: account.letters, id: idByMessage ? id : null });
+    }
     const completion = this.#fill(requestId, completionStatuses.done, hasDetail);
     completion.durability = memory ? frameDurabilities.memory : frameDurabilities.fsync;
     completion.accepted = account.accepted;
@@ -84,7 +86,7 @@ export class Replies {
   repeated(requestId: number, batch: RememberedBatch, tableSlot: number): void {
     const { entry, lastSequence } = batch;
     const hasErrors = entry.errorsJson !== "";
-    if (hasErrors) this.#detail(requestId, JSON.parse(entry.errorsJson) as RowError[], null, null);
+    if (hasErrors) this.#detail(requestId, { errors: JSON.parse(entry.errorsJson) as RowError[] });
     const completion = this.#fill(requestId, completionStatuses.repeated, hasErrors);
     completion.durability = frameDurabilities.fsync;
     completion.accepted = entry.accepted;
@@ -139,17 +141,21 @@ export class Replies {
     if (ring === this.#immediate) this.#immediateStaged = true;
   }
 
-  #detail(requestId: number, errors: readonly RowError[], error: unknown, id: string | null): void {
+  #detail(requestId: number, parts: Partial<Omit<RequestDetail, "kind" | "requestId">>): void {
     this.#post({
       kind: "request-detail",
       requestId,
-      errors: [...errors],
-      error: error === null ? null : toErrorMessage(error),
-      id,
+      errors: noErrors,
+      error: null,
+      id: null,
       ids: null,
+      letters: null,
+      ...parts,
     });
   }
 }
+
+type RequestDetail = Extract<IngestToMain, { kind: "request-detail" }>;
 
 /** Where replies wait for the log, and what the WAL thread has let out of it. */
 interface GatedRing {

@@ -4,6 +4,7 @@ import { RowAccount } from "../../shared/columns/row-account.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.js";
 import { limits } from "../../shared/limits.js";
+import { deadLettersTable } from "../../shared/own-tables.js";
 import { frameEncodings, frameFlags } from "../../shared/ring/frame.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
 import { ownerOf } from "../../shared/table-placement.js";
@@ -12,6 +13,7 @@ import { openDecode } from "../decode/formats.js";
 import { inflate } from "../decode/inflate.js";
 import { readTableName } from "../decode/read-table-name.js";
 import type { RememberedBatch } from "./batch-ids.js";
+import { deadLetters } from "./dead-letters.js";
 import { appendIds, IdReader, textsOfIds } from "./id-reader.js";
 import type { Replies } from "./replies.js";
 import type { TableOwner } from "./table-owner.js";
@@ -47,6 +49,8 @@ interface LargeDecode {
   readonly request: IngestRequest;
   readonly account: RowAccount;
   readonly decoding: Decoding;
+  /** Its content encoding undone. */
+  readonly body: Uint8Array;
   readonly batch: TableBatch | null;
   /** Memory of the body, where its Content-Encoding was undone; 0: it lies in the slab. */
   readonly inflatedBytes: number;
@@ -273,7 +277,7 @@ export class RequestIntake {
       this.#delete(owner, request, { body, batch });
       return;
     }
-    const account = new RowAccount(limits.rowErrorsMax);
+    const account = new RowAccount(keepsLetters(owner, request.flags) ? limits.deadLettersMax : limits.rowErrorsMax);
     const idRequired = (request.flags & frameFlags.idRequired) !== 0;
     const isLarge = body.length > sliceBytes;
     // A large body starts a round of its own, so that undoing it undoes nobody else's rows.
@@ -288,10 +292,11 @@ export class RequestIntake {
         owner.busy = true;
         const inflatedBytes = body === request.body ? 0 : body.length;
         this.#inflatedBytes += inflatedBytes;
-        this.#large.push({ owner, request, account, decoding, batch, inflatedBytes });
+        this.#large.push({ owner, request, account, decoding, body, batch, inflatedBytes });
         return;
       }
       while (!decoding.step(body.length + 1));
+      if (account.rejected > 0) keepLetters(owner, request, account, body);
     } catch (error) {
       owner.builder.rollback(rowStart);
       throw error;
@@ -320,9 +325,10 @@ export class RequestIntake {
 
   /** True when the body is done, well or not. */
   #step(large: LargeDecode): boolean {
-    const { owner, request, account, decoding, batch } = large;
+    const { owner, request, account, decoding, body, batch } = large;
     try {
       if (!decoding.step(sliceBytes)) return false;
+      if (account.rejected > 0) keepLetters(owner, request, account, body);
       this.#finish(owner, request, { account, batch, rowStart: 0 });
     } catch (error) {
       owner.builder.rollback(0);
@@ -382,6 +388,21 @@ export class RequestIntake {
 function kindOf(owner: TableOwner, flags: number): RowsKind {
   if ((flags & frameFlags.deletes) !== 0) return recordKinds.tombstones;
   return (flags & frameFlags.replaces) === 0 ? owner.defaultKind : recordKinds.replacing;
+}
+
+/** Of dead letters that are rejected nothing is kept. */
+function keepsLetters({ settings, identity }: TableOwner, flags: number): boolean {
+  const isAsked = (flags & frameFlags.deadLetters) !== 0 || settings.deadLetters === true;
+  return isAsked && nameKey(identity.name) !== deadLettersTable;
+}
+
+/** Before the rows count: what goes wrong here undoes the request. */
+function keepLetters(owner: TableOwner, request: IngestRequest, account: RowAccount, bytes: Uint8Array): void {
+  if (!keepsLetters(owner, request.flags)) return;
+  const { batchId, format, flags } = request;
+  const originalShape = (flags & frameFlags.originalShape) !== 0;
+  const body = { table: owner.identity.name, batchId, format, originalShape, bytes };
+  account.keepLetters(deadLetters(body, account.errors), limits.rowErrorsMax);
 }
 
 const bodyHashBytes = 16;

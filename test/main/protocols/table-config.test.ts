@@ -18,6 +18,7 @@ const config = {
   sort_order: ["host", "timestamp"],
   add_columns: false,
   ignore_unknown: true,
+  dead_letters: true,
   long_meets_double: "reject",
   bloom_filter: true,
 };

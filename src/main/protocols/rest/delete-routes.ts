@@ -32,6 +32,11 @@ export class DeleteRoutes {
     return this.#listen(exchange, (body) => this.#ids(body));
   }
 
+  /** POST /v1/data/restore. */
+  restore(exchange: HttpExchange): RequestListener {
+    return this.#listen(exchange, (body) => this.#restore(body));
+  }
+
   async #where(table: string, body: JsonObject, signal: AbortSignal): Promise<unknown> {
     const isDryRun = optionalFlag(body, "dry_run") ?? false;
     const outcome = await this.#options.deletes.deleteWhere({
@@ -50,13 +55,32 @@ export class DeleteRoutes {
   async #ids(body: JsonObject): Promise<unknown> {
     const table = requiredText(body, "table");
     const ids = readIds(body["ids"]);
-    const { rows, sequence } = await this.#options.mutations.deleteIds(table, ids);
+    const isSoft = optionalFlag(body, "soft") ?? false;
+    const { rows, sequence } = await this.#options.mutations.deleteIds(table, ids, isSoft);
     const message =
       rows === 0
         ? `No row of table ${table} has one of these ids`
         : `${rows} rows deleted from table: ${table}, IDs: ${ids.length}`;
     const token = sequence === "" ? {} : { sequence };
     return { success: rows > 0, message, deleted_count: rows, errors: null, ...token };
+  }
+
+  async #restore(body: JsonObject): Promise<unknown> {
+    const table = requiredText(body, "table");
+    const ids = readIds(body["ids"]);
+    const { rows, sequence, there, missing, refused } = await this.#options.mutations.restoreIds(table, ids);
+    if (rows === 0 && refused.length === 0 && there.length === 0) {
+      const message = `Nothing is kept of these ids of table ${table}: they were not deleted with soft, or their time is over`;
+      throw new MiniodbError("NOT_FOUND", message, { table, ids: missing.slice(0, limits.rowErrorsMax) });
+    }
+    const errors = [
+      ...there.map((id) => `${id}: a row with this id is there`),
+      ...missing.map((id) => `${id}: nothing is kept of it`),
+      ...refused,
+    ];
+    const message = `${rows} rows restored to table: ${table}, IDs: ${ids.length}`;
+    const token = sequence === "" ? {} : { sequence };
+    return { success: rows > 0, message, restored_count: rows, errors: errors.length === 0 ? null : errors, ...token };
   }
 
   #listen(exchange: HttpExchange, act: (body: JsonObject, signal: AbortSignal) => Promise<unknown>): RequestListener {

@@ -69,6 +69,7 @@ function exactPaths({ write, table, deletes, query, queryControl, backup, status
         DELETE: (exchange) => deletes.ids(exchange),
       },
     ],
+    ["/v1/data/restore", { POST: (exchange) => deletes.restore(exchange) }],
     ["/v1/query", { POST: (exchange) => query.query(exchange) }],
     ["/v1/queries", { GET: (exchange) => queryControl.list(exchange) }],
     ["/v1/tables", { POST: (exchange) => table.create(exchange), GET: (exchange) => table.list(exchange) }],

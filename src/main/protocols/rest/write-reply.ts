@@ -33,7 +33,7 @@ export function thrownReply(error: unknown, onInternal: (error: unknown) => void
 export function accountReply(account: WriteAccount, batchId: string): JsonReply {
   if (account.accepted === 0 && account.rejected > 0) {
     const error = new MiniodbError("ROW_REJECTED", firstReason(account.errors), {});
-    return errorReply(error, { accepted: 0, rejected: account.rejected, errors: account.errors });
+    return errorReply(error, rejectedAccount(account));
   }
   return { status: 200, body: accountJson(account, batchId), retryAfterSeconds: null };
 }
@@ -44,6 +44,7 @@ export function accountJson(account: WriteAccount, batchId: string): string {
   let json = `{"accepted":${accepted},"rejected":${rejected},"durability":"${durability}","sequence":"${sequence}"`;
   if (batchId !== "") json += `,"batch_id":${JSON.stringify(batchId)}`;
   if (isRepeat) json += `,"repeated":true`;
+  if (account.deadLetters !== undefined) json += `,"dead_letters":${account.deadLetters}`;
   if (account.deletedRows !== undefined) json += `,"deleted_count":${account.deletedRows}`;
   return errors.length === 0 ? `${json},"errors":[]}` : `${json},"errors":${JSON.stringify(errors)}}`;
 }
@@ -54,7 +55,7 @@ export function oneRowReply(account: WriteAccount, nodeId: string, done: "ingest
     const [first] = account.errors;
     const code: ErrorCode = "ROW_REJECTED";
     const error = new MiniodbError(code, firstReason(account.errors), first === undefined ? {} : { ...first });
-    return errorReply(error, { accepted: 0, rejected: account.rejected, errors: account.errors });
+    return errorReply(error, rejectedAccount(account));
   }
   const { table, durability, sequence, isRepeat } = account;
   const id = account.id === null ? "" : JSON.stringify(account.id).slice(1, -1);
@@ -63,6 +64,10 @@ export function oneRowReply(account: WriteAccount, nodeId: string, done: "ingest
     `,"id":"${id}","accepted":1,"rejected":0,"durability":"${durability}","sequence":"${sequence}"` +
     (isRepeat ? `,"repeated":true}` : "}");
   return { status: 200, body, retryAfterSeconds: null };
+}
+
+function rejectedAccount({ rejected, errors, deadLetters }: WriteAccount): ErrorDetails {
+  return { accepted: 0, rejected, errors, ...(deadLetters !== undefined && { dead_letters: deadLetters }) };
 }
 
 function firstReason(errors: readonly RowError[]): string {

@@ -131,18 +131,20 @@ function readHead(exchange: HttpExchange, table: string, format: FrameFormat, fl
   const encoding = readEncoding(exchange);
   let batchId = exchange.header("idempotency-key");
   let durability: FrameDurability = frameDurabilities.fsync;
+  let letterFlag = 0;
   const { query } = exchange;
   if (query !== "") {
     const parameters = new URLSearchParams(query);
     batchId ||= parameters.get("batch_id") ?? "";
     durability = parseDurability(parameters.get("durability") ?? "fsync");
+    if (parameters.get("dead_letters") === "true") letterFlag = frameFlags.deadLetters;
   }
   if (batchId !== "" && Buffer.byteLength(batchId) > limits.batchIdBytesMax) {
     throw new MiniodbError("INVALID_REQUEST", `A batch id has at most ${limits.batchIdBytesMax} bytes`, {
       field: "batch_id",
     });
   }
-  return { table, format, encoding, durability, flags, batchId };
+  return { table, format, encoding, durability, flags: flags | letterFlag, batchId };
 }
 
 function readEncoding(exchange: HttpExchange): FrameEncoding {
