@@ -3,7 +3,7 @@
 // on another Node. Tests that need a peer (an S3 server, a Redis, Python's packages) come last: these are installed or built
 // meanwhile where they are missing. The output ends with the closing lines of node:test.
 //
-//   npm test                 all of it, each test in a small size: ten minutes at most on two processors
+//   npm test                 all of it, each test in a small size: about ten minutes on two idle processors
 //   npm test -- wal ring     only tests whose path contains one of the words, on this Node only
 //   CI=true npm test         what CI runs: medium sizes (test/harness/test-size.ts), and more of the tests on Node 24
 //
@@ -15,6 +15,7 @@ import { join, relative } from "node:path";
 import { root, runBeside, runNpmBeside, runQuietly, seconds, toolScript } from "./run-command.mjs";
 
 const isCi = process.env.CI === "true";
+const filesAtOnceMin = 3;
 const testTimeoutMs = 20 * 60 * 1000;
 const failures = [];
 
@@ -85,10 +86,10 @@ function findTests(words) {
 
 /**
  * Runs on Node 24 too, by default: what rests on the Node below it. Its sockets and ours, shared memory and waiting threads,
- * files and their syncs, number and text conversions, the native DuckDB, and the server as a whole.
+ * files and their syncs, conversions of numbers and text, and the server as a whole with its native DuckDB.
  */
 const ofEveryNode =
-  /^dist\/test\/(?:main\/sockets|shared\/(?:bytes|disk|ring)|workers\/(?:buffer|decode|wal)|e2e\/(?:npm-start|sql|stream|worker-crash|write-path)\.)/;
+  /^dist\/test\/(?:main\/sockets|shared\/(?:bytes|disk|ring)|workers\/(?:buffer|decode|wal)|e2e\/(?:sql|write-path)\.)/;
 
 /**
  * Runs on this Node only, in CI too: made of processes, commits and requests, whose code other tests meet on both. Crashes and
@@ -126,8 +127,8 @@ function skippedTests(lines) {
 function runTests(node, version, files) {
   say(`---- ${files.length} test files on Node ${version}`);
   const options = ["--enable-source-maps", "--test", `--test-timeout=${testTimeoutMs}`, "--test-reporter=spec"];
-  // Many tests wait for servers more than they compute; the default of one file less than cores leaves half of two idle.
-  options.push(`--test-concurrency=${Math.max(2, availableParallelism() - 1)}`);
+  // Tests wait for intervals, syncs and other processes between what they compute: on two cores one file more than cores.
+  options.push(`--test-concurrency=${Math.max(filesAtOnceMin, availableParallelism() - 1)}`);
   const child = spawn(node, [...options, ...files], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
   const skipped = [];
   let tail = "";

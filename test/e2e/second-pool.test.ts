@@ -23,7 +23,7 @@ const tables = ["alpha", "beta"];
 
 const flags = [
   ["--flush-rows", "2000", "--flush-interval-ms", "300", "--wal-segment-bytes", "1048576"],
-  ["--compaction-interval-ms", "1000", "--compaction-small-files-min", "4", "--mirror-interval-ms", "1000"],
+  ["--compaction-interval-ms", "500", "--compaction-small-files-min", "4", "--mirror-interval-ms", "500"],
   ["--store-connect-timeout-ms", "500", "--store-idle-timeout-ms", "2000"],
 ].flat();
 
@@ -90,7 +90,7 @@ async function settled(client: HttpClient): Promise<void> {
     if ((await merged()) !== before) {
       before = await merged();
       // Three rounds of merges; see `flags`.
-      await delay(3_000);
+      await delay(1_500);
       return false;
     }
     await mirrored(client);

@@ -1,6 +1,6 @@
 /**
  * How much a test does that may do more or less of the same: rounds, kills, rows. `npm test` is small, so that its verdict is
- * there within ten minutes on two processors; CI is medium. Of a single file:
+ * there in about ten minutes on two processors; CI is medium. Of a single file:
  *
  *   MINIODB_TEST_SIZE=medium npm test -- crash
  *
