@@ -205,6 +205,7 @@ export class RequestIntake {
   #begin(owner: TableOwner, request: IngestRequest): void {
     const batch = request.batchId === "" ? null : batchOf(request);
     if (batch !== null && this.#isRepeat(owner, request, batch)) return;
+    owner.sealer.check(owner.schema);
     const { inflatedBytesMax } = this.#options;
     const body =
       request.encoding === frameEncodings.identity
@@ -240,6 +241,7 @@ export class RequestIntake {
     const { owner, request, account, decoding, batch } = large;
     try {
       if (!decoding.step(sliceBytes)) return false;
+      owner.sealer.checkSize(owner.builder.finish(), owner.schema);
       this.#finish(owner, request, { account, batch, rowStart: 0 });
     } catch (error) {
       owner.builder.rollback(0);

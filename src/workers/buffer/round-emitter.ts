@@ -50,7 +50,7 @@ export class RoundEmitter {
     if (round.length === 0) return;
     const firstSequence = buffer.lastSequence + 1;
     if (builder.schema.version !== owner.loggedSchemaVersion) this.#emitSchema(owner, firstSequence);
-    const batch = builder.finish();
+    const batch = owner.sealer.seal(builder.finish(), builder.schema);
     const nowMs = Date.now();
     const batches = batchEntries(round, nowMs);
     const bytes = recordBytes(batch, batches);

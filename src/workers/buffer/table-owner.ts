@@ -10,8 +10,10 @@ import { withoutReplaced, type TableSchema } from "../../shared/schema/table-sch
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import type { DecodeTarget } from "../decode/decoder.js";
 import { BatchIds, type BatchIdLimits } from "./batch-ids.js";
+import type { ColumnKeys } from "../../shared/encryption/column-keys.js";
 import { BlockArena } from "./block-arena.js";
 import type { Block } from "./block-pool.js";
+import { ColumnSealer } from "./column-sealer.js";
 import { acceptsAnyId, idGenerator, idRule, type AcceptsId } from "./id-rule.js";
 import { hasValuesIn } from "./measure-rows.js";
 import { TableBuffer, type BufferedRecord } from "./table-buffer.js";
@@ -34,6 +36,7 @@ export interface OwnerOptions {
   readonly worker: number;
   readonly batchIds: BatchIdLimits;
   readonly takeBlock: (bytes: number) => Block;
+  readonly columnKeys: ColumnKeys;
 }
 
 /**
@@ -47,6 +50,7 @@ export class TableOwner {
   readonly buffer: TableBuffer;
   readonly batchIds: BatchIds;
   readonly builder: BatchBuilder;
+  readonly sealer: ColumnSealer;
   /** Requests of the round in hand, in row order. */
   round: RoundRequest[] = [];
   /** Of the record that the round becomes: requests of another kind come into the next one. */
@@ -77,6 +81,7 @@ export class TableOwner {
     this.settings = table.settings;
     this.#worker = options.worker;
     this.arena = new BlockArena(options.takeBlock);
+    this.sealer = new ColumnSealer(options.columnKeys);
     this.buffer = new TableBuffer(table.flushedSequence);
     this.batchIds = new BatchIds(options.batchIds);
     this.loggedSchemaVersion = table.schema.version;
