@@ -1,12 +1,13 @@
 /** Encrypted columns: what lies on the disk, what queries see, and what happens to both over a table's life. */
 import { DuckDBInstance } from "@duckdb/node-api";
+import { Dictionary, Int32, Table, tableToIPC, Utf8, vectorFromArray } from "apache-arrow";
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { BackupClient } from "../harness/backup-client.js";
-import { HttpClient, type Reply } from "../harness/http-client.js";
+import { HttpClient, type Reply, type WriteReply } from "../harness/http-client.js";
 import { LiveClient } from "../harness/live-client.js";
 import { ServerProcess } from "../harness/server-process.js";
 
@@ -52,7 +53,15 @@ function filesOf(folder: string): string[] {
 
 /** Files of the data folder, logs and segments among them, that hold the bytes of this text. */
 function filesWith(text: string): string[] {
-  return filesOf(server.folder).filter((path) => readFileSync(path).includes(text));
+  return filesOf(server.folder).filter((path) => {
+    try {
+      return readFileSync(path).includes(text);
+    } catch (error) {
+      // A spare segment of the log has come into use, or a file was merged, since the folder was read.
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      throw error;
+    }
+  });
 }
 
 /** The column as another engine sees it, in all Parquet files of the server that have it. */
@@ -138,6 +147,28 @@ describe("a table that is created with encrypted columns", () => {
     const deleted = await post("/v1/tables/people/delete", { where: "email = 'bob-secret@example.com'" });
     assert.equal((deleted.body as { readonly deleted_count: number }).deleted_count, 1);
     assert.deepEqual(await emails("people"), changed);
+    assert.deepEqual(filesWith("-secret@"), []);
+  });
+
+  test("columns of Arrow, dictionaries too, and a batch that is sent twice", async () => {
+    await post("/v1/tables", { table_name: "arrows", config: { encrypted_columns: ["email"] } });
+    const text = new Utf8();
+    const columns = {
+      id: vectorFromArray(["a", "b", "c"], text),
+      email: vectorFromArray(["x-secret@example.com", null, "x-secret@example.com"], new Dictionary(text, new Int32())),
+    };
+    const body = tableToIPC(new Table(columns), "stream");
+    const headers = { "content-type": "application/vnd.apache.arrow.stream", "idempotency-key": "once" };
+    const replies = [];
+    for (let round = 0; round < 2; round++) {
+      replies.push((await client.send("/v1/tables/arrows/rows", { body, headers })).body as WriteReply);
+    }
+    assert.deepEqual(
+      replies.map(({ accepted }) => accepted),
+      [3, 3],
+    );
+    assert.equal(replies[0]?.sequence, replies[1]?.sequence);
+    assert.deepEqual(await emails("arrows"), ["a x-secret@example.com", "b -", "c x-secret@example.com"]);
     assert.deepEqual(filesWith("-secret@"), []);
   });
 });

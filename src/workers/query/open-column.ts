@@ -37,6 +37,12 @@ const plainMark = "+";
 /** How the sentence of an error begins that comes out of DuckDB again. */
 const lockedMark = "miniodb column locked: ";
 
+/** Texts of a chunk are opened together up to so many bytes, else so many rows at a time: one value may have 16 MiB. */
+const chunkBytesMax = 16 * 1024 * 1024;
+const largeRowsMax = 64;
+/** Of a longer text, in its entry. */
+const prefixBytes = 4;
+
 /** What node-api has no other way to: see result-vectors.ts. */
 interface Bindings {
   vector_get_data(vector: unknown, bytes: number): Uint8Array;
@@ -90,40 +96,52 @@ export function lockedColumnError(message: string): MiniodbError | undefined {
 
 function openChunk(input: DuckDBDataChunk, output: DuckDBVector, keys: ColumnKeys): void {
   const rows = input.rowCount;
-  const column = columnBytes(input, 0, textWidth);
+  const { data, validity } = columnBytes(input, 0, textWidth);
   const lengths = new Uint32Array(rows);
-  const bytes = new Uint8Array(textLengths(column, rows, lengths) + gatherSlackBytes);
-  gatherTexts(column, rows, lengths, bytes);
+  const isLarge = textLengths({ data, validity }, rows, lengths) > chunkBytesMax;
   const given = String(input.getColumnVector(1).getItem(0));
   const mayBePlain = given.startsWith(plainMark);
   const scope = mayBePlain ? given.slice(plainMark.length) : given;
-  writeTexts(output, openTexts({ bytes, lengths }, { scope, mayBePlain }, keys), column.validity);
+  const { vector } = output as unknown as { readonly vector: unknown };
+  const step = isLarge ? largeRowsMax : rows;
+  for (let first = 0; first < rows; first += step) {
+    const end = Math.min(first + step, rows);
+    const part = lengths.subarray(first, end);
+    const bytes = new Uint8Array(part.reduce((sum, length) => sum + length, gatherSlackBytes));
+    // Lengths say which rows have a text.
+    gatherTexts({ data: data.subarray(first * textWidth), validity: null }, end - first, part, bytes);
+    writeTexts(vector, first, openTexts({ bytes, lengths: part }, { scope, mayBePlain }, keys));
+  }
+  if (validity === null) return;
+  const masks = new Uint8Array(Math.ceil(rows / 64) * 8);
+  masks.set(validity.subarray(0, masks.length));
+  bindings.vector_ensure_validity_writable(vector);
+  bindings.copy_data_to_vector_validity(vector, 0, masks.buffer, 0, masks.length);
 }
 
 /**
- * All texts go to DuckDB's memory by one call, as the text of the first row, whose entry then says where they lie: each row's
- * own entry points into them. One call per text took as long as all else here.
+ * Writes the rows from `first` on. All texts go to DuckDB's memory by one call, as the text of the first row, whose entry then
+ * says where they lie: each row's own entry points into them. One call per text took as long as all else here.
  */
-function writeTexts(output: DuckDBVector, { bytes, lengths }: TextRows, validity: Uint8Array | null): void {
-  const { vector } = output as unknown as { readonly vector: unknown };
-  const rows = lengths.length;
-  const entries = new Uint8Array(rows * textWidth);
+function writeTexts(vector: unknown, first: number, { bytes, lengths }: TextRows): void {
+  const entries = new Uint8Array(lengths.length * textWidth);
   const words = new Uint32Array(entries.buffer);
-  let address = 0n;
+  let low = 0;
+  let high = 0;
   if (bytes.length > inlineBytesMax) {
-    bindings.vector_assign_string_element_len(vector, 0, bytes);
-    const first = bindings.vector_get_data(vector, textWidth);
-    address = new DataView(first.buffer, first.byteOffset).getBigUint64(8, true);
+    bindings.vector_assign_string_element_len(vector, first, bytes);
+    const written = bindings.vector_get_data(vector, (first + 1) * textWidth);
+    const view = new DataView(written.buffer, written.byteOffset + first * textWidth + 8);
+    low = view.getUint32(0, true);
+    high = view.getUint32(4, true);
   }
-  let low = Number(address & 0xffff_ffffn);
-  let high = Number(address >> 32n);
-  for (let row = 0, at = 0; row < rows; row++) {
+  for (let row = 0, at = 0; row < lengths.length; row++) {
     const length = lengths[row] as number;
+    const isInline = length <= inlineBytesMax;
     words[row * 4] = length;
-    if (length <= inlineBytesMax) {
-      for (let i = 0; i < length; i++) entries[row * textWidth + 4 + i] = bytes[at + i] as number;
-    } else {
-      for (let i = 0; i < 4; i++) entries[row * textWidth + 4 + i] = bytes[at + i] as number;
+    const copied = isInline ? length : prefixBytes;
+    for (let i = 0; i < copied; i++) entries[row * textWidth + 4 + i] = bytes[at + i] as number;
+    if (!isInline) {
       words[row * 4 + 2] = low;
       words[row * 4 + 3] = high;
     }
@@ -134,10 +152,5 @@ function writeTexts(output: DuckDBVector, { bytes, lengths }: TextRows, validity
       high++;
     }
   }
-  bindings.copy_data_to_vector(vector, 0, entries.buffer, 0, entries.length);
-  if (validity === null) return;
-  const masks = new Uint8Array(Math.ceil(rows / 64) * 8);
-  masks.set(validity.subarray(0, masks.length));
-  bindings.vector_ensure_validity_writable(vector);
-  bindings.copy_data_to_vector_validity(vector, 0, masks.buffer, 0, masks.length);
+  bindings.copy_data_to_vector(vector, first * textWidth, entries.buffer, 0, entries.length);
 }

@@ -1,5 +1,6 @@
 /** Queries over encrypted columns, by the view that a table stands for: DuckDB calls back into this thread for their values. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -97,6 +98,16 @@ describe("an encrypted column", () => {
       assert.ok(!body.includes("enc:1:"), format);
       if (format !== "parquet") assert.ok(body.includes("user.14999@example.com"), format);
     }
+  });
+
+  test("large values come a few rows at a time", async () => {
+    const large = Array.from({ length: 110 }, (_, row) => (row % 7 === 0 ? `short ${row}` : `${row} `.repeat(40_000)));
+    const wide = await tableFrom("wide", sealed(large));
+    const found = await fixture.query("SELECT n, md5(email) AS v FROM wide ORDER BY n", { tables: [wide] });
+    assert.deepEqual(
+      found.map(({ v }) => v),
+      large.map((text) => createHash("md5").update(text).digest("hex")),
+    );
   });
 
   test("its function is not for clients", async () => {
