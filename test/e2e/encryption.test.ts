@@ -159,7 +159,7 @@ describe("a table that is created with encrypted columns", () => {
     };
     const body = tableToIPC(new Table(columns), "stream");
     const headers = { "content-type": "application/vnd.apache.arrow.stream", "idempotency-key": "once" };
-    const replies = [];
+    const replies: WriteReply[] = [];
     for (let round = 0; round < 2; round++) {
       replies.push((await client.send("/v1/tables/arrows/rows", { body, headers })).body as WriteReply);
     }
