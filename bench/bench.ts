@@ -16,6 +16,7 @@ import { type Measurement, toMarkdown } from "./harness/measurement.js";
 import { arrow } from "./suites/arrow.js";
 import { compaction } from "./suites/compaction.js";
 import { deletes } from "./suites/deletes.js";
+import { idFilters } from "./suites/id-filters.js";
 import { interference } from "./suites/interference.js";
 import { msgpackColumns } from "./suites/msgpack-columns.js";
 import { ndjsonDecoder } from "./suites/ndjson-decoder.js";
@@ -47,12 +48,12 @@ const writeSuites: readonly Suite[] = [
   arrow,
   interference,
   visibility,
-  replaces,
   restart,
 ];
 
-/** In a quick run only by name: they load millions of rows first. */
+/** In a quick run only by name: they load thousands of ids or millions of rows first. */
 const longSuites: readonly Suite[] = [
+  replaces,
   s3,
   queries,
   queriesSmallWrites,
@@ -64,6 +65,7 @@ const longSuites: readonly Suite[] = [
   queriesClients,
   compaction,
   deletes,
+  idFilters,
 ];
 
 function say(text: string): void {

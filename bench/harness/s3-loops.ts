@@ -1,5 +1,5 @@
 /** What the s3 suite is measured against: the same bytes by plain parallel loops over the AWS SDK's own client. */
-import { GetObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import type { S3TestServer } from "../../test/harness/s3-server.js";
 
 /** Requests under way at once. */
@@ -31,6 +31,13 @@ export class S3Loops {
       bodies.push((await body?.transformToByteArray()) ?? new Uint8Array());
     });
     return { bodies, elapsedMs: performance.now() - startMs };
+  }
+
+  async sizes(keys: readonly string[]): Promise<number[]> {
+    const sizeOf = async (key: string): Promise<number> => {
+      return (await this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: key }))).ContentLength ?? 0;
+    };
+    return Promise.all(keys.map(sizeOf));
   }
 
   /** Milliseconds to put them, under new keys. */

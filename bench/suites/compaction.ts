@@ -1,4 +1,8 @@
-/** Files of a table merged on request, against DuckDB's sorted COPY of the same files, and one-row writes beside merges. */
+/**
+ * Files of a table merged on request, against DuckDB's sorted COPY of the same files, and one-row writes beside merges. The
+ * files lie one behind the other in time, as flushes of a live table leave them; in a second table each reaches over half
+ * of the time, so that every row has to be sorted.
+ */
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { cpuTable } from "../generate/cpu.js";
@@ -28,6 +32,7 @@ const rowsPerBody = 100_000;
 const sampleRows = 50_000;
 /** Of the generated table's time: one day. */
 const dayShare = 0.86;
+/** What the writes go on beside. */
 const table = "cpu";
 /** Tag of the table with its small files. */
 const before = "before";
@@ -39,7 +44,16 @@ const flags = [
   ["--ingest-buffered-bytes-max", "4GiB", "--wal-bytes-max", "16GiB"],
 ].flat();
 
+interface Shape {
+  readonly name: string;
+  readonly files: number;
+  readonly fileBytes: number;
+  /** Each file has rows of two times that lie half of all time apart. */
+  readonly areOverlapping: boolean;
+}
+
 interface Rates {
+  readonly shape: Shape;
   readonly merge: CompactionEnd;
   /** Of R's copies, before and after the merge. */
   readonly copyMs: readonly number[];
@@ -52,34 +66,51 @@ export const compaction: Suite = {
     return context.withServer(flags, async (server) => {
       const files = Number(process.env["MINIODB_BENCH_COMPACTION_FILES"] ?? context.pick(100, 10));
       const fileBytes = context.pick(10, 2) * mib;
-      await loadFiles(context, server, { files, fileBytes });
+      const generator = await Generator.open(context.makeFolder("generator"));
+      const rowBytes = await bytesPerRow(context, server, generator);
+      const shapes: readonly Shape[] = [
+        { name: table, files, fileBytes, areOverlapping: false },
+        { name: "late", files: Math.max(2, Math.round(files / 4)), fileBytes, areOverlapping: true },
+      ];
+      for (const shape of shapes) await loadFiles(context, server, { generator, shape, rowBytes });
+      generator.close();
       await tagTable(server, table, before);
-      const rates = await race(context, server, files);
-      return [...ratesRows(rates, files), await beside(context, server)];
+      const rows: Measurement[] = [];
+      for (const shape of shapes) rows.push(...ratesRows(await race(context, server, shape)));
+      return [...rows, await beside(context, server)];
     });
   },
 };
+
+interface Loading {
+  readonly generator: Generator;
+  readonly shape: Shape;
+  readonly rowBytes: number;
+}
 
 /** Batches in the order of time, and a flush whenever there are rows for a file. */
 async function loadFiles(
   context: BenchContext,
   server: BenchServer,
-  { files, fileBytes }: { readonly files: number; readonly fileBytes: number },
+  { generator, shape, rowBytes }: Loading,
 ): Promise<void> {
-  const generator = await Generator.open(context.makeFolder("generator"));
-  const rowBytes = await bytesPerRow(context, server, generator);
-  const rowsPerFile = Math.round(fileBytes / rowBytes);
-  const generated = cpuTable(Math.ceil((files * rowsPerFile) / dayShare));
+  const { name, files, areOverlapping } = shape;
+  const pieces = areOverlapping ? 2 : 1;
+  const rowsPerPiece = Math.round(shape.fileBytes / rowBytes / pieces);
+  const generated = cpuTable(Math.ceil((files * pieces * rowsPerPiece) / dayShare));
   for (let file = 0; file < files; file++) {
-    const end = (file + 1) * rowsPerFile;
-    for (let from = file * rowsPerFile; from < end; from += rowsPerBody) {
-      await send(server, generator, { table: generated, from, to: Math.min(end, from + rowsPerBody) }, table);
+    for (let piece = 0; piece < pieces; piece++) {
+      const start = (piece * files + file) * rowsPerPiece;
+      const end = start + rowsPerPiece;
+      for (let from = start; from < end; from += rowsPerBody) {
+        await send(server, generator, { table: generated, from, to: Math.min(end, from + rowsPerBody) }, name);
+      }
     }
-    await flushTable(server, table);
+    await flushTable(server, name);
   }
-  generator.close();
-  await expectRows(server, table, files * rowsPerFile);
-  context.progress(`${files} files of ${formatCount(rowsPerFile)} rows`);
+  const rowsPerFile = rowsPerPiece * pieces;
+  await expectRows(server, name, files * rowsPerFile);
+  context.progress(`${name}: ${files} files of ${formatCount(rowsPerFile)} rows`);
 }
 
 /** In a file that a flush makes of the same kind of rows, in a table of its own. */
@@ -104,10 +135,11 @@ async function send(server: BenchServer, generator: Generator, slice: Slice, nam
 }
 
 /** R, the server, R again, over the same files: what else the machine does meets both. */
-async function race(context: BenchContext, server: BenchServer, files: number): Promise<Rates> {
-  const sources = tableFiles(server.process.folder, table);
+async function race(context: BenchContext, server: BenchServer, shape: Shape): Promise<Rates> {
+  const { name, files } = shape;
+  const sources = tableFiles(server.process.folder, name);
   if (sources.files.length !== files) throw new Error(`${sources.files.length} files instead of ${files}`);
-  const folder = context.makeFolder("copy");
+  const folder = context.makeFolder(`copy-${name}`);
   const options = { threads: queryThreads, memoryBytes: queryMemoryBytes, folder, tables: [sources] };
   const reference = await DuckDBReference.open(options);
   const path = join(folder, "copy.parquet");
@@ -115,23 +147,25 @@ async function race(context: BenchContext, server: BenchServer, files: number): 
   const sql = `SELECT * FROM read_parquet([${list}], hive_partitioning = false) ORDER BY "timestamp"`;
   const copy = () => reference.ask("copy", { sql, path, options: "FORMAT parquet, COMPRESSION zstd" });
   const copyMs = [await copy()];
-  const merge = await compactTable(server, table);
+  const merge = await compactTable(server, name);
   copyMs.push(await copy());
   reference.close();
   if (merge.files_in !== files) throw new Error(`${merge.files_in} files were merged, not ${files}`);
-  await expectRows(server, table, merge.rows);
-  return { merge, copyMs, copyBytes: statSync(path).size };
+  await expectRows(server, name, merge.rows);
+  return { shape, merge, copyMs, copyBytes: statSync(path).size };
 }
 
 /** The mean of R's copies is what the server is held against. */
-function ratesRows({ merge, copyMs, copyBytes }: Rates, files: number): Measurement[] {
+function ratesRows({ shape, merge, copyMs, copyBytes }: Rates): Measurement[] {
+  const { files, areOverlapping } = shape;
+  const kind = areOverlapping ? " that overlap" : "";
   const referenceMs = copyMs.reduce((sum, ms) => sum + ms, 0) / copyMs.length;
   const share = referenceMs / merge.elapsed_ms;
   const factor = merge.bytes_out / copyBytes;
   const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
   return [
     {
-      measure: `compaction of ${files} files of ${formatMegabytes(merge.bytes_in / files)} on request`,
+      measure: `compaction of ${files} files of ${formatMegabytes(merge.bytes_in / files)}${kind} on request`,
       target: `≥ ${formatPercent(rateShareMin)} of R's sorted COPY`,
       reached: `${seconds(merge.elapsed_ms)} = ${formatPercent(share)}`,
       reference: `R ${copyMs.map(seconds).join(" and ")}`,
@@ -139,7 +173,7 @@ function ratesRows({ merge, copyMs, copyBytes }: Rates, files: number): Measurem
       note: `${formatCount(merge.rows)} rows into ${merge.files_out} files, read back and compared before each commit; R copies into one file and compares nothing; ${queryThreads} threads each`,
     },
     {
-      measure: "size after compaction",
+      measure: `size after compaction of files${areOverlapping ? kind : " one behind the other"}`,
       target: `≤ ${sizeFactorMax} × R's COPY`,
       reached: `${formatMegabytes(merge.bytes_out)} = ${factor.toFixed(3)} ×`,
       reference: `R ${formatMegabytes(copyBytes)}`,

@@ -14,6 +14,7 @@ import { formatCount, formatMegabytes, formatPercent, type Measurement, verdict 
 import { percentile } from "../harness/percentiles.js";
 import { sendQuery } from "../harness/query-http.js";
 import { S3Loops } from "../harness/s3-loops.js";
+import { S3Transfers } from "../harness/s3-transfers.js";
 
 const ingestShareMin = 0.9;
 const flushShareMin = 0.8;
@@ -103,16 +104,14 @@ async function measureFiles(context: BenchContext, s3Server: S3TestServer): Prom
   generator.close();
 
   const keys = (await listKeys(s3Server, bucket, "cpu-")).filter((key) => key.endsWith(".parquet"));
-  const loops = new S3Loops(s3Server, bucket);
-  const { bodies } = await loops.get(keys);
-  const bytes = bodies.reduce((sum, body) => sum + body.length, 0);
-  const putMs = await best(3, () => loops.put(bodies, `loop-${randomUUID()}`));
-  const getMs = await best(3, async () => (await loops.get(keys)).elapsedMs);
-  loops.close();
+  const transfers = await measureTransfers(context, s3Server, { bucket, keys });
+  const { bytes, putMs, getMs } = transfers;
   const share = putMs / flushMs;
   const rate = (ms: number): string => `${formatMegabytes((bytes * 1000) / ms)}/s`;
   const cold = await measureCold(context, flags, rows);
   const floorMs = getMs + cold.warmMs;
+  const uploadShare = putMs / transfers.uploadMs;
+  const loops = "both took turns, the best of 3 each";
   return [
     {
       measure: `flush of ${formatCount(rows)} rows, ${keys.length} files, ${formatMegabytes(bytes)}, to S3`,
@@ -123,6 +122,14 @@ async function measureFiles(context: BenchContext, s3Server: S3TestServer): Prom
       note: `with sorting and Parquet, ${flushMs.toFixed(0)} ms; to a local folder ${localMs.toFixed(0)} ms = ${rate(localMs)}; the loop ${putMs.toFixed(0)} ms`,
     },
     {
+      measure: "the upload of these files alone, from disk, as a flush does it",
+      target: `≥ ${formatPercent(flushShareMin)} of a plain parallel PUT loop`,
+      reached: `${rate(transfers.uploadMs)} = ${formatPercent(uploadShare)}`,
+      reference: `PUT loop ${rate(putMs)}`,
+      verdict: verdict(uploadShare >= flushShareMin),
+      note: `${loops}; the upload reads files and has checksums, the loop has its bytes in memory`,
+    },
+    {
       measure: `cold query over all of them, ${formatMegabytes(bytes)}`,
       target: `≤ ${coldRatioMax} × (plain parallel GET loop + warm query)`,
       reached: `${cold.coldMs.toFixed(0)} ms = ${(cold.coldMs / floorMs).toFixed(2)} ×`,
@@ -130,7 +137,45 @@ async function measureFiles(context: BenchContext, s3Server: S3TestServer): Prom
       verdict: verdict(cold.coldMs <= coldRatioMax * floorMs),
       note: "every column of every row is read; best of 3 each, each cold one by a node that has none of the files",
     },
+    {
+      measure: "the fetch of these files alone, to disk, as the file cache does it",
+      target: "",
+      reached: `${rate(transfers.fetchMs)}, ${transfers.fetchMs.toFixed(0)} ms`,
+      reference: `GET loop ${rate(getMs)}, ${getMs.toFixed(0)} ms`,
+      verdict: "info",
+      note: `${loops}; the fetch writes files and has checksums, the loop gathers the bytes in memory`,
+    },
   ];
+}
+
+interface Transfers {
+  readonly bytes: number;
+  /** Of the plain loops. */
+  readonly putMs: number;
+  readonly getMs: number;
+  readonly uploadMs: number;
+  readonly fetchMs: number;
+}
+
+/** The bytes of these objects up and down, by plain loops and by the server's own code, in turns. */
+async function measureTransfers(
+  context: BenchContext,
+  s3Server: S3TestServer,
+  { bucket, keys }: { readonly bucket: string; readonly keys: readonly string[] },
+): Promise<Transfers> {
+  const loops = new S3Loops(s3Server, bucket);
+  const transfers = await S3Transfers.open(context.makeFolder("transfers"), storeFlags(s3Server, bucket));
+  const { bodies } = await loops.get(keys);
+  const objects = (await loops.sizes(keys)).map((bytes, index) => ({ key: keys[index] ?? "", bytes }));
+  const best = { putMs: Infinity, getMs: Infinity, uploadMs: Infinity, fetchMs: Infinity };
+  for (let turn = 0; turn < 3; turn++) {
+    best.getMs = Math.min(best.getMs, (await loops.get(keys)).elapsedMs);
+    best.fetchMs = Math.min(best.fetchMs, await transfers.get(objects));
+    best.putMs = Math.min(best.putMs, await loops.put(bodies, `loop-${randomUUID()}`));
+    best.uploadMs = Math.min(best.uploadMs, await transfers.put(bodies, `upload-${randomUUID()}`));
+  }
+  loops.close();
+  return { ...best, bytes: objects.reduce((sum, object) => sum + object.bytes, 0) };
 }
 
 /** Milliseconds of the flush of rows that were all acknowledged before. */
@@ -230,12 +275,6 @@ async function measureRequests(context: BenchContext, s3Server: S3TestServer): P
   } finally {
     await proxy.stop();
   }
-}
-
-async function best(runs: number, act: () => Promise<number>): Promise<number> {
-  let least = Infinity;
-  for (let run = 0; run < runs; run++) least = Math.min(least, await act());
-  return least;
 }
 
 function mean(values: readonly number[]): number {

@@ -100,15 +100,16 @@ export const options = {
   }),
   "ingest.ringBytes": integer({
     default: 16 * mib,
-    min: 64 * kib,
+    // A frame takes half of a ring at the most: see limits.inlineBodyBytesMax.
+    min: 4 * mib,
     max: gib,
-    help: "Ring of small bodies from the main thread to one ingest worker.",
+    help: "Ring of small bodies from the main thread to one ingest worker; rounded down to a power of two.",
   }),
   "ingest.slabBytes": integer({
     default: 256 * mib,
     min: mib,
-    max: 2 * gib - 1,
-    help: "Shared memory for bodies that arrive in more than one chunk.",
+    max: gib,
+    help: "Shared memory for bodies that arrive in more than one chunk, http.bodyBytesMax or more; rounded down to a power of two.",
   }),
   "ingest.bufferedBytesMax": integer({
     default: 0,
@@ -136,7 +137,7 @@ export const options = {
     default: 1_000_000,
     min: 0,
     max: 100_000_000,
-    help: "How many batch ids are remembered.",
+    help: "How many batch ids each ingest worker remembers; of all together, those that a restart brings back.",
   }),
 
   "flush.bytes": integer({
@@ -157,7 +158,12 @@ export const options = {
     max: day,
     help: "Age of the oldest buffered row that starts a flush.",
   }),
-  "flush.partitionsMax": integer({ default: 100, min: 1, max: 10_000, help: "Day partitions that one flush writes." }),
+  "flush.partitionsMax": integer({
+    default: 100,
+    min: 1,
+    max: 10_000,
+    help: "Day partitions that a flush has in files on this machine at once; those of more days go in rounds.",
+  }),
   "flush.workers": integer({ default: 1, min: 1, max: 16, help: "Threads that encode Parquet and commit." }),
 
   "seal.tailRowsMax": integer({

@@ -100,14 +100,30 @@ function usableMemory(): number {
 }
 
 /** Options that are fine each, and not together. */
-function contradictions({ garbage, query }: Config): string[] {
+function contradictions({ garbage, query, http, ingest }: Config): string[] {
+  const found: string[] = [];
   // A cursor of this node holds its files, one of another node or of before a restart only has their age.
-  if (garbage.graceMs > query.cursorAgeMs) return [];
-  const grace = formatInteger("garbage.graceMs", garbage.graceMs);
-  const age = formatInteger("query.cursorAgeMs", query.cursorAgeMs);
-  return [
-    `garbage.graceMs (${grace}) must be greater than query.cursorAgeMs (${age}): the pages of a result read files that are garbage meanwhile`,
-  ];
+  if (garbage.graceMs <= query.cursorAgeMs) {
+    const grace = formatInteger("garbage.graceMs", garbage.graceMs);
+    const age = formatInteger("query.cursorAgeMs", query.cursorAgeMs);
+    found.push(
+      `garbage.graceMs (${grace}) must be greater than query.cursorAgeMs (${age}): the pages of a result read files that are garbage meanwhile`,
+    );
+  }
+  const slabBytes = powerOfTwoAtMost(ingest.slabBytes);
+  if (slabBytes < http.bodyBytesMax) {
+    const body = formatInteger("http.bodyBytesMax", http.bodyBytesMax);
+    const slab = formatInteger("ingest.slabBytes", slabBytes);
+    found.push(
+      `http.bodyBytesMax (${body}) must not be greater than ingest.slabBytes (${slab}, as a power of two): a larger body would be refused with 503 for ever`,
+    );
+  }
+  return found;
+}
+
+/** What rings and slabs are made of. */
+export function powerOfTwoAtMost(bytes: number): number {
+  return 2 ** Math.floor(Math.log2(bytes));
 }
 
 export interface OptionDescription {

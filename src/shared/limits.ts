@@ -11,6 +11,8 @@ export const limits = {
   valueDepthMax: 64,
   /** One text value. */
   valueBytesMax: 16 * 1024 * 1024,
+  /** A body in one chunk up to this goes through a ring, of which it takes a quarter at the most; others go into slabs. */
+  inlineBodyBytesMax: 1024 * 1024,
   /** Rows of one body, which may say next to nothing of each: a column that is all null costs a bit or nothing per row. */
   bodyRowsMax: 16 * 1024 * 1024,
   /** Columns of one batch in memory, where a value costs its column's width in all the other rows too. */
@@ -19,6 +21,8 @@ export const limits = {
   decodedBytesMax: 512 * 1024 * 1024,
   /** Idempotency-Key or batch_id. */
   batchIdBytesMax: 255,
+  /** Characters of row errors in the accounts of remembered batches, in one ingest worker: the oldest lose theirs. */
+  batchErrorsMax: 64 * 1024 * 1024,
   /** An id under the default rule. */
   idBytesMax: 255,
   /** What a table's own id rule may say: it runs for every row, and is kept in every version of the metadata. */

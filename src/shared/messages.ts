@@ -460,4 +460,6 @@ export interface CompactTask {
   readonly threads?: number;
   /** Memory of a MergeControl. */
   readonly control?: SharedArrayBuffer;
+  /** By key: where objects of the store were on this machine a moment ago. */
+  readonly localPaths?: Readonly<Record<string, string>>;
 }

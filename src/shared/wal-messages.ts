@@ -44,7 +44,7 @@ export type ToWal =
   | WalBlock
   /** A new ingest worker takes a dead one's place; answered when the dead one's records are durable. */
   | { readonly kind: "replace-worker"; readonly worker: number; readonly link: WalWorkerLink }
-  /** All ingest workers are ready: no segment is deleted or rewritten before this. */
+  /** All ingest workers of the start are ready, or the one that replaces another: no segment is deleted or rewritten before. */
   | { readonly kind: "replayed" }
   /** Commits of the catalog: records up to these sequences are no longer needed. */
   | { readonly kind: "flushed"; readonly positions: readonly { readonly uuid: string; readonly sequence: number }[] }
@@ -58,6 +58,7 @@ export type WalToMain =
       readonly segments: number;
       readonly bytes: number;
       /** What was damaged, and copied to `quarantine/`. */ readonly quarantinedBytes: number;
+      /** Files of batch ids that cannot be read, and lie in `quarantine/` now. */ readonly damagedDigests: number;
     }
   | { readonly kind: "worker-replaced"; readonly worker: number }
   | { readonly kind: "stalled"; readonly message: string }

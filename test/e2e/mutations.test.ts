@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { HttpClient, type Reply } from "../harness/http-client.js";
+import { LiveClient } from "../harness/live-client.js";
 import { ServerProcess } from "../harness/server-process.js";
 
 let server: ServerProcess;
@@ -216,6 +217,26 @@ describe("DELETE /v1/data", () => {
       counts.join(" "),
     );
   });
+});
+
+test("a live query has every row that was taken, replaced or not, and nothing of deletes, also from a token before them", async () => {
+  const first = await client.write("followed", [{ id: "a", n: 1, s: "x" }]);
+  const live = await LiveClient.open(server.url);
+  assert.equal((await live.subscribe({ id: "now", table: "followed" })).type, "subscribed");
+  await put("followed", "a", { n: 2, s: "y" });
+  await send("DELETE", { table: "followed", ids: ["a"] });
+  await client.write("followed", [{ id: "b", n: 3, s: "x" }]);
+  await send("DELETE", { table: "followed", ids: ["b"] });
+  const last = await put("followed", "c", { n: 4, s: "z" });
+  const seen = await live.rows(3);
+  assert.deepEqual(
+    seen.rows.map(({ n }) => n),
+    [2, 3, 4],
+  );
+  assert.equal(seen.token, last.sequence);
+  assert.equal((await live.subscribe({ id: "again", table: "followed", from: first.sequence })).type, "subscribed");
+  assert.deepEqual((await live.rows(3)).rows, seen.rows);
+  await live.cut();
 });
 
 describe("batches and tables of mode upsert", () => {

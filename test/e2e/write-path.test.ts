@@ -227,4 +227,18 @@ describe("the write path", () => {
     const metrics = await client.send("/metrics");
     assert.match(String(metrics.body), /miniodb_rows_accepted_total [1-9]/);
   });
+
+  test("the metric of flushed rows counts the rows of the commit, whatever came since", async () => {
+    const flush = (table: string) => client.send(`/v1/tables/${table}/flush`, { method: "POST" });
+    const flushedRows = async (): Promise<number> => {
+      const { body } = await client.send("/metrics");
+      return Number(/^miniodb_flushed_rows_total (\d+)$/m.exec(String(body))?.[1]);
+    };
+    const { body } = await client.send("/v1/tables");
+    for (const { name } of (body as { tables: readonly { name: string }[] }).tables) await flush(name);
+    const before = await flushedRows();
+    await client.write("counted", [{ v: 1 }, { v: 2 }, { v: 3 }]);
+    await flush("counted");
+    assert.equal((await flushedRows()) - before, 3);
+  });
 });

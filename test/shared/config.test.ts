@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { ConfigError, type ConfigSource, describeOptions, loadConfig } from "../../src/shared/config.js";
 import { options } from "../../src/shared/config-options.js";
+import { limits } from "../../src/shared/limits.js";
+import { byteRingFrameBytesMax } from "../../src/shared/ring/byte-ring.js";
 
 const machine = { cores: 8, memoryBytes: 16 * 1024 ** 3 };
 
@@ -71,6 +73,17 @@ describe("loadConfig", () => {
     ]);
     assert.equal(problemsOf({ argv: ["--query-cursor-age-ms", "2h"] }).length, 1);
     assert.equal(load({ argv: ["--garbage-grace-ms", "1001", "--query-cursor-age-ms", "1000"] }).garbage.graceMs, 1001);
+  });
+
+  test("every body that is taken has room in rings and slabs", () => {
+    const { min } = options["ingest.ringBytes"];
+    // Table, batch id and principal of a frame are beside the body.
+    assert.ok(byteRingFrameBytesMax(min) >= limits.inlineBodyBytesMax + 4096);
+    const argv = ["--http-body-bytes-max", "200 MiB", "--ingest-slab-bytes"];
+    assert.deepEqual(problemsOf({ argv: [...argv, "255 MiB"] }), [
+      "http.bodyBytesMax (200 MiB) must not be greater than ingest.slabBytes (128 MiB, as a power of two): a larger body would be refused with 503 for ever",
+    ]);
+    assert.equal(load({ argv: [...argv, "256 MiB"] }).http.bodyBytesMax, 200 * 1024 * 1024);
   });
 
   test("names of the original are accepted, and are weaker than our own", () => {

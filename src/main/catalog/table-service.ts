@@ -89,16 +89,14 @@ export class TableService {
    * for it. Rejects with TABLE_EXISTS, and with what `publish` does.
    */
   async takeRestored(name: string, isOverwriting: boolean, publish: () => Promise<TableState>): Promise<TableEntry> {
-    const { registry, toWorker, tablesMax } = this.#options;
+    const { registry, toWorker } = this.#options;
     const key = nameKey(name);
     await this.#creating.get(key)?.catch(() => {});
     const existing = registry.find(name);
     if (this.#creating.has(key) || (existing !== undefined && !isOverwriting)) {
       throw new MiniodbError("TABLE_EXISTS", `Table ${name} exists already`, { table: name });
     }
-    if (existing === undefined && registry.count >= tablesMax) {
-      throw new MiniodbError("SERVER_BUSY", `There are tables.max = ${tablesMax} tables already`, { tablesMax });
-    }
+    if (existing === undefined) this.#assertRoom();
     const work = async (): Promise<Creation> => {
       if (existing !== undefined) await this.drop(existing.name);
       const entry = registry.add(await publish());
@@ -148,15 +146,20 @@ export class TableService {
   }
 
   async #create(name: string, table: NewTable): Promise<Creation> {
-    const { registry, toWorker, tablesMax, storeHealth } = this.#options;
-    if (registry.count >= tablesMax) {
-      throw new MiniodbError("SERVER_BUSY", `There are tables.max = ${tablesMax} tables already`, { tablesMax });
-    }
+    const { registry, toWorker, storeHealth } = this.#options;
+    this.#assertRoom();
     if (storeHealth.stats.brokenSinceMs !== null) throw unavailable(name, "does not answer at present");
     const { state, isNew } = await this.#createOrFind(name, table);
     const entry = registry.add(state);
     toWorker(entry.worker, { kind: "open-table", table: openTable(entry) });
     return { entry, isNew };
+  }
+
+  /** Those that are coming into being count too: many may be asked for at once. */
+  #assertRoom(): void {
+    const { registry, tablesMax } = this.#options;
+    if (registry.count + this.#creating.size < tablesMax) return;
+    throw new MiniodbError("SERVER_BUSY", `There are tables.max = ${tablesMax} tables already`, { tablesMax });
   }
 
   async #createOrFind(

@@ -2,6 +2,9 @@ import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
+import type { Disk } from "../../shared/disk/disk.js";
+import { makeFolderDurably } from "../../shared/disk/make-folder.js";
+import { openDisk } from "../../shared/disk/open-disk.js";
 import { MiniodbError } from "../../shared/errors.js";
 
 /** Where everything local lies. Only `wal` and `warehouse` hold what cannot be made again. */
@@ -53,13 +56,16 @@ export interface FolderLock {
   release(): void;
 }
 
-/** Makes the folder ready and takes it for this process; throws SERVER_BUSY when another one holds it. */
-export async function takeDataFolder(folder: DataFolder): Promise<FolderLock> {
+/**
+ * Makes the folder ready and takes it for this process; throws SERVER_BUSY when another one holds it. On return the names of
+ * the folders that hold what cannot be made again are durable, so that a power loss takes no log away with its folder.
+ */
+export async function takeDataFolder(folder: DataFolder, disk: Disk = openDisk()): Promise<FolderLock> {
+  makeFolderDurably(disk, folder.root);
   const lock = await takeLock(folder.root, folder.lockFile, "data folder");
   for (const scratch of [folder.hot, folder.temp]) rmSync(scratch, { recursive: true, force: true });
-  for (const path of [folder.wal, folder.hot, folder.live, folder.warehouse, folder.temp]) {
-    mkdirSync(path, { recursive: true });
-  }
+  for (const path of [folder.wal, folder.warehouse]) makeFolderDurably(disk, path);
+  for (const path of [folder.hot, folder.live, folder.temp]) mkdirSync(path, { recursive: true });
   return lock;
 }
 

@@ -115,7 +115,10 @@ export class Engine {
       records: this.#records,
       pool: pools.flush,
       beforeCommit: (entry, sequence) => this.live.beforeCommit(entry, sequence),
-      onFlushed: (entry, sequence) => this.#onFlushed(entry, sequence),
+      onFlushed: (entry, sequence, sequences) => {
+        this.#onFlushed(entry, sequence);
+        this.metrics.flushed("ok", sequences);
+      },
       onError: (doing, error) => {
         this.metrics.flushed("failed", 0);
         onError(doing, error);
@@ -308,7 +311,6 @@ export class Engine {
     const { uuid } = entry.identity;
     ingest.post(entry.worker, { kind: "flushed", uuid, sequence, schema: entry.state.schema });
     this.#second.logHold.flushed(entry, sequence);
-    this.metrics.flushed("ok", entry.bufferedRows);
   }
 
   #tick(): void {

@@ -51,7 +51,10 @@ type BackupTaskOf<Kind extends BackupTask["kind"]> = WithoutKind<Extract<BackupT
 
 /** A thread beyond the minimum ends after so long without work. */
 const idleMs = 10_000;
+/** A query that finds its files missing is not to wait for a thread and new connections, too. */
+const fetchIdleMs = 10 * 60_000;
 const quickTasksPerThread = 8;
+const flushesPerThread = 4;
 const mirrorTasksPerThread = 8;
 const backupTasksPerThread = 8;
 
@@ -112,14 +115,16 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   const { localFiles, fetching, cacheLock } = files;
   // Seals go on while other tasks of the thread wait for a network.
   const tasksPerThread = isRemote ? quickTasksPerThread : 1;
+  const cache = localFiles instanceof FileCache ? localFiles : null;
   const quick = new PersistPool({ ...options, lowPriority: false }, { min: 1, max: 1, isRemote, tasksPerThread });
   const flush = new PersistPool(
     { ...options, lowPriority: false },
-    { min: config.flush.workers, max: config.flush.workers, isRemote },
-    localFiles instanceof FileCache ? localFiles : null,
+    // While the files and the commit of one table are on their way, the thread encodes those of another.
+    { min: config.flush.workers, max: config.flush.workers, isRemote, tasksPerThread: isRemote ? flushesPerThread : 1 },
+    cache,
   );
   const deletes = new PersistPool({ ...options, lowPriority: false }, { min: 0, max: 1, isRemote });
-  const background = new PersistPool(options, { min: 0, max: 1, isRemote });
+  const background = new PersistPool(options, { min: 0, max: 1, isRemote }, cache);
   const mirror = second === null ? null : openMirrorPool(options);
   const backup = openBackupPool(options, backupOptionsOf(config, placeOf(store)));
   return {
@@ -215,7 +220,7 @@ async function openLocalFiles(config: Config, folder: DataFolder, { options, log
   const { bytesMax, fetchesMax } = config.cache;
   const cacheFolder = config.cache.folder === "" ? folder.cache : resolve(config.cache.folder);
   const cacheLock = await takeCacheFolder(cacheFolder);
-  const threads = { min: 0, max: 1, isRemote: true, tasksPerThread: fetchesMax };
+  const threads = { min: 0, max: 1, isRemote: true, tasksPerThread: fetchesMax, idleMs: fetchIdleMs };
   const fetching = new PersistPool({ ...options, lowPriority: false }, threads);
   const localFiles = new FileCache({
     folder: cacheFolder,
@@ -234,6 +239,8 @@ interface PersistThreads {
   readonly tasksPerThread?: number;
   /** The store is reached by connections, which live in the thread's event loop. */
   readonly isRemote: boolean;
+  /** How long a thread beyond the minimum waits for work; absent: `idleMs`. */
+  readonly idleMs?: number;
 }
 
 /**
@@ -244,7 +251,7 @@ export class PersistPool {
   readonly #pool: Piscina<PersistTask, PersistResult>;
   readonly #cache: FileCache | null;
 
-  /** Flushed files stay in `cache`, too. */
+  /** Flushed files stay in `cache`, too; what merges read is taken from it as far as it is there. */
   constructor(workerData: PersistWorkerOptions, threads: PersistThreads, cache: FileCache | null = null) {
     this.#cache = cache;
     this.#pool = new Piscina({
@@ -252,7 +259,7 @@ export class PersistPool {
       name: "runPersistTask",
       minThreads: threads.min,
       maxThreads: threads.max,
-      idleTimeout: idleMs,
+      idleTimeout: threads.idleMs ?? idleMs,
       concurrentTasksPerWorker: threads.tasksPerThread ?? 1,
       // An idle thread of the usual mode blocks its event loop, and with it the connections that it keeps to a store.
       ...(threads.isRemote && { atomics: "disabled" }),
@@ -292,7 +299,11 @@ export class PersistPool {
   }
 
   async compact(task: WithoutKind<CompactTask>): Promise<CommitResult> {
-    return (await this.#run({ kind: "compact", ...task }, "committed")).commit;
+    const read = task.files.flatMap((file) => [file, ...(file.deletes ?? [])]);
+    const present = this.#cache?.present(read);
+    // Not held while the merge runs, which may take minutes: queries come first.
+    present?.release();
+    return (await this.#run({ kind: "compact", ...task, localPaths: present?.paths ?? {} }, "committed")).commit;
   }
 
   /** When it resolves, the rows are gone from the table, durably, in one commit. */

@@ -1,4 +1,4 @@
-import type { Config } from "../../shared/config.js";
+import { type Config, powerOfTwoAtMost } from "../../shared/config.js";
 import type { Logger } from "../../shared/log.js";
 import { MainDoorbell } from "../../shared/ring/doorbell.js";
 import { SlabAllocator } from "../../shared/ring/slab-allocator.js";
@@ -14,7 +14,7 @@ import { openDoors } from "./open-doors.js";
 import { openPersistPools } from "./persist-pool.js";
 import { shutDown } from "./shut-down.js";
 import { loadPatiently } from "./start-wait.js";
-import { WalThread } from "./wal-thread.js";
+import { type OpenedLog, WalThread } from "./wal-thread.js";
 
 export interface StartOptions {
   readonly config: Config;
@@ -88,9 +88,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
     },
   );
   const [opened, states] = await Promise.all([wal.open(ingest.walLinks()), loading]);
-  if (opened.quarantinedBytes > 0) {
-    log.error({ bytes: opened.quarantinedBytes }, "damaged log records were copied to wal/quarantine");
-  }
+  reportDamage(opened, log);
   for (const facts of foreignLogs(states, opened.stream)) log.warn(facts, foreignLogWarning);
 
   engine = new Engine({ config, log, version, folder, pools, slab, ingest, wal, stream: opened.stream, states });
@@ -107,6 +105,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   return { url, stop: () => shutDown(parts, { drainMs: config.shutdown.drainMs, log }) };
 }
 
-function powerOfTwoAtMost(bytes: number): number {
-  return 2 ** Math.floor(Math.log2(bytes));
+function reportDamage({ quarantinedBytes: bytes, damagedDigests: files }: OpenedLog, log: Logger): void {
+  if (bytes > 0) log.error({ bytes }, "damaged log records were copied to wal/quarantine");
+  if (files === 0) return;
+  log.error({ files }, "damaged files of batch ids are in wal/quarantine: repeats of their batches are not recognised");
 }

@@ -6,7 +6,7 @@ import type { MainDoorbell } from "../../shared/ring/doorbell.js";
 import { createDoorbell } from "../../shared/ring/doorbell.js";
 import { workerUrls } from "./worker-urls.js";
 
-type Opened = Extract<WalToMain, { kind: "opened" }>;
+export type OpenedLog = Extract<WalToMain, { kind: "opened" }>;
 type WalLoad = Extract<WalToMain, { kind: "wal-load" }>;
 
 export interface WalThreadOptions {
@@ -37,8 +37,9 @@ export class WalThread {
   readonly #pool = new Piscina({ filename: workerUrls.wal, name: "runWal", minThreads: 1, maxThreads: 1 });
   readonly #port: MessagePort;
   readonly #workerPort: MessagePort;
-  #onOpened: (opened: Opened) => void = () => {};
-  #onReplaced: () => void = () => {};
+  #onOpened: (opened: OpenedLog) => void = () => {};
+  /** Who waits for the log to hold what a dead worker announced, by worker: several may die at once. */
+  readonly #onReplaced = new Map<number, () => void>();
   #ended: Promise<void> = Promise.resolve();
   #isStopping = false;
 
@@ -52,7 +53,7 @@ export class WalThread {
   }
 
   /** Starts the thread; resolves when it has read the log's folder. Rejects when the log cannot be opened. */
-  open(workers: readonly WalWorkerLink[]): Promise<Opened> {
+  open(workers: readonly WalWorkerLink[]): Promise<OpenedLog> {
     const { mainBell, ...options } = this.#options;
     const mainDoorbell = mainBell.connect();
     const task: WalOptions = { ...options, workers, doorbell: this.doorbell, mainDoorbell, mainPort: this.#workerPort };
@@ -72,7 +73,7 @@ export class WalThread {
   /** A new ingest worker takes a dead one's place: resolves when the log holds everything that the dead one announced. */
   replaceWorker(worker: number, link: WalWorkerLink): Promise<void> {
     return new Promise((resolve) => {
-      this.#onReplaced = resolve;
+      this.#onReplaced.set(worker, resolve);
       this.#port.postMessage({ kind: "replace-worker", worker, link } satisfies ToWal, [link.port]);
     });
   }
@@ -125,7 +126,8 @@ export class WalThread {
         this.load = message;
         return;
       case "worker-replaced":
-        this.#onReplaced();
+        this.#onReplaced.get(message.worker)?.();
+        this.#onReplaced.delete(message.worker);
         return;
       case "stopped":
         return;

@@ -35,6 +35,7 @@ const settingOfKey: Readonly<Record<string, keyof TableSettings>> = {
   sort_order: "sortOrder",
   add_columns: "addColumns",
   long_meets_double: "longMeetsDouble",
+  bloom_filter: "bloomFilter",
 };
 
 /** The settings of a new table. Throws INVALID_REQUEST, naming the field; unknown keys are refused, as misspelt ones. */
@@ -83,6 +84,7 @@ function readConfig(config: unknown): ReadSettings {
     longMeetsDouble: reader.choice("long_meets_double", ["widen", "reject"] as const),
     addColumns: reader.flag("add_columns"),
     backupEnabled: reader.flag("backup_enabled"),
+    bloomFilter: reader.flag("bloom_filter"),
     properties: reader.textMap("properties"),
   };
 }
@@ -108,6 +110,7 @@ export function configOfSettings(settings: TableSettings): Record<string, unknow
     sort_order: settings.sortOrder,
     add_columns: settings.addColumns,
     long_meets_double: settings.longMeetsDouble,
+    bloom_filter: settings.bloomFilter,
   };
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }

@@ -110,8 +110,7 @@ function boundsOf(file: DataFile, column: TableColumn): ColumnBounds | "absent" 
   return parseDataFileKey(file.key) === undefined ? undefined : "absent";
 }
 
-// `nulls` counts rows: where all of them are NULL there is no value to compare.
-/** For predicates that NULL does not satisfy. */
+/** For predicates that NULL does not satisfy. `nulls` counts rows: where all of them are NULL there is no value to compare. */
 function ofBounds(file: DataFile, column: TableColumn, test: (bounds: ColumnBounds) => boolean): boolean {
   const bounds = boundsOf(file, column);
   if (bounds === undefined) return true;
@@ -307,8 +306,6 @@ function mayBegin(bounds: ColumnBounds, prefix: string): boolean {
   if (lower !== null && compareText(lower.slice(0, prefix.length), prefix) > 0) return false;
   return upper === null || compareText(upper, prefix) >= 0;
 }
-
-/** Another writer may have cut inside a character, which then reads as U+FFFD: what stands before it still bounds. */
 
 // ---- bounds as numbers; null for what has not the form of the column's type
 

@@ -40,11 +40,6 @@ export interface ExecutedRows {
   readonly kept: { readonly source: KeptSource; readonly lease: Lease } | null;
 }
 
-/** Small queries under way beside those that DuckDB has threads for: they are between two threads, or in JSON. */
-const youngBesideThreads = 1;
-/** A query that takes longer is no small one. */
-const youngMs = 25;
-
 /** Takes a slot for each query, has a worker run it, and gives everything back when the worker is done. */
 export class QueryExecutor {
   readonly #pool: QueryPool;
@@ -53,7 +48,7 @@ export class QueryExecutor {
 
   constructor(pool: QueryPool, slowMs: number) {
     this.#pool = pool;
-    this.#slots = new Slots({ count: pool.slots, youngMax: pool.duckdbThreads + youngBesideThreads, youngMs });
+    this.#slots = new Slots(pool.slots);
     this.#slowMs = slowMs;
   }
 

@@ -49,8 +49,6 @@ const parsesPerWorker = 4;
 export class QueryPool {
   /** Slots of running queries, over all workers. */
   readonly slots: number;
-  /** Of DuckDB, in all workers. */
-  readonly duckdbThreads: number;
   /** Absolute: where workers put results that are kept for later pages. */
   readonly keptFolder: string;
   readonly #pool: Piscina<PackedQueryTask, QueryResult>;
@@ -73,11 +71,9 @@ export class QueryPool {
     this.#progressWords = new Int32Array(progressWords);
     this.#channel = new BroadcastChannel(cancelChannel);
     this.#channel.unref();
-    const threads = Math.max(1, Math.floor(options.threads / workers));
-    this.duckdbThreads = threads * workers;
     const workerData: QueryWorkerOptions = {
       memoryBytes: Math.floor(options.memoryBytes / workers),
-      threads,
+      threads: Math.max(1, Math.floor(options.threads / workers)),
       spillBytesMax: Math.floor(options.spillBytesMax / workers),
       temporaryFolder: options.temporaryFolder,
       readableFolders: options.readableFolders,

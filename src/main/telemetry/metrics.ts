@@ -92,7 +92,7 @@ export class Metrics {
       labelNames: ["outcome"],
       registers,
     });
-    this.#flushedRows = counter("miniodb_flushed_rows_total", "Rows committed to the object store.");
+    this.#flushedRows = counter("miniodb_flushed_rows_total", "Rows, and deletes by id, committed to the store.");
     this.#compactedFiles = counter("miniodb_compacted_files_total", "Files that were merged into others.");
     this.#compactions = new Counter({
       name: "miniodb_compactions_total",

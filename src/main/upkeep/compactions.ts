@@ -52,7 +52,7 @@ export class Compactions {
   readonly #options: CompactionsOptions;
   /** In the order of their coming: those that wait or run, and the last ones that are over. */
   readonly #jobs = new Map<TableEntry, CompactionJob[]>();
-  /** The line. A job that was cancelled stays in it until its turn. */
+  /** The line: jobs that wait. */
   readonly #asked: { readonly entry: TableEntry; readonly job: CompactionJob }[] = [];
   readonly #pausedUntilMs = new Map<TableEntry, number>();
   /** The job that runs; never rejects. */
@@ -103,7 +103,11 @@ export class Compactions {
   /** The running merge ends soon, without a trace; what is committed stays. A job that is over stays as it is. */
   cancel(job: CompactionJob): void {
     job.control.cancel();
-    if (job.state === "waiting") job.end("cancelled", this.#options.nowMs());
+    if (job.state !== "waiting") return;
+    job.end("cancelled", this.#options.nowMs());
+    // It makes room: whoever asks and cancels again and again fills no line.
+    const place = this.#asked.findIndex((asked) => asked.job === job);
+    if (place >= 0) this.#asked.splice(place, 1);
   }
 
   /** The upkeep's round: merges what is due, table by table. What was asked for goes first; a later round comes back. */
@@ -129,10 +133,11 @@ export class Compactions {
   /** Runs what was asked for, one after the other, when nothing runs any more. */
   async #drain(): Promise<void> {
     for (;;) {
+      // Each request brings a loop of its own; between the look at #running and #alone no other can come.
       while (this.#running !== null) await this.#running;
       const next = this.#asked.shift();
       if (next === undefined) return;
-      if (!next.job.isOver) await this.#alone(() => this.#run(next.entry, next.job));
+      await this.#alone(() => this.#run(next.entry, next.job));
     }
   }
 
@@ -160,12 +165,14 @@ export class Compactions {
       job.end(job.control.isCancelled ? "cancelled" : "done", nowMs());
       onEnded(job.control.isCancelled ? "cancelled" : "done");
     } catch (error) {
+      // A merge that was cancelled says SHUTTING_DOWN; any other error of it is one, also after the cancelling.
       if (job.control.isCancelled && isStop(error)) {
         job.end("cancelled", nowMs());
         onEnded("cancelled");
         return;
       }
       job.end("failed", nowMs(), error);
+      // Reading the same files again would find the same: the upkeep waits for somebody to look. Requests do not.
       const isUnverified = error instanceof MiniodbError && error.details["verification"] === true;
       if (isUnverified) this.#pausedUntilMs.set(entry, nowMs() + unverifiedPauseMs);
       onEnded(isUnverified ? "unverified" : "failed");
@@ -174,11 +181,17 @@ export class Compactions {
     }
   }
 
+  /**
+   * Plans, merges what is planned, and plans again until nothing is left: merges change what is worth merging, and so do
+   * flushes meanwhile. The upkeep stops between two merges for whoever has asked. Rejects at the first error but a conflict,
+   * and at the conflictsMax-th conflict in a row.
+   */
   async #mergeAll(entry: TableEntry, job: CompactionJob): Promise<void> {
     let conflicts = 0;
     for (let pass = 0; pass < passesMax;) {
       const plans = job.scope === null ? this.#due(entry, conflicts) : this.plan(entry, job.scope, conflicts);
       if (plans.length === 0) return;
+      // Progress counts from here anew: what was done stays in the totals.
       job.plan(plans);
       let isConflicted = false;
       for (const plan of plans) {
@@ -193,6 +206,7 @@ export class Compactions {
           if (!isConflict(error)) throw error;
           job.totals.conflicts++;
           if (++conflicts === conflictsMax) throw error;
+          // The rest of the plan is of the same old state; a plan that met a conflict counts as no pass.
           await this.#reload(entry);
           isConflicted = true;
           break;

@@ -15,8 +15,8 @@ export interface FlushOptions {
   readonly pool: PersistPool;
   /** A flush is about to commit rows up to here: the commit waits for it. */
   readonly beforeCommit: (entry: TableEntry, sequence: number) => Promise<void>;
-  /** A commit covers the table up to here: owner and log may forget. */
-  readonly onFlushed: (entry: TableEntry, sequence: number) => void;
+  /** A commit covers the table up to here: owner and log may forget. `sequences` were not in the store before it. */
+  readonly onFlushed: (entry: TableEntry, sequence: number, sequences: number) => void;
   readonly onError: (message: string, error: unknown) => void;
 }
 
@@ -170,9 +170,10 @@ export class FlushCoordinator {
   async #recover(entry: TableEntry): Promise<void> {
     const state = await this.#options.pool.loadTable(entry.identity);
     const position = state.positions[entry.stream] ?? 0;
-    if (position <= entry.flushedSequence || entry.isDropped) return;
+    const { flushedSequence } = entry;
+    if (position <= flushedSequence || entry.isDropped) return;
     entry.adopt(state, position);
-    this.#options.onFlushed(entry, position);
+    this.#options.onFlushed(entry, position, position - flushedSequence);
   }
 
   async #flushOnce(entry: TableEntry, isRetry: boolean, throughSequence: number | null = null): Promise<void> {
@@ -222,7 +223,7 @@ export class FlushCoordinator {
     const committed = await pool.stateAfter(commit, () => entry.state);
     if (entry.isDropped) return;
     entry.adopt(committed, lastSequence);
-    onFlushed(entry, lastSequence);
+    onFlushed(entry, lastSequence, lastSequence - afterSequence);
   }
 
   #succeeded(entry: TableEntry, flush: TableFlush): void {

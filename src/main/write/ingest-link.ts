@@ -1,6 +1,6 @@
 import { MessageChannel, receiveMessageOnPort, type MessagePort } from "node:worker_threads";
 import type { IngestToMain, MainToIngest } from "../../shared/messages.js";
-import { byteRingFrameBytesMax, ByteRingProducer, createByteRing } from "../../shared/ring/byte-ring.js";
+import { ByteRingProducer, createByteRing } from "../../shared/ring/byte-ring.js";
 import { completionBytes, newCompletion, takeCompletion, type Completion } from "../../shared/ring/completion.js";
 import { createDoorbell, DoorbellRinger } from "../../shared/ring/doorbell.js";
 import { createEntryRing, EntryRingConsumer } from "../../shared/ring/entry-ring.js";
@@ -26,8 +26,6 @@ export class IngestLink {
   readonly doorbell = createDoorbell();
   /** For the worker, to be transferred. */
   readonly workerPort: MessagePort;
-  /** Inline bodies up to this size go through the ring; larger ones need a slab. */
-  readonly inlineBytesMax: number;
   readonly #requests: ByteRingProducer;
   readonly #gated: EntryRingConsumer;
   readonly #immediate: EntryRingConsumer;
@@ -40,7 +38,6 @@ export class IngestLink {
     this.worker = worker;
     this.requestRing = createByteRing(ringBytes);
     this.#requests = new ByteRingProducer(this.requestRing);
-    this.inlineBytesMax = byteRingFrameBytesMax(ringBytes) - frameOverheadBytesMax;
     this.#gated = new EntryRingConsumer(this.gatedRing, true);
     this.#immediate = new EntryRingConsumer(this.immediateRing, false);
     this.#bell = new DoorbellRinger(this.doorbell);
@@ -94,6 +91,3 @@ export class IngestLink {
     if (count > 0) ring.release();
   }
 }
-
-/** Fixed part, table name, batch id and principal of a frame. */
-const frameOverheadBytesMax = 32 + 64 + 256 + 1024;

@@ -40,6 +40,7 @@ const settingKeys: Record<keyof TableSettings, true> = {
   longMeetsDouble: true,
   addColumns: true,
   backupEnabled: true,
+  bloomFilter: true,
   properties: true,
 };
 

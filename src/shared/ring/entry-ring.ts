@@ -48,6 +48,7 @@ export class EntryRingProducer {
   readonly #header: Int32Array;
   readonly #entryBytes: number;
   #head: number;
+  #total: number;
   #tailSeen: number;
   #reserved = false;
 
@@ -58,12 +59,18 @@ export class EntryRingProducer {
     this.#header = ring.header;
     this.#entryBytes = ring.entryBytes;
     this.#head = Atomics.load(ring.header, ringWords.head);
+    this.#total = this.#head;
     this.#tailSeen = Atomics.load(ring.header, ringWords.tail);
   }
 
   /** Entries staged so far, modulo 2^32 as a signed integer: the unit that a gate counts in. */
   get count(): number {
     return this.#head;
+  }
+
+  /** The same, but it goes on counting beyond 2^31: for what is remembered longer than a ring of entries. */
+  get total(): number {
+    return this.#total;
   }
 
   /** Entries that can be reserved now. */
@@ -86,6 +93,7 @@ export class EntryRingProducer {
     assert(this.#reserved, "an entry is reserved before it is staged");
     this.#reserved = false;
     this.#head = (this.#head + 1) | 0;
+    this.#total++;
   }
 
   /** Lets the consumer see everything staged so far. */

@@ -21,6 +21,8 @@ export interface TableSettings {
   /** Unknown keys add columns (default) or reject their row. */
   readonly addColumns?: boolean;
   readonly backupEnabled?: boolean;
+  /** Data files that are written from then on say in a Bloom filter which ids they may have. */
+  readonly bloomFilter?: boolean;
   /** Free key-value pairs of the client, kept as they are. */
   readonly properties?: Readonly<Record<string, string>>;
 }

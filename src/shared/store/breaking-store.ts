@@ -12,6 +12,9 @@ import {
   type ObjectEntry,
   type ObjectPart,
   type ObjectStore,
+  type PartFacts,
+  type PartRequest,
+  streamPart,
 } from "./object-store.js";
 import { isPassingFailure, isStoreFailure, StoreError } from "./store-failure.js";
 import type { StoreHealth } from "./store-health.js";
@@ -77,6 +80,10 @@ export class BreakingStore implements ObjectStore {
 
   getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
     return this.#call(() => this.#store.getPart(key, range, etag));
+  }
+
+  streamPart(request: PartRequest): Promise<PartFacts> {
+    return this.#call(() => streamPart(this.#store, request));
   }
 
   put(key: string, body: Uint8Array): Promise<void> {

@@ -5,6 +5,9 @@ import {
   type ObjectEntry,
   type ObjectPart,
   type ObjectStore,
+  type PartFacts,
+  type PartRequest,
+  streamPart,
 } from "./object-store.js";
 import { isStoreFailure } from "./store-failure.js";
 import { isImmutableKey } from "./store-paths.js";
@@ -37,13 +40,29 @@ export class FallbackStore implements ObjectStore {
   }
 
   /** The bytes of an immutable key are the same in both: an object that was begun in one may be finished in the other. */
-  async getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
-    const fromSecond = async (secondEtag?: string): Promise<ObjectPart> => {
-      const part = await this.#second.getPart(key, range, secondEtag);
+  getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
+    return this.#part(key, etag, (store, known) => store.getPart(key, range, known));
+  }
+
+  streamPart(request: PartRequest): Promise<PartFacts> {
+    return this.#part(request.key, request.etag, (store, known) => streamPart(store, { ...request, etag: known }));
+  }
+
+  async #part<Part extends { readonly etag: string }>(
+    key: string,
+    etag: string | undefined,
+    read: (store: ObjectStore, etag: string | undefined) => Promise<Part>,
+  ): Promise<Part> {
+    const fromSecond = async (known?: string): Promise<Part> => {
+      const part = await read(this.#second, known);
       return { ...part, etag: secondMark + part.etag };
     };
     if (etag?.startsWith(secondMark) === true) return fromSecond(etag.slice(secondMark.length));
-    return this.#either(key, () => this.#first.getPart(key, range, etag), fromSecond);
+    return this.#either(
+      key,
+      () => read(this.#first, etag),
+      () => fromSecond(),
+    );
   }
 
   put(key: string, body: Uint8Array): Promise<void> {

@@ -1,4 +1,13 @@
-import { ObjectNotFound, type ByteRange, type ObjectEntry, type ObjectPart, type ObjectStore } from "./object-store.js";
+import {
+  ObjectNotFound,
+  type ByteRange,
+  type ObjectEntry,
+  type ObjectPart,
+  type ObjectStore,
+  type PartFacts,
+  type PartRequest,
+  streamPart,
+} from "./object-store.js";
 
 /** Passes every call on; for wrappers that change one or two of them. */
 export class ForwardingStore implements ObjectStore {
@@ -14,6 +23,10 @@ export class ForwardingStore implements ObjectStore {
 
   getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
     return this.inner.getPart(key, range, etag);
+  }
+
+  streamPart(request: PartRequest): Promise<PartFacts> {
+    return streamPart(this.inner, request);
   }
 
   put(key: string, body: Uint8Array): Promise<void> {

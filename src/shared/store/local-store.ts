@@ -1,6 +1,7 @@
 import { dirname, join, resolve } from "node:path";
 import { assert } from "../assert.js";
 import type { Disk } from "../disk/disk.js";
+import { makeFolder, makeFolderDurably } from "../disk/make-folder.js";
 import { failpoint } from "../failpoints.js";
 import { codeOf, isMissing } from "./disk-errors.js";
 import { assertKey, compareKeys } from "./key-rules.js";
@@ -53,7 +54,7 @@ export class LocalStore implements ObjectStore {
     this.#root = resolve(options.root);
     this.#disk = options.disk;
     this.#temporary = new TemporaryFiles(options.disk, join(this.#root, temporaryFolder));
-    this.#makeRoot(this.#root);
+    makeFolderDurably(this.#disk, this.#root);
     this.#ensureFolder(join(this.#root, temporaryFolder));
     if (options.sweepTemporary) this.#temporary.sweep();
   }
@@ -220,23 +221,6 @@ export class LocalStore implements ObjectStore {
     this.#folders.add(folder);
   }
 
-  /** A root that is there already may come from a run that crashed before it synced the parent. */
-  #makeRoot(folder: string): void {
-    const parent = dirname(folder);
-    const isThere = this.#disk.stat(folder)?.isFolder === true;
-    if (isThere && (parent === folder || folder !== this.#root)) return;
-    if (!isThere) {
-      this.#makeRoot(parent);
-      makeFolder(this.#disk, folder);
-    }
-    try {
-      this.#disk.syncFolder(parent);
-    } catch (error) {
-      // A folder of someone else's, that we may pass through but not open: it was there before us.
-      if (!isThere || codeOf(error) !== "EACCES") throw error;
-    }
-  }
-
   #removeEmptyBelow(folder: string, namePrefix: string): void {
     for (const { name, isFolder } of this.#entriesOf(folder, namePrefix)) {
       if (!isFolder) continue;
@@ -293,15 +277,6 @@ export class LocalStore implements ObjectStore {
       if (isMissing(error)) return [];
       throw error;
     }
-  }
-}
-
-/** Fine when it is there, made by another process a moment ago. */
-function makeFolder(disk: Disk, path: string): void {
-  try {
-    disk.makeFolder(path);
-  } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw error;
   }
 }
 

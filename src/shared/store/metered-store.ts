@@ -5,9 +5,12 @@ import {
   type ObjectEntry,
   type ObjectPart,
   type ObjectStore,
+  type PartFacts,
+  type PartRequest,
+  streamPart,
 } from "./object-store.js";
 
-export type StoreOperation = Exclude<keyof ObjectStore, "isLocal" | "readableUrl" | "uri">;
+export type StoreOperation = Exclude<keyof ObjectStore, "isLocal" | "readableUrl" | "uri" | "streamPart">;
 
 /** One finished call. For `list`, `bytes` is 0, `objects` the number of entries taken, and `ms` spans the whole walk. */
 export interface StoreCall {
@@ -43,6 +46,15 @@ export class MeteredStore implements ObjectStore {
       "getPart",
       () => this.#store.getPart(key, range, etag),
       ({ body }) => body.length,
+    );
+  }
+
+  /** Counts as what it is to the store: a part that is read. */
+  streamPart(request: PartRequest): Promise<PartFacts> {
+    return this.#measure(
+      "getPart",
+      () => streamPart(this.#store, request),
+      ({ bytes }) => bytes,
     );
   }
 

@@ -1,7 +1,7 @@
 /**
  * Where tables live. Keys are relative, `/`-separated, made by store-paths.ts only: at most 1,024 bytes of UTF-8, no
  * empty segment, no `.` or `..` segment, no control character. No key is the folder of another (`a` and `a/b`).
- * Implementations: local-store, and later s3-store; wrapped by retrying-, metered- and faulty-store.
+ * Implementations: local-store and s3-store; wrapped by retrying-, breaking-, metered-, fallback- and faulty-store.
  *
  * A call that throws anything but ObjectNotFound may or may not have taken effect ("unclear").
  */
@@ -47,6 +47,11 @@ export interface ObjectStore {
    * Left out by stores without checksums. Throws ObjectNotFound.
    */
   compareChecksum?(key: string, path: string): Promise<boolean | null>;
+  /**
+   * As getPart, with the bytes handed on as they come: nothing is gathered in memory first. Left out by stores that have them
+   * in memory anyway.
+   */
+  streamPart?(request: PartRequest): Promise<PartFacts>;
   /** Objects are files of this machine. Of other stores, what DuckDB is to read is fetched first. */
   readonly isLocal: boolean;
   /** The path by which DuckDB on this machine reads the object; throws where the store is not local. */
@@ -58,6 +63,37 @@ export interface ObjectStore {
 /** For callers, and for wrappers of stores that may not know the call. */
 export function compareChecksum(store: ObjectStore, key: string, path: string): Promise<boolean | null> {
   return store.compareChecksum?.(key, path) ?? Promise.resolve(null);
+}
+
+/** For callers, and for wrappers of stores that may not know the call. */
+export async function streamPart(store: ObjectStore, request: PartRequest): Promise<PartFacts> {
+  if (store.streamPart !== undefined) return store.streamPart(request);
+  const { key, range, etag, target } = request;
+  const { body, objectBytes, etag: found } = await store.getPart(key, range, etag);
+  target.begin();
+  target.take(body);
+  return { bytes: body.length, objectBytes, etag: found };
+}
+
+export interface PartRequest {
+  readonly key: string;
+  readonly range: ByteRange;
+  /** As in getPart. */
+  readonly etag?: string | undefined;
+  readonly target: PartTarget;
+}
+
+/** Takes the bytes of a part in their order. */
+export interface PartTarget {
+  /** A try begins, at the start of the range: what an earlier one brought does not count. */
+  begin(): void;
+  /** Has used the bytes when it returns. A MiniodbError that it throws ends the call, which is not repeated. */
+  take(bytes: Uint8Array): void;
+}
+
+/** Of a part whose bytes the target has. */
+export interface PartFacts extends Omit<ObjectPart, "body"> {
+  readonly bytes: number;
 }
 
 export interface ByteRange {

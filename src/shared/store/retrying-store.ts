@@ -6,6 +6,9 @@ import {
   type ObjectEntry,
   type ObjectPart,
   type ObjectStore,
+  type PartFacts,
+  type PartRequest,
+  streamPart,
 } from "./object-store.js";
 
 export interface RetryOptions {
@@ -45,6 +48,10 @@ export class RetryingStore implements ObjectStore {
 
   getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
     return this.#repeat(() => this.#store.getPart(key, range, etag));
+  }
+
+  streamPart(request: PartRequest): Promise<PartFacts> {
+    return this.#repeat(() => streamPart(this.#store, request));
   }
 
   put(key: string, body: Uint8Array): Promise<void> {

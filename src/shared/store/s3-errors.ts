@@ -1,3 +1,4 @@
+import { MiniodbError } from "../errors.js";
 import { ObjectChanged, ObjectNotFound } from "./object-store.js";
 import { StoreError } from "./store-failure.js";
 
@@ -38,6 +39,8 @@ export function storeErrorOf(error: unknown, doing: string, key: string): Error 
   // A mistake of ours is not the store's.
   if (error instanceof TypeError || error instanceof RangeError || error instanceof StoreError) return error;
   if (error instanceof Error && error.name === "AssertionFailure") return error;
+  // Of whoever takes the bytes of a part.
+  if (error instanceof MiniodbError) return error;
   const code = codeOfS3Error(error);
   const status = statusOfS3Error(error);
   if (absentCodes.has(code)) return new ObjectNotFound(key);

@@ -8,11 +8,21 @@ import {
   type S3Client,
 } from "@aws-sdk/client-s3";
 import { readFileSync, rmSync, statSync } from "node:fs";
+import { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { assert } from "../assert.js";
 import { crc32cBase64 } from "../bytes/crc32c.js";
 import { assertKey } from "./key-rules.js";
-import { ObjectNotFound, type ByteRange, type ObjectEntry, type ObjectPart, type ObjectStore } from "./object-store.js";
+import {
+  ObjectNotFound,
+  type ByteRange,
+  type ObjectEntry,
+  type ObjectPart,
+  type ObjectStore,
+  type PartFacts,
+  type PartRequest,
+  type PartTarget,
+} from "./object-store.js";
 import { hasStoredChecksum } from "./s3-checksum.js";
 import { type S3Options, warehouseUri } from "./s3-options.js";
 import { codeOfS3Error, statusOfS3Error, storeErrorOf } from "./s3-errors.js";
@@ -55,7 +65,15 @@ export class S3Store implements ObjectStore {
   }
 
   async getPart(key: string, range: ByteRange, etag?: string): Promise<ObjectPart> {
+    const pieces: Uint8Array[] = [];
+    const target = { begin: () => pieces.splice(0), take: (bytes: Uint8Array) => void pieces.push(bytes) };
+    const { objectBytes, etag: found } = await this.streamPart({ key, range, etag, target });
+    return { body: Buffer.concat(pieces), objectBytes, etag: found };
+  }
+
+  async streamPart({ key, range, etag, target: taker }: PartRequest): Promise<PartFacts> {
     const target = { ...this.#target(key), ...(etag !== undefined && { IfMatch: etag }) };
+    taker.begin();
     // HTTP has no empty range, nor one that begins after the end: only the object's facts are asked for then.
     if (range.end <= range.start) return this.#emptyPart(key, target);
     try {
@@ -65,10 +83,10 @@ export class S3Store implements ObjectStore {
           new GetObjectCommand({ ...target, Range }),
         );
         const objectBytes = ContentRange === undefined ? ContentLength : Number(ContentRange.split("/")[1]);
-        const body = await readBody(Body, ContentLength);
         // A server that does not know ranges sends the whole object.
-        const part = ContentRange === undefined ? body.subarray(range.start, range.end) : body;
-        return { body: part, objectBytes: definite(objectBytes, "size"), etag: definite(ETag, "ETag") };
+        const wanted = ContentRange === undefined ? range : { start: 0, end: range.end - range.start };
+        const bytes = await streamBody(Body, ContentLength, { ...wanted, taker });
+        return { bytes, objectBytes: definite(objectBytes, "size"), etag: definite(ETag, "ETag") };
       });
     } catch (error) {
       if (error instanceof RangeOutside) return this.#emptyPart(key, target);
@@ -162,11 +180,11 @@ export class S3Store implements ObjectStore {
     return full.slice(this.#prefix.length);
   }
 
-  async #emptyPart(key: string, target: { readonly Bucket: string; readonly Key: string }): Promise<ObjectPart> {
+  async #emptyPart(key: string, target: { readonly Bucket: string; readonly Key: string }): Promise<PartFacts> {
     return calling("head", key, async () => {
       const { ContentLength, ETag } = await this.#client.send(new HeadObjectCommand(target));
       return {
-        body: new Uint8Array(0),
+        bytes: 0,
         objectBytes: definite(ContentLength, "size"),
         etag: definite(ETag, "ETag"),
       };
@@ -213,6 +231,43 @@ async function readBody(body: Body | undefined, bytes: number | undefined): Prom
   const read = await definite(body, "body").transformToByteArray();
   if (bytes === undefined || read.length === bytes) return read;
   throw new StoreError("unclear", `the store sent ${read.length} bytes of ${bytes}`);
+}
+
+interface WantedBytes extends ByteRange {
+  readonly taker: PartTarget;
+}
+
+/**
+ * Hands the body's bytes [start, end) on as they come off the network, a few dozen KiB at a time; returns how many there
+ * were. Throws what the taker throws, and a StoreError where the connection ended before the last byte of the body.
+ */
+async function streamBody(body: unknown, bodyBytes: number | undefined, wanted: WantedBytes): Promise<number> {
+  const stream = definite(body, "body");
+  assert(stream instanceof Readable, "the SDK gives streams of Node's on Node");
+  const { start, end, taker } = wanted;
+  let read = 0;
+  await new Promise<void>((resolve, reject) => {
+    stream.on("data", (bytes: Uint8Array) => {
+      const from = Math.max(0, start - read);
+      const to = Math.min(bytes.length, end - read);
+      read += bytes.length;
+      if (from >= to) return;
+      try {
+        taker.take(bytes.subarray(from, to));
+      } catch (error) {
+        reject(error instanceof Error ? error : new TypeError(String(error)));
+        stream.destroy();
+      }
+    });
+    stream.once("end", resolve);
+    stream.once("error", reject);
+    // Of a connection that went, an end or an error comes before it; nothing happens then.
+    stream.once("close", () => reject(new StoreError("unclear", "the connection ended before the body did")));
+  });
+  if (bodyBytes !== undefined && read !== bodyBytes) {
+    throw new StoreError("unclear", `the store sent ${read} bytes of ${bodyBytes}`);
+  }
+  return Math.max(0, Math.min(read, end) - start);
 }
 
 /** What every S3 answer of its kind has. */

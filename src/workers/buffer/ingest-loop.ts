@@ -2,6 +2,7 @@ import { receiveMessageOnPort } from "node:worker_threads";
 import { ColumnKeys } from "../../shared/encryption/column-keys.js";
 import { fromErrorMessage, MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
+import { limits } from "../../shared/limits.js";
 import type { IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
 import type { BufferedRows } from "../../shared/table-messages.js";
 import { ByteRingConsumer } from "../../shared/ring/byte-ring.js";
@@ -10,6 +11,7 @@ import { EntryRingGate, EntryRingProducer } from "../../shared/ring/entry-ring.j
 import { frameDurabilities, FrameReader } from "../../shared/ring/frame.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
+import { BatchIds } from "./batch-ids.js";
 import { BlockPool, type Block } from "./block-pool.js";
 import { measureRows } from "./measure-rows.js";
 import { replayTables } from "./replay-tables.js";
@@ -21,7 +23,7 @@ import { TableOwner } from "./table-owner.js";
 /** A round ends after this much of the ring: small enough for latency, large enough to share a record's overhead. */
 const roundFramesMax = 1024;
 const roundBytesMax = 1024 * 1024;
-/** A round adds at most two records (schema, rows) per touched table and frame; below this the log has to catch up. */
+/** Below this the log has to catch up: a frame adds at most two records (schema, rows), beside those of the tables that it finds touched. */
 const walRoomMin = 2 * roundFramesMax + 16;
 const idleWaitMs = 250;
 const reportIntervalMs = 1000;
@@ -48,12 +50,12 @@ export class IngestLoop {
   readonly #bell: DoorbellSleeper;
   readonly #walBell: DoorbellRinger;
   readonly #mainBell: MainDoorbellRinger;
-  readonly #gate: EntryRingGate;
   readonly #replies: Replies;
   readonly #emitter: RoundEmitter;
   readonly #intake: RequestIntake;
   readonly #blocks: BlockPool;
   readonly #columnKeys: ColumnKeys;
+  readonly #batchIds: BatchIds;
   /** Blocks of the slices that are out, by ticket. */
   readonly #slices = new Map<number, readonly Block[]>();
   /** Waiting for a moment at which no row of their table is being decoded. */
@@ -70,11 +72,11 @@ export class IngestLoop {
     this.#bell = new DoorbellSleeper(options.doorbell);
     this.#walBell = new DoorbellRinger(options.walDoorbell);
     this.#mainBell = new MainDoorbellRinger(options.mainDoorbell);
-    this.#gate = new EntryRingGate(options.gatedRing);
-    const gated = new EntryRingProducer(options.gatedRing);
+    const gated = { ring: new EntryRingProducer(options.gatedRing), gate: new EntryRingGate(options.gatedRing) };
     this.#replies = new Replies(gated, new EntryRingProducer(options.immediateRing), (message) => this.#post(message));
     this.#emitter = new RoundEmitter(new EntryRingProducer(options.walRing), this.#replies);
-    const { worker, workers, inflatedBytesMax } = options;
+    const { worker, workers, inflatedBytesMax, batchIdWindowMs: windowMs, batchIdsMax: countMax } = options;
+    this.#batchIds = new BatchIds({ windowMs, countMax, errorsMax: limits.batchErrorsMax });
     this.#blocks = new BlockPool(worker * blocksPerWorker, {
       onBlock: (block) => this.#announceBlock(block),
       onDrop: (block) => this.#dropBlock(block),
@@ -86,6 +88,7 @@ export class IngestLoop {
       owners: this.#owners,
       replies: this.#replies,
       isDurable: (position) => this.#isDurable(position),
+      logRoom: (rounds) => this.#emitter.roomBeside(rounds),
       needTable: (name, mayCreate) => this.#post({ kind: "need-table", worker, name, mayCreate }),
       reroute: (requestId, table, body) => this.#post({ kind: "reroute", requestId, table, body }),
       emitTable: (owner) => {
@@ -116,18 +119,18 @@ export class IngestLoop {
     failpoint("ingest.round");
     let worked = this.#readMessages();
     this.#intake.answerJoiners();
+    if (this.#intake.hasHeld && this.#hasLogRoom()) {
+      this.#intake.resumeHeld();
+      worked = true;
+    }
     if (this.#hasLogRoom()) {
       if (this.#readFrames()) worked = true;
       if (this.#intake.hasLarge) {
         this.#intake.stepLarge();
         worked = true;
       }
-      for (const owner of this.#intake.touched) {
-        this.#emitter.emit(owner);
-        this.#reportCrossing(owner);
-      }
-      this.#intake.touched.clear();
     }
+    this.#emitTouched();
     this.#changeSchemas();
     const mainHasNews = this.#replies.publish();
     if (this.#emitter.publish()) this.#walBell.ring();
@@ -136,13 +139,24 @@ export class IngestLoop {
     return worked;
   }
 
+  /** Those for which the log's ring has no room keep their rows in the builder. */
+  #emitTouched(): void {
+    const { touched } = this.#intake;
+    for (const owner of touched) {
+      if (this.#emitter.roomBeside(1) < 0) return;
+      this.#emitter.emit(owner);
+      this.#reportCrossing(owner);
+      touched.delete(owner);
+    }
+  }
+
   #hasLogRoom(): boolean {
-    if (this.#emitter.free < walRoomMin) return false;
+    if (this.#emitter.roomBeside(this.#intake.touched.size) < walRoomMin) return false;
     return this.#emitter.pendingBytes((position) => this.#isDurable(position)) < this.#options.walPendingBytesMax;
   }
 
   #isDurable(logPosition: number): boolean {
-    return ((this.#gate.count - logPosition) | 0) >= 0;
+    return this.#replies.isDurable(logPosition);
   }
 
   #readFrames(): boolean {
@@ -231,11 +245,11 @@ export class IngestLoop {
   #open(table: OpenTable): void {
     const key = nameKey(table.identity.name);
     if (this.#ownersByUuid.has(table.identity.uuid)) return;
-    const { worker, batchIdWindowMs, batchIdsMax } = this.#options;
+    const { worker } = this.#options;
     const isDurable = (position: number): boolean => this.#isDurable(position);
     const owner = new TableOwner(table, {
       worker,
-      batchIds: { windowMs: batchIdWindowMs, countMax: batchIdsMax },
+      batchIds: this.#batchIds,
       takeBlock: (bytes) => this.#blocks.take(bytes, isDurable),
       columnKeys: this.#columnKeys,
     });

@@ -39,7 +39,8 @@ export function replayTables(
   // Digests are older than any segment: their ids come first.
   readBatchDigests(disk, walFolder, 0, ({ tableUuid, firstSequence, batch }) => {
     const lastSequence = firstSequence + batch.firstRow + batch.accepted - 1;
-    owners.get(tableUuid)?.batchIds.remember({ entry: batch, lastSequence, logPosition: durablePosition });
+    const owner = owners.get(tableUuid);
+    owner?.batchIds.remember(owner.slot, { entry: batch, lastSequence, logPosition: durablePosition });
   });
   replaySegments(disk, walFolder, {
     rows: (record) => {
@@ -77,6 +78,6 @@ function rememberBatches(owner: TableOwner, record: ReplayedRows): void {
   if (record.header.batchCount === 0) return;
   for (const entry of parseRecordBatches(record.bytes, record.at, record.header)) {
     const lastSequence = record.firstSequence + entry.firstRow + entry.accepted - 1;
-    owner.batchIds.remember({ entry, lastSequence, logPosition: durablePosition });
+    owner.batchIds.remember(owner.slot, { entry, lastSequence, logPosition: durablePosition });
   }
 }

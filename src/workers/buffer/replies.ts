@@ -9,7 +9,7 @@ import {
   newCompletion,
   stageCompletion,
 } from "../../shared/ring/completion.js";
-import type { EntryRingProducer } from "../../shared/ring/entry-ring.js";
+import type { EntryRingGate, EntryRingProducer } from "../../shared/ring/entry-ring.js";
 import { frameDurabilities } from "../../shared/ring/frame.js";
 import type { RememberedBatch } from "./batch-ids.js";
 
@@ -25,13 +25,15 @@ const noErrors: readonly RowError[] = [];
  */
 export class Replies {
   readonly #gated: EntryRingProducer;
+  readonly #gate: EntryRingGate;
   readonly #immediate: EntryRingProducer;
   readonly #post: (message: IngestToMain) => void;
   readonly #completion = newCompletion();
   #immediateStaged = false;
 
-  constructor(gated: EntryRingProducer, immediate: EntryRingProducer, post: (message: IngestToMain) => void) {
-    this.#gated = gated;
+  constructor(gated: GatedRing, immediate: EntryRingProducer, post: (message: IngestToMain) => void) {
+    this.#gated = gated.ring;
+    this.#gate = gated.gate;
     this.#immediate = immediate;
     this.#post = post;
   }
@@ -90,7 +92,13 @@ export class Replies {
 
   /** Entries staged in the gated ring so far: the log position of the last record. */
   get logPosition(): number {
-    return this.#gated.count;
+    return this.#gated.total;
+  }
+
+  /** True when the log holds the record at this position, however long ago it was announced. */
+  isDurable(logPosition: number): boolean {
+    const waiting = (this.#gated.count - this.#gate.count) | 0;
+    return logPosition <= this.#gated.total - waiting;
   }
 
   /** Lets main and the WAL thread see what was staged; true when main has something to read at once. */
@@ -130,6 +138,12 @@ export class Replies {
       id,
     });
   }
+}
+
+/** Where replies wait for the log, and what the WAL thread has let out of it. */
+interface GatedRing {
+  readonly ring: EntryRingProducer;
+  readonly gate: EntryRingGate;
 }
 
 export interface AcceptedRequest {

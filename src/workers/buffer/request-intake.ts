@@ -21,6 +21,8 @@ const sliceBytes = 1024 * 1024;
 const roundBuilderBytesMax = 64 * 1024 * 1024;
 /** Copies of inline bodies that wait for their table; above it the request is refused. */
 const parkedBytesMax = 32 * 1024 * 1024;
+/** One request may end the round before it, and its own, with two records each, and leave its table touched. */
+const recordsPerRequestMax = 6;
 
 /** One request as a frame brought it. */
 export interface IngestRequest {
@@ -45,6 +47,8 @@ interface LargeDecode {
   readonly account: RowAccount;
   readonly decoding: Decoding;
   readonly batch: TableBatch | null;
+  /** Memory of the body, where its Content-Encoding was undone; 0: it lies in the slab. */
+  readonly inflatedBytes: number;
 }
 
 interface TableBatch {
@@ -66,6 +70,8 @@ export interface IntakeOptions {
   readonly owners: ReadonlyMap<string, TableOwner>;
   readonly replies: Replies;
   readonly isDurable: (logPosition: number) => boolean;
+  /** Records that the log's ring takes, beside those of so many rounds that are still to be emitted. */
+  readonly logRoom: (rounds: number) => number;
   /** Asks main for a table that no owner of this worker holds. */
   readonly needTable: (name: string, mayCreate: boolean) => void;
   /** Sends a request back to main, whose table turned out to be another worker's. */
@@ -76,16 +82,21 @@ export interface IntakeOptions {
 
 /**
  * From frame to rows in a table's builder. What cannot go on at once waits in order: for its table to be opened, for
- * a large body of the same table, or (repeats of a batch id) for the log.
+ * a large body of the same table, for the memory of other tables' large bodies that were inflated, or (repeats of a batch
+ * id, and all when its ring is full) for the log.
  */
 export class RequestIntake {
   /** Owners whose builder holds rows of this round. */
   readonly touched = new Set<TableOwner>();
   readonly #options: IntakeOptions;
   readonly #waiting = new Map<string, IngestRequest[]>();
+  /** Of these tables, the ones whose requests wait only for room, in the log's ring or of inflated bodies. */
+  readonly #held = new Set<string>();
   readonly #large: LargeDecode[] = [];
   #joiners: Joiner[] = [];
   #parkedBytes = 0;
+  /** Of all large bodies that are being decoded. */
+  #inflatedBytes = 0;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -94,6 +105,11 @@ export class RequestIntake {
   /** True while large bodies wait for their next slice. */
   get hasLarge(): boolean {
     return this.#large.length > 0;
+  }
+
+  /** True while requests wait for room, see `#held`. */
+  get hasHeld(): boolean {
+    return this.#held.size > 0;
   }
 
   /** Takes one request; its body need not outlive the call unless it is in the slab. */
@@ -106,25 +122,43 @@ export class RequestIntake {
     }
   }
 
-  /** Main has opened (or refused) this table: the requests that waited for it go on, in order. */
+  /**
+   * Main has opened (or refused) this table: the requests that waited for it go on, in order. Thousands may wait, and each
+   * end a round (of another kind of write than the one before, or a repeat): where there is no room, the rest is held.
+   */
   resume(name: string, refusal: MiniodbError | null): void {
     const key = nameKey(name);
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) return;
     this.#waiting.delete(key);
-    for (const request of waiting) {
+    this.#held.delete(key);
+    for (const [index, request] of waiting.entries()) {
+      if (refusal === null && !(this.#hasLogRoom && this.#mayInflate(request))) {
+        this.#hold(key, waiting.slice(index));
+        return;
+      }
       this.#unpark(request);
       if (refusal === null) this.take(request);
       else this.#options.replies.fail(request.requestId, refusal);
     }
   }
 
-  /** The table is gone: what it still decodes, or let wait, is refused. */
+  /** What was held goes on, as far as there is room again. */
+  resumeHeld(): void {
+    // A copy, as one that finds no room is held again.
+    const held = [...this.#held];
+    for (const key of held) this.resume(key, null);
+  }
+
+  /** The table is gone: what it still decodes, has in its round, or let wait, is refused. */
   abandon(owner: TableOwner, error: MiniodbError): void {
+    for (const { requestId } of owner.round) this.#options.replies.fail(requestId, error);
+    owner.round = [];
+    this.touched.delete(owner);
     for (let index = this.#large.length - 1; index >= 0; index--) {
       const large = this.#large[index];
       if (large?.owner !== owner) continue;
-      this.#large.splice(index, 1);
+      this.#endLarge(index);
       this.#options.replies.fail(large.request.requestId, error);
     }
     this.resume(owner.identity.name, error);
@@ -133,11 +167,12 @@ export class RequestIntake {
   /** One more slice of each large body. */
   stepLarge(): void {
     for (let index = 0; index < this.#large.length; index++) {
+      if (!this.#hasLogRoom) return;
       const large = this.#large[index];
       assert(large !== undefined, "the index is within the list");
       const isDone = this.#step(large);
       if (!isDone) continue;
-      this.#large.splice(index--, 1);
+      this.#endLarge(index--);
       large.owner.busy = false;
       // Its rows become a record of their own before the requests that waited behind it are decoded.
       this.#options.emitTable(large.owner);
@@ -175,7 +210,8 @@ export class RequestIntake {
   #route(request: IngestRequest): void {
     const key = nameKey(request.table);
     const owner = this.#options.owners.get(key);
-    if (owner !== undefined && !owner.busy) {
+    const isFree = owner !== undefined && !owner.busy && !this.#held.has(key);
+    if (isFree && this.#mayInflate(request)) {
       this.#begin(owner, request);
       return;
     }
@@ -186,7 +222,27 @@ export class RequestIntake {
       return;
     }
     this.#waiting.set(key, [parked]);
+    if (isFree) this.#held.add(key);
     if (owner === undefined) this.#options.needTable(request.table, (request.flags & frameFlags.mayCreateTable) !== 0);
+  }
+
+  /** One table's large bodies come one after the other; those of many tables would each be in memory as a whole. */
+  #mayInflate({ encoding }: IngestRequest): boolean {
+    return encoding === frameEncodings.identity || this.#inflatedBytes < this.#options.inflatedBytesMax;
+  }
+
+  #endLarge(index: number): void {
+    for (const { inflatedBytes } of this.#large.splice(index, 1)) this.#inflatedBytes -= inflatedBytes;
+  }
+
+  get #hasLogRoom(): boolean {
+    return this.#options.logRoom(this.touched.size) >= recordsPerRequestMax;
+  }
+
+  /** Behind what may wait for this table again, in the place where it was parked. */
+  #hold(key: string, rest: readonly IngestRequest[]): void {
+    this.#waiting.set(key, [...(this.#waiting.get(key) ?? []), ...rest]);
+    this.#held.add(key);
   }
 
   #park(request: IngestRequest): IngestRequest {
@@ -225,7 +281,9 @@ export class RequestIntake {
       const decoding = openDecode(request.format, originalShape, body, target);
       if (isLarge) {
         owner.busy = true;
-        this.#large.push({ owner, request, account, decoding, batch });
+        const inflatedBytes = body === request.body ? 0 : body.length;
+        this.#inflatedBytes += inflatedBytes;
+        this.#large.push({ owner, request, account, decoding, batch, inflatedBytes });
         return;
       }
       while (!decoding.step(body.length + 1));
@@ -281,7 +339,7 @@ export class RequestIntake {
   /** Answers a batch id that was there before: with its account, or BATCH_ID_CONFLICT when the body differs. */
   #isRepeat(owner: TableOwner, request: IngestRequest, batch: TableBatch): boolean {
     if (owner.roundBatches.has(batch.key)) this.#options.emitTable(owner);
-    const first = owner.batchIds.find(batch.key, Date.now());
+    const first = owner.batchIds.find(owner.slot, batch.key, Date.now());
     if (first === undefined) return false;
     if (Buffer.compare(first.entry.bodyHash, batch.bodyHash) !== 0) {
       throw new MiniodbError("BATCH_ID_CONFLICT", "This batch id was used before with another body", {

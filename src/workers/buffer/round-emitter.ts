@@ -8,6 +8,8 @@ import type { Replies } from "./replies.js";
 import type { RoundRequest, TableOwner } from "./table-owner.js";
 
 const textDecoder = new TextDecoder();
+/** A round announces its rows, and the schema before them where it is new. */
+const recordsPerRound = 2;
 
 /**
  * Ends a round: per table one record into shared memory, its rows into the table's buffer, its descriptor to the WAL
@@ -39,22 +41,26 @@ export class RoundEmitter {
     return this.#pendingBytes;
   }
 
-  /** Records that can be announced before the WAL thread has to read some. */
-  get free(): number {
-    return this.#walRing.free;
+  /** Records that the log's ring takes, beside those of so many rounds that are still to be emitted. */
+  roomBeside(rounds: number): number {
+    return this.#walRing.free - recordsPerRound * rounds;
   }
 
   /** Turns the owner's round into a record; nothing when it has no rows. */
   emit(owner: TableOwner): void {
     const { builder, buffer, round } = owner;
     if (round.length === 0) return;
+    // Before anything is staged: a reply whose record is not announced would be let out with the next one.
+    assert(this.roomBeside(1) >= 0, "a round is emitted while the log's ring has room");
     const firstSequence = buffer.lastSequence + 1;
-    if (builder.schema.version !== owner.loggedSchemaVersion) this.#emitSchema(owner, firstSequence);
+    const schema = this.#newSchema(owner, firstSequence);
     const batch = owner.sealer.seal(builder.finish(), builder.schema);
     const nowMs = Date.now();
     const batches = batchEntries(round, nowMs);
     const bytes = recordBytes(batch, batches);
-    const block = owner.arena.reserve(bytes);
+    // In one block: one with nothing but a schema would never be freed, as blocks go with their rows.
+    const block = owner.arena.reserve(bytes + (schema?.length ?? 0));
+    if (schema !== null) this.#emitSchema(owner, block, schema);
     const offset = block.used;
     const record = {
       kind: owner.roundKind,
@@ -82,7 +88,7 @@ export class RoundEmitter {
     });
     for (const entry of batches) {
       const lastSequence = firstSequence + entry.firstRow + entry.accepted - 1;
-      owner.batchIds.remember({ entry, lastSequence, logPosition });
+      owner.batchIds.remember(owner.slot, { entry, lastSequence, logPosition });
     }
     this.#pending.push({ logPosition, bytes });
     this.#pendingBytes += bytes;
@@ -99,17 +105,21 @@ export class RoundEmitter {
     return announced;
   }
 
-  #emitSchema(owner: TableOwner, firstSequence: number): void {
+  /** The record of the owner's schema; null where the log has it. */
+  #newSchema(owner: TableOwner, firstSequence: number): Uint8Array | null {
     const { schema, rowCount } = owner.builder;
-    const record = encodeSchemaRecord({ tableUuid: owner.identity.uuid, firstSequence, schema });
-    const block = owner.arena.reserve(record.length);
-    block.bytes.set(record, block.used);
-    this.#announce(block, { offset: block.used, length: record.length, completions: 0 });
-    block.used += record.length;
+    if (schema.version === owner.loggedSchemaVersion) return null;
     if (schema.columns.some((column) => column.replacesFieldId !== undefined)) {
       owner.wideningSequence = firstSequence + rowCount - 1;
     }
-    owner.loggedSchemaVersion = schema.version;
+    return encodeSchemaRecord({ tableUuid: owner.identity.uuid, firstSequence, schema });
+  }
+
+  #emitSchema(owner: TableOwner, block: Block, record: Uint8Array): void {
+    block.bytes.set(record, block.used);
+    this.#announce(block, { offset: block.used, length: record.length, completions: 0 });
+    block.used += record.length;
+    owner.loggedSchemaVersion = owner.builder.schema.version;
   }
 
   #announce(block: Block, place: { offset: number; length: number; completions: number }): void {

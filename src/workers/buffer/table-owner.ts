@@ -9,8 +9,8 @@ import { applyOperations, type SchemaOperation } from "../../shared/schema/schem
 import { withoutReplaced, type TableSchema } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import type { DecodeTarget } from "../decode/decoder.js";
-import { BatchIds, type BatchIdLimits } from "./batch-ids.js";
 import type { ColumnKeys } from "../../shared/encryption/column-keys.js";
+import type { BatchIds } from "./batch-ids.js";
 import { BlockArena } from "./block-arena.js";
 import type { Block } from "./block-pool.js";
 import { ColumnSealer } from "./column-sealer.js";
@@ -34,7 +34,8 @@ export interface RoundRequest {
 
 export interface OwnerOptions {
   readonly worker: number;
-  readonly batchIds: BatchIdLimits;
+  /** Of all tables of the worker. */
+  readonly batchIds: BatchIds;
   readonly takeBlock: (bytes: number) => Block;
   readonly columnKeys: ColumnKeys;
 }
@@ -83,7 +84,7 @@ export class TableOwner {
     this.arena = new BlockArena(options.takeBlock);
     this.sealer = new ColumnSealer(options.columnKeys);
     this.buffer = new TableBuffer(table.flushedSequence);
-    this.batchIds = new BatchIds(options.batchIds);
+    this.batchIds = options.batchIds;
     this.loggedSchemaVersion = table.schema.version;
     this.#acceptsId = idRule(table.settings);
     this.#generateId = idGenerator(table.settings, options.worker);

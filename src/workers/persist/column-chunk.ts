@@ -1,4 +1,5 @@
 import type { ColumnType } from "../../shared/schema/column-type.js";
+import type { BloomFilter } from "./bloom-filter.js";
 import { ByteBuffer } from "./byte-buffer.js";
 import type { ColumnEncoding } from "./column-encodings.js";
 import { gatherBooleans, gatherOffsets, gatherText, gatherValidity, gatherWords, select, shorten } from "./gather.js";
@@ -42,6 +43,8 @@ export interface ChunkFormat {
   readonly encoding: ColumnEncoding;
   readonly codec: ParquetCodec;
   readonly statistics: boolean;
+  /** Gets the texts of the column; null: nobody asks. */
+  readonly filter: BloomFilter | null;
 }
 
 /** Encodes one column of one row group, and hands its pages to `write` in file order; `offset` is where they start. */
@@ -59,6 +62,8 @@ export function writeColumnChunk(
   for (let position = source.from; position < source.to;) {
     const page = gatherPage(column, source, position);
     nulls += page.nulls;
+    // Before the encoder, which may change the arrays.
+    if (format.filter !== null) addTexts(format.filter, page);
     const body = pageBody;
     body.clear();
     if (!column.column.required) writeLevels(body, page.validity, page.rowCount, page.nulls);
@@ -160,6 +165,12 @@ function gatherPage(column: TypedColumn, { rows, order, to }: ChunkRows, positio
   }
   gatherWords(column, selection, words.subarray(0, rowCount * 2));
   return { ...common, words };
+}
+
+/** A null is the empty text here, which does no harm: the filter says what may be there. */
+function addTexts(filter: BloomFilter, { bytes, offsets, rowCount }: PageValues): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let row = 0; row < rowCount; row++) filter.add(view, offsets[row] as number, offsets[row + 1] as number);
 }
 
 /** Bounds of texts are cut; without a short upper bound there are none. */

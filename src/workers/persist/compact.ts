@@ -9,15 +9,15 @@ import type { ColumnBounds, CompactTask, DataFile } from "../../shared/messages.
 import { nameKey, timestampColumn, type TableColumn } from "../../shared/schema/table-schema.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { commitOnce, removeFiles } from "./commit-once.js";
-import type { FileCopy } from "./duckdb-copy.js";
 import { boundsOfFooter } from "./file-bounds.js";
-import { withLocalRows, type LocalRows } from "./local-copies.js";
+import { addIdFilters } from "./id-filters.js";
+import { withLocalRows } from "./local-copies.js";
 import { countNulls, mergeBounds } from "./merge-bounds.js";
 import { MergeRun } from "./merge-run.js";
 import { readParquetFooter } from "./parquet-footer.js";
-import { putFile, temporaryPath, type PersistContext } from "./persist-context.js";
-import { copySlices, planSliceFiles, readFooters, sliceRowsFor } from "./sliced-copy.js";
-import { copiedAt, sourcesReadAt, verifyMerge } from "./verify-merge.js";
+import { putFile, type PersistContext } from "./persist-context.js";
+import { sourcesReadAt, verifyMerge } from "./verify-merge.js";
+import { writeMerged, type MergeCopy, type WrittenFile } from "./write-merged.js";
 
 /**
  * ```
@@ -58,7 +58,8 @@ async function mergeFiles(context: PersistContext, task: CompactTask, merge: Mer
   const copy = copyOf(task);
   try {
     await withLocalRows(context, task.files, async (local) => {
-      await writeFiles(context, { task, copy, local, written }, merge);
+      await writeMerged(context, { task, copy, local, written }, merge);
+      if (task.settings.bloomFilter === true) await addFilters(context, copy, written, merge);
       failpoint("compact.file.written");
       merge.enter(sourcesReadAt);
       const rows = task.files.reduce((sum, file) => sum + liveRowsOf(file), 0);
@@ -85,14 +86,17 @@ async function mergeFiles(context: PersistContext, task: CompactTask, merge: Mer
   }
 }
 
-/** In the temporary folder. */
-interface WrittenFile {
-  readonly path: string;
-  rows: number;
+async function addFilters(
+  context: PersistContext,
+  copy: MergeCopy,
+  written: readonly WrittenFile[],
+  merge: MergeRun,
+): Promise<void> {
+  for (const { path } of written) {
+    merge.check();
+    await addIdFilters(context, path, copy);
+  }
 }
-
-/** Without its sources and its path. */
-type MergeCopy = Pick<FileCopy, "columns" | "schema" | "orderBy"> & { readonly isWholeOrder: boolean };
 
 /** The columns that any source has: a column that is null in all of them is in no file. */
 function copyOf({ files, schema, settings }: CompactTask): MergeCopy {
@@ -103,52 +107,6 @@ function copyOf({ files, schema, settings }: CompactTask): MergeCopy {
     .map((name) => columns.find((column) => nameKey(column.name) === nameKey(name)))
     .filter((column) => column !== undefined);
   return { columns, schema, orderBy, isWholeOrder: orderBy.length === sortOrder.length };
-}
-
-interface WriteParts {
-  readonly task: CompactTask;
-  readonly copy: MergeCopy;
-  readonly local: LocalRows;
-  /** Filled file by file, so that each is removed, whatever happens. */
-  readonly written: WrittenFile[];
-}
-
-/** The copies, one after the other: a merge takes the memory of one slice. */
-async function writeFiles(
-  context: PersistContext,
-  { task, copy, local, written }: WriteParts,
-  merge: MergeRun,
-): Promise<void> {
-  const footers = readFooters(local.sources);
-  const sliceRows = sliceRowsFor(context.compactionMemoryBytes, copy.columns.length, footers);
-  const plan = planSliceFiles(copy, footers, { sliceRows, files: fileCountOf(task) });
-  const slices = plan.reduce((sum, conditions) => sum + conditions.length, 0);
-  let slice = 0;
-  const onSlice = (): void => merge.enter((++slice / slices) * copiedAt);
-  for (const conditions of plan) {
-    const file = { path: temporaryPath(context), rows: 0 };
-    written.push(file);
-    const { columns, schema, orderBy } = copy;
-    const options = { sliceRows, merge, onSlice };
-    const { sources, deletes } = local;
-    file.rows = await copySlices(
-      context,
-      { columns, schema, orderBy, sources, deletes, path: file.path },
-      conditions,
-      options,
-    );
-    if (file.rows > 0) continue;
-    // Of values that lie unevenly, or whose rows are all deleted.
-    rmSync(file.path, { force: true });
-    written.pop();
-  }
-}
-
-/** By the bytes of the sources: those of the result are not known before. */
-function fileCountOf({ files, targetBytes }: CompactTask): number {
-  if (targetBytes === undefined) return 1;
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-  return Math.max(1, Math.round(bytes / targetBytes));
 }
 
 interface Described {

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { closeSync, openSync, readSync, renameSync, rmSync, write } from "node:fs";
+import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { crc32 } from "node:zlib";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
@@ -14,15 +13,14 @@ import {
   partBytes,
   partsFolder,
 } from "../../shared/store/cache-paths.js";
-import { ObjectChanged, ObjectNotFound } from "../../shared/store/object-store.js";
+import { ObjectChanged, ObjectNotFound, type PartTarget, streamPart } from "../../shared/store/object-store.js";
 import { isStoreFailure } from "../../shared/store/store-failure.js";
 import { checkStop, type PersistContext } from "./persist-context.js";
 
 /** Parts of one object that are on their way at once: one connection to S3 gives 85 to 90 MB/s. */
 const partsOfObjectMax = 8;
-/** Of all objects that this thread fetches: they are in memory until they are written, 128 MiB together. */
+/** Of all objects that this thread fetches. A store that gives parts whole has them in memory, 128 MiB together. */
 const partsMax = 16;
-const writeAt = promisify(write);
 let partsUnderWay = 0;
 const waitingParts: (() => void)[] = [];
 
@@ -74,18 +72,18 @@ export async function copyObject(context: PersistContext, copy: ObjectCopy): Pro
   const fetchNow = async (index: number): Promise<void> => {
     const start = index * partBytes;
     const end = Math.min(bytes, start + partBytes);
+    const file = new PartOfFile(fd, start);
     const asked = etag;
-    let part = await context.readStore.getPart(key, { start, end }, asked);
+    const range = { start, end };
+    let part = await streamPart(context.readStore, { key, range, etag: asked, target: file });
     // The first answer says which object all parts must be of: those that were asked for before it ask again where they differ.
     etag ??= part.etag;
-    if (asked === undefined && part.etag !== etag) part = await context.readStore.getPart(key, { start, end }, etag);
+    if (asked === undefined && part.etag !== etag) {
+      part = await streamPart(context.readStore, { key, range, etag, target: file });
+    }
     if (part.objectBytes !== bytes) throw unlike(key, `has ${part.objectBytes} bytes, the catalog says ${bytes}`);
-    assert(part.body.length === end - start, "a part has the bytes that were asked for");
-    // In any order: the file has holes until the last part is there, and its name only after that.
-    // Written by another thread, as this one has the other parts to take from the network.
-    const written = writeExactly(fd, part.body, start);
-    checksums[index] = crc32(part.body);
-    await written;
+    assert(part.bytes === end - start, "a part has the bytes that were asked for");
+    checksums[index] = file.checksum;
   };
   try {
     let next = 0;
@@ -107,7 +105,44 @@ export async function copyObject(context: PersistContext, copy: ObjectCopy): Pro
   return digestOfParts(checksums);
 }
 
-/** Waits, in turn, until there is memory for one more part. */
+/**
+ * Bytes of a part on their way into the file, piece by piece while they are in the processor's caches. In any order of parts:
+ * the file has holes until the last one is there, and its name only after that. The calls of the disk wait for nothing, as
+ * long as the page cache takes what comes; where it does not, this thread reads the network no faster than the disk writes.
+ */
+class PartOfFile implements PartTarget {
+  /** CRC-32 of what the last try brought. */
+  checksum = 0;
+  readonly #fd: number;
+  readonly #start: number;
+  #position: number;
+
+  constructor(fd: number, start: number) {
+    this.#fd = fd;
+    this.#start = start;
+    this.#position = start;
+  }
+
+  begin(): void {
+    this.checksum = 0;
+    this.#position = this.#start;
+  }
+
+  take(bytes: Uint8Array): void {
+    try {
+      for (let done = 0; done < bytes.length;) {
+        done += writeSync(this.#fd, bytes, done, bytes.length - done, this.#position + done);
+      }
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new MiniodbError("STORE_UNAVAILABLE", `A file could not be written: ${reason}`, {}, error);
+    }
+    this.#position += bytes.length;
+    this.checksum = crc32(bytes, this.checksum);
+  }
+}
+
+/** Waits, in turn, until one more part may be fetched. */
 async function enterPart(): Promise<void> {
   if (partsUnderWay < partsMax) partsUnderWay++;
   else await new Promise<void>((resolve) => waitingParts.push(resolve));
@@ -128,8 +163,7 @@ async function allEnded(work: readonly Promise<void>[]): Promise<void> {
 function toStoreError(key: string, error: unknown): unknown {
   if (error instanceof ObjectNotFound) return unlike(key, "is not there");
   if (error instanceof ObjectChanged) return unlike(key, "was replaced");
-  // A full disk is named as such where the task ends.
-  if (!isStoreFailure(error) || (error instanceof Error && "syscall" in error)) return error;
+  if (!isStoreFailure(error)) return error;
   const message = error instanceof Error ? error.message : String(error);
   return new MiniodbError("STORE_UNAVAILABLE", `The store did not give ${key}: ${message}`, { key }, error);
 }
@@ -178,11 +212,4 @@ function readFully(fd: number, target: Uint8Array, position: number): number {
     done += read;
   }
   return done;
-}
-
-async function writeExactly(fd: number, body: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < body.length;) {
-    const { bytesWritten } = await writeAt(fd, body, done, body.length - done, position + done);
-    done += bytesWritten;
-  }
 }

@@ -7,8 +7,8 @@ import type { StreamRange } from "../../shared/iceberg/commit-files.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { NewDataFile } from "../../shared/iceberg/manifest.js";
 import { limits } from "../../shared/limits.js";
-import type { FlushTask, TableIdentity } from "../../shared/messages.js";
-import { nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
+import type { FlushTask } from "../../shared/messages.js";
+import { idFieldId, nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { CacheCopies } from "./cache-copies.js";
@@ -19,6 +19,7 @@ import { boundsOfFooter } from "./file-bounds.js";
 import { writeParquetFile } from "./parquet-file.js";
 import type { ParquetFormat } from "./parquet-writer.js";
 import { checkStop, putFile, temporaryPath, type PersistContext } from "./persist-context.js";
+import { PutQueue } from "./put-queue.js";
 import { replaceFields, type Replacement } from "./replace-fields.js";
 import { findReplaced } from "./replaced-rows.js";
 import { takeOut, type TakenOut } from "./take-out.js";
@@ -41,7 +42,7 @@ const putsAtOnce = 4;
  *
  * ```
  * records ─▶ typed rows ─▶ order ─▶ day 1 ─▶ Parquet in the temporary folder ─▶ store ─┐
- *                                   day 2 ─▶ ...                                        ├─▶ one commit
+ *                                   day 2 ─▶ ...   (while day 1 goes to the store)      ├─▶ one commit
  *            files with a column that became double ─▶ rewritten ───────────────▶ store ┘
  * ```
  */
@@ -50,7 +51,7 @@ export async function flushRows(
   task: FlushTask,
   copies: CacheCopies = new CacheCopies(undefined),
 ): Promise<CommitResult> {
-  const { identity, schema, settings, slice, stream, afterSequence, lastSequence } = task;
+  const { identity, schema, slice, stream, afterSequence, lastSequence } = task;
   const range = { stream, afterSequence, lastSequence };
   const parts = recordsInRange(slice, range);
   const source = rowSourceOf(parts.filter(isOfRows));
@@ -59,10 +60,9 @@ export async function flushRows(
   const written: NewDataFile[] = [];
   let replacement: Replacement;
   try {
-    replacement = await replaceFields(context, { identity, schema, onFile: (file) => written.push(file) });
-    const rows = typeRows(source, schema);
     const onFile = (file: NewDataFile): void => void written.push(file);
-    if (rows.rowCount > 0) await writeDays(context, { identity, settings, rows, order: null, copies, onFile });
+    replacement = await inTurn(() => replaceFields(context, { identity, schema, onFile }));
+    await writeDays(context, { task, source, order: null, copies, onFile });
   } catch (error) {
     await removeFiles(context, written);
     throw error;
@@ -122,16 +122,14 @@ async function flushOnce(
   context: PersistContext,
   { task, range, source, order, ids, copies }: ReplacingFlush,
 ): Promise<CommitResult> {
-  const { identity, schema, settings } = task;
+  const { identity, schema } = task;
   const written: NewDataFile[] = [];
   let taken: TakenOut;
   try {
-    const rows = typeRows(source, schema);
     const onFile = (file: NewDataFile): void => void written.push(file);
-    const living = order === null ? source.rowCount : order.length;
-    if (living > 0) await writeDays(context, { identity, settings, rows, order, copies, onFile });
+    await writeDays(context, { task, source, order, copies, onFile });
     // The later, the less can come between this look at the table and the commit.
-    taken = await takeOut(context, task, ids);
+    taken = await inTurn(() => takeOut(context, task, ids));
   } catch (error) {
     await removeFiles(context, written);
     throw error;
@@ -147,9 +145,8 @@ async function flushOnce(
 }
 
 interface DaysToWrite {
-  readonly identity: TableIdentity;
-  readonly settings: TableSettings;
-  readonly rows: TypedRows;
+  readonly task: Pick<FlushTask, "identity" | "schema" | "settings">;
+  readonly source: RowSource;
   /** Numbers of the rows that are written; null: all. */
   readonly order: Uint32Array | null;
   readonly copies: CacheCopies;
@@ -159,9 +156,13 @@ interface DaysToWrite {
 
 /** One file per day. Days come in rounds, so that the temporary folder holds a bounded number of files. */
 async function writeDays(context: PersistContext, work: DaysToWrite): Promise<void> {
-  const sortOrder = work.settings.sortOrder ?? [timestampColumn];
-  const sorted = sortRows(work.rows, sortOrder, work.order);
-  const format = flushFormat(sorted.rows);
+  const { source, order } = work;
+  const living = order === null ? source.rowCount : order.length;
+  if (living === 0) return;
+  const { schema, settings } = work.task;
+  const sortOrder = settings.sortOrder ?? [timestampColumn];
+  const sorted = sortRows(typeRows(source, schema), sortOrder, order);
+  const format = flushFormat(sorted.rows, settings);
   const isSorted = isInSortOrder(sorted, sortOrder);
   const { partitionsPerRound } = context;
   for (let start = 0; start < sorted.days.length; start += partitionsPerRound) {
@@ -177,43 +178,47 @@ interface Round extends DaysToWrite {
   readonly isSorted: boolean;
 }
 
+/** Files go to the store while the next ones are encoded. */
 async function writeRound(context: PersistContext, round: Round): Promise<void> {
   const { days, sorted, format } = round;
   const files: LocalFile[] = [];
+  const puts = new PutQueue(putsAtOnce);
   try {
     for (const day of days) {
       checkStop(context);
-      files.push(await writeDay(context, { day, sorted, format }));
+      puts.check();
+      const file = await inTurn(() => writeDay(context, { day, sorted, format }));
+      files.push(file);
       failpoint("flush.file.written");
+      puts.add(() => putDay(context, round, file));
     }
-    await putFiles(context, round, files);
+    await puts.done();
   } finally {
+    await puts.stop();
     for (const { path } of files) rmSync(path, { force: true });
   }
 }
 
-/** A few at once: a store across a network gives one connection a fraction of what it has. All have ended afterwards. */
-async function putFiles(context: PersistContext, round: Round, files: readonly LocalFile[]): Promise<void> {
-  const waiting = files.toReversed();
-  const putSome = async (): Promise<void> => {
-    for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      const { path, ...file } = next;
-      try {
-        checkStop(context);
-        const day = { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() };
-        const key = dataFileKey(round.identity.location, day);
-        round.copies.keep(path, key, file.bytes);
-        await putFile(context, key, path);
-        round.onFile({ ...file, key, isSorted: round.isSorted });
-        failpoint("flush.file.stored");
-      } catch (error) {
-        waiting.length = 0;
-        throw error;
-      }
-    }
-  };
-  const puts = Array.from({ length: Math.min(putsAtOnce, files.length) }, putSome);
-  for (const result of await Promise.allSettled(puts)) if (result.status === "rejected") throw result.reason;
+async function putDay(context: PersistContext, round: Round, { path, ...file }: LocalFile): Promise<void> {
+  checkStop(context);
+  const day = { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() };
+  const key = dataFileKey(round.task.identity.location, day);
+  round.copies.keep(path, key, file.bytes);
+  await putFile(context, key, path);
+  round.onFile({ ...file, key, isSorted: round.isSorted });
+  failpoint("flush.file.stored");
+}
+
+let lastTurn: Promise<unknown> = Promise.resolve();
+
+/**
+ * Of the flushes of this thread one encodes, or has DuckDB look into files, at a time, and in the order in which they came:
+ * two at once would each take twice as long, and the memory of both. What the others have on the network goes on meanwhile.
+ */
+function inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+  const turn = lastTurn.then(work);
+  lastTurn = turn.catch(() => {});
+  return turn;
 }
 
 interface LocalFile extends Omit<NewDataFile, "key"> {
@@ -231,7 +236,8 @@ async function writeDay(context: PersistContext, { day, sorted, format }: DayToW
   const columns = sorted.rows.columns.map(({ column }) => column);
   const { rows, order } = sorted;
   const source = { rows, order, from: day.from, to: day.to };
-  const { bytes, footer } = await writeParquetFile(path, source, format);
+  const pause = context.store.isLocal ? undefined : passTurn;
+  const { bytes, footer } = await writeParquetFile(path, source, format, pause);
   return {
     path,
     bytes,
@@ -242,11 +248,17 @@ async function writeDay(context: PersistContext, { day, sorted, format }: DayToW
   };
 }
 
-function flushFormat(rows: TypedRows): ParquetFormat {
+/** What came from the network, and what it can take by now, is seen to: some milliseconds' work lies between two of these. */
+function passTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function flushFormat(rows: TypedRows, { bloomFilter }: TableSettings): ParquetFormat {
   const encodings = new Map(
     rows.columns.map((column) => [column.column.name, chooseEncoding(rows, column, rowGroupRows)]),
   );
-  return { compression: "zstd", statistics: true, rowGroupRows, encodings };
+  const filter = bloomFilter === true ? { filterFieldId: idFieldId } : {};
+  return { compression: "zstd", statistics: true, rowGroupRows, encodings, ...filter };
 }
 
 /** A file says that it is sorted only where no sort column has nulls: then no reader's order of nulls can matter. */

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fdatasyncSync, openSync, readSync, writeSync } from "node:fs";
 import { assert } from "../../shared/assert.js";
 import { ByteBuffer } from "./byte-buffer.js";
 import { readFooterBytes } from "./parquet-footer.js";
@@ -8,15 +8,59 @@ import { thriftTypes } from "./thrift-writer.js";
 
 const magic = Buffer.from("PAR1");
 const copyBytes = 1024 * 1024;
+/**
+ * Bytes that a join leaves to the page cache before it waits for the disk. Copying is faster than any disk: a whole file
+ * at once would stand in the disk's queue before the log, and every write would wait for it.
+ */
+const syncBytes = 16 * 1024 * 1024;
 
-/** Fields of the footer's structs that the join changes; parquet-footer.ts draws them. */
+/** Fields of the footer's structs that the join looks at; parquet-footer.ts draws them. */
 const metadataFields = { schema: 2, rows: 3, rowGroups: 4 } as const;
-const groupFields = { chunks: 1, fileOffset: 5, ordinal: 7 } as const;
+const groupFields = { chunks: 1, rows: 3, fileOffset: 5, ordinal: 7 } as const;
 /** ColumnChunk: 2 file offset, 4 offset index, 6 column index; ColumnMetaData: 9 data, 10 index, 11 dictionary, 14 Bloom filter. */
 const chunkFields = { metadata: 3, offsets: [2, 4, 6] } as const;
 const chunkMetadataOffsets = [9, 10, 11, 14];
+const chunkMetadataBytes = { uncompressed: 6, compressed: 7 } as const;
 /** Ordinals have 16 bits; readers do without. */
 const ordinalMax = 32_767;
+
+/** On average: with shorter row groups than these, half of the usual, a merge has something to gain by writing them anew. */
+const joinGroupRowsMin = 65_536;
+/** Of the bytes without compression. A Node without ZSTD stores them all: then a merge is when they are compressed. */
+const joinCompressedShareMax = 0.98;
+
+/**
+ * Whether a join of the files is as good a file as their rows written anew: one schema, row groups of a good length, and
+ * compressed.
+ */
+export function areWorthJoining(paths: readonly string[]): boolean {
+  const sum = { groups: 0, rows: 0, bytes: 0, compressedBytes: 0 };
+  const schemas = new Set<string>();
+  for (const path of paths) {
+    const metadata = readMetadata(path);
+    schemas.add(schemaText(metadata));
+    for (const group of itemsOf(metadata.get(metadataFields.rowGroups))) {
+      sum.groups++;
+      sum.rows += numberOf((group as ThriftTree).get(groupFields.rows));
+      for (const chunk of itemsOf((group as ThriftTree).get(groupFields.chunks))) {
+        const described = (chunk as ThriftTree).get(chunkFields.metadata)?.value as ThriftTree | undefined;
+        sum.bytes += numberOf(described?.get(chunkMetadataBytes.uncompressed));
+        sum.compressedBytes += numberOf(described?.get(chunkMetadataBytes.compressed));
+      }
+    }
+  }
+  if (schemas.size !== 1 || sum.rows < sum.groups * joinGroupRowsMin) return false;
+  return sum.compressedBytes <= sum.bytes * joinCompressedShareMax;
+}
+
+function readMetadata(path: string): ThriftTree {
+  const fd = openSync(path, "r");
+  try {
+    return decodeThriftTree(readFooterBytes(fd).footer);
+  } finally {
+    closeSync(fd);
+  }
+}
 
 /**
  * Puts Parquet files of one schema one behind the other as the row groups of one file. No value is decoded: the bytes
@@ -30,6 +74,7 @@ export class ParquetJoin {
   readonly #fd: number;
   readonly #rowGroups: ThriftTree[] = [];
   #bytes = magic.length;
+  #unsyncedBytes = 0;
   #rows = 0;
   /** Of the first file. */
   #metadata: ThriftTree | undefined;
@@ -54,7 +99,7 @@ export class ParquetJoin {
         this.#rowGroups.push(moveGroup(group as ThriftTree, moved, ordinal));
       }
       this.#rows += numberOf(metadata.get(metadataFields.rows));
-      copyRange(fd, { from: magic.length, to: footerOffset, target: this.#fd });
+      copyRange(fd, { from: magic.length, to: footerOffset, write: (bytes) => this.#write(bytes) });
       this.#bytes += footerOffset - magic.length;
     } finally {
       closeSync(fd);
@@ -77,6 +122,14 @@ export class ParquetJoin {
 
   close(): void {
     closeSync(this.#fd);
+  }
+
+  #write(bytes: Uint8Array): void {
+    writeAll(this.#fd, bytes);
+    this.#unsyncedBytes += bytes.length;
+    if (this.#unsyncedBytes < syncBytes) return;
+    fdatasyncSync(this.#fd);
+    this.#unsyncedBytes = 0;
   }
 }
 
@@ -128,13 +181,13 @@ function numberOf(node: ThriftNode | undefined): number {
 
 function copyRange(
   source: number,
-  { from, to, target }: { readonly from: number; readonly to: number; readonly target: number },
+  { from, to, write }: { readonly from: number; readonly to: number; readonly write: (bytes: Uint8Array) => void },
 ): void {
   const buffer = Buffer.allocUnsafeSlow(Math.min(copyBytes, Math.max(1, to - from)));
   for (let at = from; at < to;) {
     const read = readSync(source, buffer, 0, Math.min(buffer.length, to - at), at);
     assert(read > 0, "a file does not shrink while it is read");
-    writeAll(target, buffer.subarray(0, read));
+    write(buffer.subarray(0, read));
     at += read;
   }
 }

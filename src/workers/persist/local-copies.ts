@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { linkSync, rmSync } from "node:fs";
 import type { DataFile } from "../../shared/messages.js";
 import type { FileDeletes } from "../../shared/query-messages.js";
 import { copyObject } from "./fetch-object.js";
@@ -10,13 +10,14 @@ const copiesAtOnce = 4;
 /**
  * Runs `work` with a local path for each of the files, in their order. Those of a store elsewhere are fetched into the
  * temporary folder first, and removed afterwards: what a merge has read is not read again, and would only push out of the
- * file cache what queries read. `known` are objects that are here already, by key: they are read where they lie. Throws STORE_UNAVAILABLE where one cannot be fetched.
+ * file cache what queries read. `known` are objects that are here already, by key (absent: the context's): they are read where
+ * they lie. Throws STORE_UNAVAILABLE where one cannot be fetched.
  */
 export async function withLocalFiles<Result>(
   context: PersistContext,
   files: readonly Pick<DataFile, "key" | "bytes">[],
   work: (paths: readonly string[]) => Promise<Result>,
-  known: Readonly<Record<string, string>> = {},
+  known: Readonly<Record<string, string>> = context.localPaths ?? {},
 ): Promise<Result> {
   const { store } = context;
   if (store.isLocal) return work(files.map(({ key }) => store.readableUrl(key)));
@@ -48,6 +49,32 @@ export async function withLocalFiles<Result>(
   }
 }
 
+/**
+ * Runs `work` with second names, in the temporary folder, of the files at these paths: whoever removes the first ones takes
+ * nothing away from it. Left out are those that are gone already, and all where the folder is on another device.
+ */
+export async function withSecondNames<Result>(
+  context: PersistContext,
+  paths: Readonly<Record<string, string>>,
+  work: (paths: Readonly<Record<string, string>>) => Promise<Result>,
+): Promise<Result> {
+  const named: Record<string, string> = {};
+  for (const [key, path] of Object.entries(paths)) {
+    const second = temporaryPath(context);
+    try {
+      linkSync(path, second);
+      named[key] = second;
+    } catch {
+      // It is fetched, like any other.
+    }
+  }
+  try {
+    return await work(named);
+  } finally {
+    for (const path of Object.values(named)) rmSync(path, { force: true });
+  }
+}
+
 /** Data files on this machine, with the rows that are not to be read. */
 export interface LocalRows {
   /** In the order of the files. */
@@ -60,7 +87,7 @@ export async function withLocalRows<Result>(
   context: PersistContext,
   files: readonly Pick<DataFile, "key" | "bytes" | "deletes">[],
   work: (rows: LocalRows) => Promise<Result>,
-  known: Readonly<Record<string, string>> = {},
+  known?: Readonly<Record<string, string>>,
 ): Promise<Result> {
   const wanted = files.flatMap((file) => [file, ...(file.deletes ?? [])]);
   const toRows = (paths: readonly string[]): Promise<Result> => {

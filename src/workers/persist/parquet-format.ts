@@ -56,6 +56,8 @@ export interface ColumnChunk {
   readonly dataOffset: number;
   /** Null where the file has no statistics. */
   readonly statistics: { readonly nulls: number; readonly bounds: ValueBounds | null } | null;
+  /** Its Bloom filter, header included. */
+  readonly filter?: { readonly offset: number; readonly bytes: number };
 }
 
 export interface RowGroup {
@@ -168,6 +170,10 @@ function writeColumnChunk(out: ThriftWriter, chunk: ColumnChunk): void {
       out.binary(6, bounds.lower);
     }
     out.endStruct();
+  }
+  if (chunk.filter !== undefined) {
+    out.integer(14, i64, chunk.filter.offset);
+    out.integer(15, i32, chunk.filter.bytes);
   }
   out.endStruct();
   out.endStruct();

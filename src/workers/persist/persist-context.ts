@@ -26,6 +26,8 @@ export interface PersistContext {
   readonly secondStore: ObjectStore | null;
   readonly fence: PoolFence;
   readonly catalog: TableCatalog;
+  /** Of the task in hand, by key: objects of the store that are on this machine, and stay while it runs. */
+  readonly localPaths?: Readonly<Record<string, string>>;
   readonly temporaryFolder: string;
   readonly partitionsPerRound: number;
   readonly compactionMemoryBytes: number;

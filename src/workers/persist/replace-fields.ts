@@ -4,10 +4,11 @@ import { assert } from "../../shared/assert.js";
 import { filesToRewrite } from "../../shared/iceberg/commit-files.js";
 import { deleteKeysOf, liveRowsOf } from "../../shared/iceberg/live-rows.js";
 import type { NewDataFile } from "../../shared/iceberg/manifest.js";
-import type { ColumnBounds, DataFile, TableIdentity } from "../../shared/messages.js";
+import type { ColumnBounds, DataFile, TableIdentity, TableState } from "../../shared/messages.js";
 import type { TableColumn, TableSchema } from "../../shared/schema/table-schema.js";
 import { dataFileKey } from "../../shared/store/store-paths.js";
 import { copyFiles } from "./duckdb-copy.js";
+import { addIdFilters } from "./id-filters.js";
 import { withLocalRows } from "./local-copies.js";
 import { countNulls } from "./merge-bounds.js";
 import { readParquetFooter } from "./parquet-footer.js";
@@ -40,26 +41,31 @@ export async function replaceFields(context: PersistContext, request: ReplaceReq
   const files = filesToRewrite(state, schema);
   for (const file of files) {
     checkStop(context);
-    request.onFile(await replaceInFile(context, request, file));
+    request.onFile(await replaceInFile(context, { identity, schema, settings: state.settings }, file));
   }
   return { removedKeys: files.map((file) => file.key), appliedDeletes: deleteKeysOf(files) };
 }
 
-async function replaceInFile(context: PersistContext, request: ReplaceRequest, file: DataFile): Promise<NewDataFile> {
+async function replaceInFile(
+  context: PersistContext,
+  { identity, schema, settings }: Pick<TableState, "identity" | "schema" | "settings">,
+  file: DataFile,
+): Promise<NewDataFile> {
   const path = temporaryPath(context);
-  const columns = request.schema.columns.filter((column) => sourceFieldId(file, column) !== undefined);
+  const columns = schema.columns.filter((column) => sourceFieldId(file, column) !== undefined);
   try {
     const [rows] = await withLocalRows(context, [file], async ({ sources, deletes }) =>
-      copyFiles(context, [{ columns, schema: request.schema, sources, deletes, orderBy: [], path }]),
+      copyFiles(context, [{ columns, schema, sources, deletes, orderBy: [], path }]),
     );
     assert(rows === liveRowsOf(file), "a rewritten file has the live rows of the file it replaces");
     const place = { day: file.day, createdMs: context.nowMs(), uuid: randomUUID() };
-    const key = dataFileKey(request.identity.location, place);
+    const key = dataFileKey(identity.location, place);
     const bounds: Record<number, ColumnBounds> = {};
     for (const column of columns) {
       const known = file.bounds[sourceFieldId(file, column) as number];
       if (known !== undefined) bounds[column.fieldId] = boundsUnder(column, known);
     }
+    if (settings.bloomFilter === true) await addIdFilters(context, path, { columns, schema });
     if (file.deletes !== undefined) countNulls(bounds, readParquetFooter(path).footer);
     const { size: bytes } = statSync(path);
     await putFile(context, key, path);

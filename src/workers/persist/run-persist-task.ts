@@ -4,6 +4,7 @@ import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { GarbageReport } from "../../shared/iceberg/collect-garbage.js";
 import type { TableCatalog } from "../../shared/iceberg/table-catalog.js";
 import type {
+  CompactTask,
   FlushTask,
   PersistResult,
   PersistTask,
@@ -25,6 +26,7 @@ import { compactFiles } from "./compact.js";
 import { deleteRows } from "./delete-rows.js";
 import { fetchObject } from "./fetch-object.js";
 import { flushRows } from "./flush.js";
+import { withSecondNames } from "./local-copies.js";
 import { MirrorPools, performMirrorTask } from "./mirror-pools.js";
 import { checkStore, openPersistContext, tendClaim, prepare, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
@@ -114,7 +116,7 @@ async function perform(task: PersistTask): Promise<PersistResult> {
   if (isBackupTask(task)) return performBackupTask(await backups(), await context(), task);
   switch (task.kind) {
     case "seal": {
-      const sealed = sealRows(task);
+      const sealed = await sealRows(task);
       noteDropped(bytesOf(task.slice));
       return sealed;
     }
@@ -124,7 +126,7 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       return flushed;
     }
     case "compact":
-      return { kind: "committed", commit: await compactFiles(await context(), task) };
+      return { kind: "committed", commit: await compactTable(await context(), task) };
     case "commit-schema":
       return { kind: "committed", commit: await commitSchema(await context(), task) };
     case "delete-rows":
@@ -236,6 +238,13 @@ async function flushTable(persist: PersistContext, task: FlushTask): Promise<Per
   } finally {
     copies.discard();
   }
+}
+
+/** What of the files is in the file cache may leave it at any time: the merge reads it by second names. */
+function compactTable(persist: PersistContext, task: CompactTask): Promise<CommitResult> {
+  return withSecondNames(persist, task.localPaths ?? {}, (localPaths) =>
+    compactFiles({ ...persist, localPaths }, task),
+  );
 }
 
 /** Tables that are loaded at once: each takes a few requests, one after the other. */

@@ -4,10 +4,11 @@ import type { TableColumn } from "../../shared/schema/table-schema.js";
 import { quoteName } from "../query/table-view.js";
 import { copyFiles, rowGroupRows, type FileCopy } from "./duckdb-copy.js";
 import { ParquetJoin } from "./join-parquet.js";
+import { valuesOf } from "./merge-order.js";
 import { readParquetFooter, type ParquetFooter } from "./parquet-footer.js";
 import type { MergeRun } from "./merge-run.js";
 import { temporaryPath, type PersistContext } from "./persist-context.js";
-import { planSlices, type GroupRange } from "./plan-slices.js";
+import { planSlices } from "./plan-slices.js";
 
 /**
  * A slice may have so many times the memory, as DuckDB spills what it sorts. Smaller ones take less memory, but each opens
@@ -39,14 +40,14 @@ export type SlicePlan = readonly (readonly (string | undefined)[])[];
  * column, no bounds, few rows) are one slice. `sliceRows`: see sliceRowsFor.
  */
 export function planSliceFiles(
-  copy: Pick<FileCopy, "orderBy">,
+  { orderBy }: Pick<FileCopy, "orderBy">,
   footers: readonly ParquetFooter[],
   { sliceRows, files }: { readonly sliceRows: number; readonly files: number },
 ): SlicePlan {
   const rows = footers.reduce((sum, footer) => sum + footer.rows, 0);
   const perFile = Math.max(1, Math.ceil(rows / files / sliceRows));
   const wanted = files === 1 ? sliceRows : Math.max(1, Math.ceil(rows / (files * perFile)));
-  const conditions = sliceConditions(copy.orderBy[0], footers, wanted);
+  const conditions = sliceConditions(orderBy[0], footers, wanted);
   if (conditions.length < 2) return [[undefined]];
   const plan: string[][] = [];
   for (const [index, condition] of conditions.entries()) {
@@ -112,8 +113,8 @@ function sliceConditions(
   footers: readonly ParquetFooter[],
   sliceRows: number,
 ): string[] {
-  if (column === undefined || (column.type !== "timestamp" && column.type !== "long")) return [];
-  const files = footers.map((footer) => valuesOf(footer, column.fieldId));
+  if (column === undefined) return [];
+  const files = footers.map((footer) => valuesOf(footer, column));
   if (!files.every((values) => values !== null)) return [];
   const name = quoteName(column.name);
   const cuts = planSlices(
@@ -127,29 +128,6 @@ function sliceConditions(
     return [...from, ...to].join(" AND ");
   });
   return files.some(({ nulls }) => nulls > 0) ? [...conditions, `${name} IS NULL`] : conditions;
-}
-
-interface FileValues {
-  readonly ranges: readonly GroupRange[];
-  readonly nulls: number;
-}
-
-/** Null where the file does not say. A file without the column has nulls only. */
-function valuesOf(footer: ParquetFooter, fieldId: number): FileValues | null {
-  const leaf = footer.fieldIds.indexOf(fieldId);
-  if (leaf < 0) return { ranges: [], nulls: footer.rows };
-  const ranges: GroupRange[] = [];
-  let nulls = 0;
-  for (const group of footer.statistics) {
-    const chunk = group[leaf] ?? null;
-    if (chunk === null) return null;
-    nulls += chunk.nulls;
-    if (chunk.nulls === chunk.values) continue;
-    if (chunk.lower?.length !== 8 || chunk.upper?.length !== 8) return null;
-    const lower = chunk.lower.readBigInt64LE(0);
-    ranges.push({ lower, upper: chunk.upper.readBigInt64LE(0), rows: chunk.values - chunk.nulls });
-  }
-  return { ranges, nulls };
 }
 
 function literal(value: bigint, { type }: TableColumn): string {

@@ -16,6 +16,10 @@ const firstBytes = 16 * 1024;
 const noRoom = new DataView(new ArrayBuffer(0));
 /** The room of the last small result, for the next one: without a pause between, as `whole` ends it. */
 let spareRoom: DataView<ArrayBuffer> | null = null;
+/** The same for what is escaped; a larger one is not kept. */
+const noLiteral = new Uint8Array(0);
+let spareLiteral = noLiteral;
+const spareLiteralBytesMax = 2 * 1024 * 1024;
 
 /** What stands around the rows, before each row's cells, and behind them. */
 const frames: Readonly<Record<JsonShape, { readonly head: string; readonly tail: string; readonly rowEnd: string }>> = {
@@ -46,6 +50,8 @@ export class JsonResult {
   #out: DataView<ArrayBuffer> = noRoom;
   /** Of the last piece, or the next one. */
   #spare: DataView<ArrayBuffer> = noRoom;
+  /** Of the last piece as a literal: this result's own, as others are written while a sink takes it. */
+  #literal = noLiteral;
   #length = 0;
   #rows = 0;
 
@@ -97,16 +103,19 @@ export class JsonResult {
     this.#checkBytes(at);
   }
 
-  /** The rows since the last piece. It is the caller's until the call after this one. */
+  /** The rows since the last piece. It is the caller's until the next call. */
   take(): Uint8Array {
     const text = new Uint8Array(this.#out.buffer, 0, this.#length);
     this.#length = 0;
     [this.#out, this.#spare] = [this.#spare, this.#out];
-    return this.#shape === "original" ? escapeForLiteral(text) : text;
+    if (this.#shape !== "original") return text;
+    if (this.#literal.length < text.length * 2) this.#literal = new Uint8Array(text.length * 2);
+    return escapeForLiteral(text, this.#literal);
   }
 
   /** All rows with what stands around them, for a result that is one piece. Empties this for the next such result. */
   whole(): Uint8Array {
+    this.#literal = spareLiteral;
     const rows = this.take();
     const whole = new Uint8Array(this.head.length + rows.length + this.tail.length);
     whole.set(this.head);
@@ -114,6 +123,8 @@ export class JsonResult {
     whole.set(this.tail, this.head.length + rows.length);
     // Where `take` has put what it wrote to.
     if (this.#spare.byteLength === firstBytes) spareRoom = this.#spare;
+    if (this.#literal.length <= spareLiteralBytesMax) spareLiteral = this.#literal;
+    this.#literal = noLiteral;
     this.#out = noRoom;
     this.#spare = noRoom;
     this.#rows = 0;

@@ -1,12 +1,20 @@
+import { basename, join } from "node:path";
 import type { Disk } from "../../shared/disk/disk.js";
 import { segmentHeaderBytes } from "../../shared/formats/wal-segment-v1.js";
 import { BatchDigests } from "./batch-digests.js";
-import { readBatchDigests, replaySegments, type ReplayReport } from "./replay.js";
+import { readBatchDigests, replaySegments, type ReplayedSegment, type ReplayReport } from "./replay.js";
 import { SegmentLog } from "./segment-log.js";
 import type { Damage } from "./segment-reader.js";
 import { SparePool, type SpareFiller } from "./spare-pool.js";
 import { Upkeep } from "./upkeep.js";
-import { openStream, prepareFolder, quarantinePath, segmentPath, writeFileDurably } from "./wal-folder.js";
+import {
+  openStream,
+  prepareFolder,
+  quarantineFolder,
+  quarantinePath,
+  segmentPath,
+  writeFileDurably,
+} from "./wal-folder.js";
 import { WalIndex } from "./wal-index.js";
 
 export interface OpenWalOptions {
@@ -30,11 +38,14 @@ export interface OpenWal {
   readonly spares: SparePool;
   readonly upkeep: Upkeep;
   readonly damage: readonly Damage[];
+  /** Files of batch ids that could not be read, and were moved to `quarantine/`. */
+  readonly damagedDigests: number;
 }
 
 /**
  * Opens the folder: reads every segment once to know who needs which, and copies damaged bytes to `quarantine/`. On
- * return the stream's uuid is durable; no segment has been changed, and none is begun before the first record.
+ * return the stream's uuid and all that a replay will read are durable; no segment has been changed, and none is begun
+ * before the first record.
  */
 export function openWal(options: OpenWalOptions): OpenWal {
   const { disk, folder, segmentBytes, filler, nowMs } = options;
@@ -42,8 +53,12 @@ export function openWal(options: OpenWalOptions): OpenWal {
   const stream = openStream(disk, folder);
   const index = new WalIndex();
   const report = indexSegments(disk, folder, index);
+  syncTail(disk, report.segments);
   for (const damage of report.damage) keepAside(disk, folder, damage);
   const digestReport = readBatchDigests(disk, folder, Number.POSITIVE_INFINITY, () => undefined);
+  for (const path of digestReport.damaged) {
+    disk.rename(path, join(quarantineFolder(folder), `batches-${basename(path)}`));
+  }
   const { batchIdWindowMs: windowMs, batchIdsMax: entriesMax } = options;
   const digests = new BatchDigests({ disk, folder, windowMs, entriesMax }, digestReport.digests);
   const spares = new SparePool({ disk, folder, segmentBytes, filler });
@@ -62,7 +77,8 @@ export function openWal(options: OpenWalOptions): OpenWal {
     previous: { number: newest?.number ?? 0, end: newest?.end ?? segmentHeaderBytes },
   });
   const upkeep = new Upkeep({ disk, log, index, spares, digests, walBytesMax: options.walBytesMax, nowMs });
-  return { stream, index, log, spares, upkeep, damage: report.damage };
+  const damagedDigests = digestReport.damaged.length;
+  return { stream, index, log, spares, upkeep, damage: report.damage, damagedDigests };
 }
 
 /**
@@ -82,6 +98,24 @@ function indexSegments(disk: Disk, folder: string, index: WalIndex): ReplayRepor
     index.resizeSegment(entry, bytes);
   }
   return report;
+}
+
+/**
+ * What a process wrote and did not live to sync is in the page cache, and reads like all else: queries show it, and a repeat
+ * of its batch id is answered as durable. So it becomes durable first. Only a segment whose end no later one names can hold
+ * such bytes. Throws the disk's error.
+ */
+function syncTail(disk: Disk, segments: readonly ReplayedSegment[]): void {
+  for (const { path, header } of segments.toReversed()) {
+    const fd = disk.open(path, "r+");
+    try {
+      disk.fdatasync(fd);
+    } finally {
+      disk.close(fd);
+    }
+    // Its header was synced with its first group, and says where the one before it ends.
+    if (header !== undefined) return;
+  }
 }
 
 /** Copies what cannot be read as a record to a file of its own, durably: a human may find rows in it. */

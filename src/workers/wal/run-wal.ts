@@ -44,6 +44,8 @@ class WalThread {
   readonly #bells: DoorbellRinger[];
   /** New workers that wait until the records of the dead ones are durable. */
   #replacements: ReplaceWorker[] = [];
+  /** New workers that have not read the log yet. */
+  #replaying = 0;
   #isStopping = false;
   #upkeepAgainMs = 0;
   #loadSentMs = 0;
@@ -77,9 +79,10 @@ class WalThread {
   }
 
   run(): void {
-    const { stream, index, damage } = this.#wal;
+    const { stream, index, damage, damagedDigests } = this.#wal;
     const quarantinedBytes = damage.reduce((sum, { kind, length }) => (kind === "corrupt" ? sum + length : sum), 0);
-    this.#post({ kind: "opened", stream, segments: index.count, bytes: index.bytes, quarantinedBytes });
+    const size = { segments: index.count, bytes: index.bytes };
+    this.#post({ kind: "opened", stream, ...size, quarantinedBytes, damagedDigests });
     while (!this.#isStopping) this.#round();
     this.#finish();
   }
@@ -114,20 +117,23 @@ class WalThread {
     this.#post({ kind: "stopped" });
   }
 
-  /** Rings of the workers go on while the disk is tried again at its own pace; `stop` is heard. */
+  /**
+   * Rings of the workers go on while the disk is tried again at its own pace; `stop` is heard. What is flushed meanwhile is
+   * trimmed: it may be the room that the disk lacks.
+   */
   #sleepStalled(): void {
     const untilMs = Date.now() + retryMs;
     while (!this.#isStopping) {
-      const leftMs = untilMs - Date.now();
-      if (leftMs <= 0) return;
-      this.#sleeper.wait(Math.min(leftMs, idleMs));
+      const nowMs = Date.now();
+      if (nowMs >= untilMs) return;
+      if (!this.#keepUp(nowMs)) this.#sleeper.wait(Math.min(untilMs - nowMs, idleMs));
       this.#readMessages();
     }
   }
 
   /** One slice of trimming; true when there is more of it. */
   #keepUp(nowMs: number): boolean {
-    if (nowMs < this.#upkeepAgainMs || this.#commit.isStalled) return false;
+    if (nowMs < this.#upkeepAgainMs) return false;
     try {
       return this.#wal.upkeep.step();
     } catch (error) {
@@ -180,10 +186,12 @@ class WalThread {
     const { index, upkeep } = this.#wal;
     switch (message.kind) {
       case "replayed":
-        upkeep.enable();
+        this.#replaying = Math.max(0, this.#replaying - 1);
+        if (this.#replaying === 0) upkeep.enable();
         return;
       case "replace-worker":
-        // The new worker reads the log; main says `replayed` again when it has.
+        // The new worker reads the log; main says `replayed` again when it has, once for each.
+        this.#replaying++;
         upkeep.pause();
         this.#replacements.push(message);
         return;

@@ -157,6 +157,8 @@ export class SegmentLog {
     } catch (error) {
       if (fd >= 0) this.#closeQuietly(fd);
       this.#removeQuietly(path);
+      // Where the rename failed, the spare has its old name, which nobody knows any more.
+      if (spare !== undefined) this.#removeQuietly(spare);
       throw error;
     }
     const { number: previousNumber, end: previousEnd } = this.#previous;

@@ -92,12 +92,15 @@ export function fillSpare(disk: Disk, path: string, bytes: number, isCancelled: 
     }
     failpoint("wal.spare.filled");
     if (!isCancelled()) return true;
-    disk.unlink(path);
   } catch {
     // Most likely the disk is full. The log goes on without a spare and asks again.
-    if (fd >= 0) disk.unlink(path);
   } finally {
     if (fd >= 0) disk.close(fd);
+  }
+  try {
+    if (fd >= 0) disk.unlink(path);
+  } catch {
+    // The next attempt, or the next start, writes over it or removes it.
   }
   return false;
 }

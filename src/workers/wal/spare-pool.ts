@@ -78,11 +78,7 @@ export class SparePool implements SpareSource {
   prepare(nowMs: number): void {
     if (this.#filler === undefined) return;
     const filled = this.#filler.poll();
-    if (filled !== undefined) {
-      const path = sparePath(this.#folder, noSegment);
-      this.#disk.rename(filled, path);
-      this.#paths.push(path);
-    }
+    if (filled !== undefined) this.#takeFilled(filled);
     if (this.isReady || nowMs - this.#requestedMs < requestEveryMs) return;
     this.#requestedMs = nowMs;
     this.#filler.request();
@@ -90,5 +86,15 @@ export class SparePool implements SpareSource {
 
   stop(): void {
     this.#filler?.stop();
+  }
+
+  #takeFilled(filled: string): void {
+    const path = sparePath(this.#folder, noSegment);
+    try {
+      this.#disk.rename(filled, path);
+      this.#paths.push(path);
+    } catch {
+      // The disk refuses names too: the log goes on without a spare, and the next one is filled in its place.
+    }
   }
 }

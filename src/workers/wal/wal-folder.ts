@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import type { Disk } from "../../shared/disk/disk.js";
+import { makeFolderDurably } from "../../shared/disk/make-folder.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
 
@@ -13,6 +14,7 @@ import { failpoint } from "../../shared/failpoints.js";
  * <folder>/spare-<number>      a file of segment size to become a segment: zeros, or an old segment's bytes
  * <folder>/batches/<number>.bin   batch ids of the trimmed segment
  * <folder>/quarantine/<number>-<offset>.<corrupt|torn>   damaged bytes, kept for a human
+ * <folder>/quarantine/batches-<number>.bin               a damaged file of batch ids, too
  * ```
  * `*.tmp` are files that a crash left unfinished.
  */
@@ -77,20 +79,17 @@ function listNumbered(disk: Disk, folder: string, pattern: RegExp): NumberedFile
   return files.toSorted((a, b) => a.number - b.number);
 }
 
-/** Makes the folders that are missing, durably, and removes what a crash left unfinished. */
+/**
+ * Makes the folders that are missing, and removes what a crash left unfinished. On return every name in them is durable: a
+ * process may have died between giving one and the sync of it.
+ */
 export function prepareFolder(disk: Disk, folder: string): void {
   for (const path of [folder, digestFolder(folder), quarantineFolder(folder)]) {
-    makeFolders(disk, path);
+    makeFolderDurably(disk, path);
     for (const name of disk.list(path)) if (name.endsWith(".tmp")) disk.unlink(join(path, name));
   }
-}
-
-function makeFolders(disk: Disk, path: string): void {
-  if (disk.stat(path) !== undefined) return;
-  const parent = dirname(path);
-  makeFolders(disk, parent);
-  disk.makeFolder(path);
-  disk.syncFolder(parent);
+  disk.syncFolder(folder);
+  disk.syncFolder(digestFolder(folder));
 }
 
 /** The uuid of this folder's stream; makes one in a folder that has none. On return it is durable. */

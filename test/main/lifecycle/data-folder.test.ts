@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { dataFolderAt, takeCacheFolder, takeDataFolder } from "../../../src/main/lifecycle/data-folder.js";
+import { ForgetfulDisk } from "../../../src/shared/disk/forgetful-disk.js";
+import { losePower } from "../../../src/shared/disk/power-loss.js";
 import { MiniodbError } from "../../../src/shared/errors.js";
 
 let folder: string;
@@ -57,4 +59,14 @@ test("so is the data folder", async () => {
   await assert.rejects(takeDataFolder(dataFolderAt(path)), isBusy(/data folder.*in use by another process/));
   await kill();
   (await takeDataFolder(dataFolderAt(path))).release();
+});
+
+test("a power loss after the start takes no log away with its folder", async () => {
+  const root = join(folder, "new", "data");
+  const side = join(folder, "side");
+  const taken = dataFolderAt(root);
+  const lock = await takeDataFolder(taken, new ForgetfulDisk(side));
+  lock.release();
+  losePower(side, () => 0);
+  assert.ok(existsSync(taken.wal) && existsSync(taken.warehouse));
 });

@@ -18,6 +18,7 @@ const config = {
   sort_order: ["host", "timestamp"],
   add_columns: false,
   long_meets_double: "reject",
+  bloom_filter: true,
 };
 
 function refusal(act: () => unknown): string {

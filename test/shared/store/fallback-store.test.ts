@@ -8,6 +8,7 @@ import { FallbackStore } from "../../../src/shared/store/fallback-store.js";
 import { FaultyStore, StoreFault } from "../../../src/shared/store/faulty-store.js";
 import { LocalStore } from "../../../src/shared/store/local-store.js";
 import { ObjectNotFound } from "../../../src/shared/store/object-store.js";
+import { GatheringTarget } from "./store-conformance.js";
 
 const root = mkdtempSync(join(tmpdir(), "miniodb-fallback-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -60,6 +61,13 @@ describe("a store with a second one for its readers", () => {
     first.isAvailable = true;
     const end = await both.getPart(dataKey, { start: 4, end: 6 }, middle.etag);
     assert.deepEqual([text(end.body), end.etag], ["ef", middle.etag]);
+    first.isAvailable = false;
+    const target = new GatheringTarget();
+    const request = { key: dataKey, range: { start: 1, end: 5 }, target };
+    const streamed = await both.streamPart(request);
+    assert.deepEqual([text(target.bytes), streamed], ["bcde", { bytes: 4, objectBytes: 6, etag: middle.etag }]);
+    assert.deepEqual(await both.streamPart({ ...request, etag: middle.etag }), streamed);
+    await assert.rejects(both.streamPart({ ...request, key: versionKey }), StoreFault);
   });
 
   test("what the first says counts: gone is gone, and its error is the one that is thrown", async () => {

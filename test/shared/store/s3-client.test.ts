@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
-import { type AddressInfo, connect, type Server } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -30,6 +30,15 @@ describe("an S3 client", { skip }, () => {
     rmSync(folder, { recursive: true });
   });
 
+  /** To the real server, and what the client says to `onText`, too. */
+  const passOn = (socket: Socket, onText: (text: string) => void): void => {
+    const target = new URL(server.endpoint);
+    const upstream = connect(Number(target.port), target.hostname);
+    socket.on("data", (bytes: Buffer) => onText(bytes.toString("latin1")));
+    socket.pipe(upstream).pipe(socket);
+    for (const side of [socket, upstream]) side.on("error", () => side.destroy());
+  };
+
   const roundTrip = async (changes: Partial<S3Options>): Promise<string> => {
     const options = s3OptionsOf(server, bucket, changes);
     const client = openS3Client(options);
@@ -49,20 +58,31 @@ describe("an S3 client", { skip }, () => {
       context.skip("there is no openssl here");
       return;
     }
-    const target = new URL(server.endpoint);
+    let heads = "";
     const tls = createTlsServer({ cert: readFileSync(certificate), key: readFileSync(key) }, (socket) => {
-      const upstream = connect(Number(target.port), target.hostname);
-      socket.pipe(upstream).pipe(socket);
-      for (const side of [socket, upstream]) side.on("error", () => side.destroy());
+      passOn(socket, (text) => (heads += text));
     });
     tls.on("tlsClientError", () => {});
     const endpoint = `https://127.0.0.1:${await listen(tls)}`;
     try {
       assert.equal(await roundTrip({ endpoint, caFile: certificate }), "there and back");
+      assert.match(heads, /^PUT [^]*x-amz-content-sha256: UNSIGNED-PAYLOAD\r\n/m, "TLS and CRC-32C guard the body");
       await assert.rejects(roundTrip({ endpoint }), /self.signed/i);
       await assert.rejects(roundTrip({ endpoint, caFile: join(folder, "none.pem") }), /store\.caFile/);
     } finally {
       tls.close();
+    }
+  });
+
+  test("signs what it sends over plain HTTP, body and all", async () => {
+    let heads = "";
+    const plain = createServer((socket) => passOn(socket, (text) => (heads += text)));
+    try {
+      assert.equal(await roundTrip({ endpoint: `http://127.0.0.1:${await listen(plain)}` }), "there and back");
+      assert.match(heads, /^PUT [^]*x-amz-content-sha256: [0-9a-f]{64}\r\n/m);
+      assert.doesNotMatch(heads, /UNSIGNED/);
+    } finally {
+      plain.close();
     }
   });
 

@@ -15,7 +15,7 @@ import { noFault, randomS3Faults, S3FaultProxy } from "../../harness/s3-fault-pr
 import { type S3TestServer, startS3Server, whyNoS3Server } from "../../harness/s3-server.js";
 import { seededRandom } from "../../harness/seeded-random.js";
 import { s3OptionsOf } from "./s3-fixture.js";
-import { bytesOf, list, testConformance } from "./store-conformance.js";
+import { bytesOf, GatheringTarget, list, testConformance } from "./store-conformance.js";
 
 const mib = 1024 * 1024;
 const skip = await whyNoS3Server();
@@ -145,6 +145,20 @@ describe("S3Store", { skip }, () => {
     proxy.plan = () => ({ kind: "cut" });
     await assert.rejects(subject.store.get("cut/a"), isKind("unclear"));
     await assert.rejects(subject.store.getPart("cut/a", { start: 0, end: 200_000 }), isKind("unclear"));
+  });
+
+  test("a part whose connection is lost half way begins again, and what the first try brought does not count", async () => {
+    const body = Buffer.alloc(3 * mib, "half of this comes twice");
+    await direct.store.put("cut/part", body);
+    let cuts = 0;
+    proxy.plan = () => (cuts++ < 2 ? { kind: "cut" } : noFault);
+    const target = new GatheringTarget();
+    const range = { start: 10, end: 3 * mib };
+    await assert.rejects(subject.store.streamPart({ key: "cut/part", range, target }), isKind("unclear"));
+    assert.ok(target.bytes.length < 3 * mib - 10, `${target.bytes.length} bytes before the cut`);
+    const facts = await retrying(subject.store, Math.random).streamPart({ key: "cut/part", range, target });
+    assert.deepEqual([facts.bytes, facts.objectBytes, target.tries], [3 * mib - 10, 3 * mib, 3]);
+    assert.ok(target.bytes.equals(body.subarray(10)));
   });
 
   test("no error holds a secret", async () => {

@@ -6,11 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { crc32 } from "node:zlib";
+import { MiniodbError } from "../../../src/shared/errors.js";
 import {
   ObjectChanged,
   ObjectNotFound,
   type ObjectEntry,
   type ObjectStore,
+  type PartTarget,
+  streamPart,
 } from "../../../src/shared/store/object-store.js";
 import { seededRandom } from "../../harness/seeded-random.js";
 
@@ -315,6 +318,49 @@ export function testConformance(
       assert.deepEqual([textOf(again.body), again.objectBytes], ["another", 12]);
     });
 
+    test("a part that is handed on as it comes is the part that is read whole", async () => {
+      const body = Buffer.alloc(300_007, "0123456789abcdef of a part");
+      await store.put("streamed/a", body);
+      await store.put("streamed/empty", new Uint8Array(0));
+      const cases = [
+        ["streamed/a", 0, body.length],
+        ["streamed/a", 1000, 250_001],
+        ["streamed/a", 300_000, 400_000],
+        ["streamed/a", 5, 5],
+        ["streamed/a", 400_000, 400_001],
+        ["streamed/empty", 0, 10],
+      ] as const;
+      for (const [key, start, end] of cases) {
+        const range = { start, end };
+        const part = await store.getPart(key, range);
+        const target = new GatheringTarget();
+        const facts = await streamPart(store, { key, range, target });
+        assert.deepEqual(Buffer.from(part.body), target.bytes, `${key} ${start} to ${end}`);
+        const { objectBytes, etag } = part;
+        assert.deepEqual(facts, { bytes: part.body.length, objectBytes, etag });
+        assert.deepEqual(await streamPart(store, { key, range, etag, target }), facts);
+        const other = streamPart(store, { key, range, etag: '"another"', target });
+        await assert.rejects(other, ObjectChanged);
+      }
+      const target = new GatheringTarget();
+      const range = { start: 0, end: 1 };
+      await assert.rejects(streamPart(store, { key: "streamed/none", range, target }), ObjectNotFound);
+    });
+
+    test("what the taker of a part throws ends the call, and is thrown as it is", async () => {
+      await store.put("streamed/refused", new Uint8Array(1_000_000));
+      const full = new MiniodbError("STORE_UNAVAILABLE", "the disk is full");
+      const target = new GatheringTarget();
+      target.take = () => {
+        throw full;
+      };
+      const request = { key: "streamed/refused", range: { start: 0, end: 1_000_000 }, target };
+      await assert.rejects(streamPart(store, request), (error) => error === full);
+      // Without lost answers there is one try.
+      assert.ok(target.tries >= 1);
+      assert.equal((await store.get("streamed/refused")).length, 1_000_000);
+    });
+
     test("an object has a place to read it from where the store is local, and a URI", async () => {
       await store.put("place/a.txt", bytesOf("x"));
       assert.match(store.uri("place/a.txt"), /^[a-z0-9]+:\/\/.*place\/a\.txt$/);
@@ -322,6 +368,25 @@ export function testConformance(
       else assert.throws(() => store.readableUrl("place/a.txt"));
     });
   });
+}
+
+/** What the last try brought. */
+export class GatheringTarget implements PartTarget {
+  tries = 0;
+  #pieces: Buffer[] = [];
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#pieces);
+  }
+
+  begin(): void {
+    this.tries++;
+    this.#pieces = [];
+  }
+
+  take(bytes: Uint8Array): void {
+    this.#pieces.push(Buffer.from(bytes));
+  }
 }
 
 /** A file of so many bytes, no two pieces alike; its CRC-32. */

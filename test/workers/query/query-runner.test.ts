@@ -101,6 +101,22 @@ describe("rows and pages", () => {
     }
   });
 
+  test("large results that are written at the same time are each whole", async () => {
+    const sql = (tag: string): string => `SELECT n, '"${tag}\\' || repeat(host, 20) AS h FROM events ORDER BY n`;
+    const alone: string[] = [];
+    for (const tag of ["a", "b", "c"]) alone.push(textOf(await onEvents(sql(tag))));
+    const rows = JSON.parse(alone[1] ?? "") as { readonly n: number; readonly h: string }[];
+    assert.deepEqual([rows.length, rows[7]], [rowCount, { n: 7, h: `"b\\${"host_7".repeat(20)}` }]);
+    for (let turn = 0; turn < 3; turn++) {
+      const together = ["a", "b", "c"].map((tag, slot) => onEvents(sql(tag), { slot }));
+      const texts = (await Promise.all(together)).map(textOf);
+      assert.ok(
+        texts.every((text, index) => text === alone[index]),
+        `turn ${turn}`,
+      );
+    }
+  });
+
   test("what is remembered of a statement's columns goes when its tables change", async () => {
     const one = await fixture.writeParquet("shape-1.parquet", "SELECT 7::BIGINT AS a", { a: 1 });
     const two = await fixture.writeParquet("shape-2.parquet", "SELECT 'x \"y\"' AS a, 2.5 AS b", { a: 7, b: 8 });

@@ -3,6 +3,8 @@ import { copyFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } 
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
 import { FaultyDisk } from "../../../src/shared/disk/faulty-disk.js";
+import { ForgetfulDisk } from "../../../src/shared/disk/forgetful-disk.js";
+import { losePower } from "../../../src/shared/disk/power-loss.js";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { MiniodbError } from "../../../src/shared/errors.js";
 import { segmentHeaderBytes } from "../../../src/shared/formats/wal-segment-v1.js";
@@ -40,6 +42,37 @@ function writeGroups(context: TestContext, groups: number): { folder: string; st
 function rowsUpTo(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i + 1);
 }
+
+/** Of what was not synced, nothing arrived. */
+const loseAll = (): number => 0;
+
+test("what an opened log reads stays there, though the process before died ahead of its sync", (context) => {
+  const folder = temporaryFolder(context);
+  const side = join(temporaryFolder(context), "side");
+  const forgetful = new ForgetfulDisk(side);
+  let isDying = false;
+  const dying = new FaultyDisk(forgetful, (call) =>
+    isDying && call === "fdatasync" ? { kind: "error", code: "EIO" } : undefined,
+  );
+  const before = new WalHarness({ disk: dying, folder });
+  before.write(1, 3);
+  assert.ok(before.commitAll());
+  isDying = true;
+  before.write(1, 2);
+  // Written, not synced, and the process ends here: it acknowledged nothing, and opens no other segment.
+  assert.equal(before.commit.round(), false);
+
+  // Queries see five rows from here on, and whoever repeats the batch hears that it is durable.
+  const after = new WalHarness({ disk: forgetful, folder, sequences: new Map([[1, 5]]) });
+  assert.deepEqual(replayAll(forgetful, folder).sequences.get(1), rowsUpTo(5));
+  after.write(1, 1);
+  assert.ok(after.commitAll());
+  losePower(side, loseAll);
+  const { sequences, gaps, report } = replayAll(disk, folder);
+  assert.deepEqual(sequences.get(1), rowsUpTo(6));
+  assert.deepEqual(gaps.get(1), []);
+  assert.deepEqual(report.damage, []);
+});
 
 describe("a torn tail", () => {
   test("ends the segment cleanly, wherever it is torn off", (context) => {

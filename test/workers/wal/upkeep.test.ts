@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { FaultyDisk } from "../../../src/shared/disk/faulty-disk.js";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { readBatchDigests } from "../../../src/workers/wal/replay.js";
 import { fillSpare } from "../../../src/workers/wal/spare-filler.js";
+import { SparePool } from "../../../src/workers/wal/spare-pool.js";
 import { batchOf, checkReplay, replayAll, temporaryFolder, uuidOf, WalHarness } from "./wal-harness.js";
 
 const disk = new RealDisk();
@@ -92,6 +93,57 @@ describe("trim", () => {
     assert.deepEqual(sequences.get(1), [last + 1, last + 2, last + 3]);
     assert.deepEqual(report.damage, []);
     assert.equal(records.at(-1)?.rowCount, 3);
+  });
+});
+
+describe("spares", () => {
+  test("a disk that refuses everything leaves the thread that fills them alive", (context) => {
+    const folder = temporaryFolder(context);
+    const faulty = new FaultyDisk(disk, (call) =>
+      call === "fdatasync" || call === "unlink" ? { kind: "error", code: "EIO" } : undefined,
+    );
+    const path = join(folder, "spare.tmp");
+    assert.equal(
+      fillSpare(faulty, path, segmentBytes, () => false),
+      false,
+    );
+    assert.equal(
+      fillSpare(disk, path, segmentBytes, () => false),
+      true,
+    );
+  });
+
+  test("a disk that gives no names leaves the log without a spare, and no file behind", (context) => {
+    const folder = temporaryFolder(context);
+    let isRefusing = false;
+    const faulty = new FaultyDisk(disk, (call) =>
+      isRefusing && call === "rename" ? { kind: "error", code: "EIO" } : undefined,
+    );
+    const filled = join(folder, "spare.tmp");
+    const filler = {
+      request: () => void fillSpare(disk, filled, segmentBytes, () => false),
+      poll: () => (existsSync(filled) ? filled : undefined),
+      stop: () => undefined,
+    };
+    const spares = new SparePool({ disk: faulty, folder, segmentBytes, filler });
+    isRefusing = true;
+    spares.prepare(10_000);
+    spares.prepare(20_000);
+    assert.equal(spares.isReady, false);
+    isRefusing = false;
+    spares.prepare(30_000);
+    assert.ok(spares.isReady);
+
+    const harness = new WalHarness({ disk: faulty, folder, segmentBytes });
+    assert.ok(harness.wal.spares.isReady);
+    isRefusing = true;
+    harness.write(1, 1);
+    assert.equal(harness.commit.round(), false);
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => name.startsWith("spare-")),
+      [],
+    );
+    assert.ok(harness.commitAll());
   });
 });
 
@@ -202,5 +254,11 @@ describe("batch digests", () => {
     disk.writev(fd, [Uint8Array.of(1)], 60);
     disk.close(fd);
     assert.deepEqual(readBatchDigests(disk, folder, 0, () => assert.fail()).damaged, [path]);
+    harness.close();
+    const again = new WalHarness({ disk, folder, segmentBytes });
+    assert.equal(again.wal.damagedDigests, 1);
+    assert.deepEqual(readdirSync(join(folder, "batches")), []);
+    assert.equal(readdirSync(join(folder, "quarantine")).length, 1);
+    assert.equal(new WalHarness({ disk, folder, segmentBytes }).wal.damagedDigests, 0);
   });
 });

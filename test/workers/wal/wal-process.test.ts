@@ -140,6 +140,40 @@ test("a full disk stalls the WAL thread; what was acknowledged is there, and it 
   check(folder, promised, "full");
 });
 
+test("on a full disk, segments that are flushed meanwhile are trimmed", async (context) => {
+  const folder = join(newFolder(context), "wal");
+  const full = join(newFolder(context), "full");
+  process.env["MINIODB_TEST_DISK"] = `failing=${full}`;
+  const thread = new WalThread(folder);
+  await thread.next("opened");
+  delete process.env["MINIODB_TEST_DISK"];
+  thread.tell({ kind: "replayed" });
+  const write = (record: number): void => {
+    const firstSequence = 1 + record * 20;
+    thread.peer.write({ tableUuid: uuidOf(1), firstSequence, batch: rowsOf(1, firstSequence, 20, 200), batches: [] });
+  };
+  for (let record = 0; record < 40; record++) write(record);
+  thread.peer.publish();
+  while (thread.peer.acked < 40) await thread.peer.wait();
+  const segments = (): number => readdirSync(folder).filter((name) => name.endsWith(".wal")).length;
+  const before = segments();
+  assert.ok(before > 2, String(before));
+  writeFileSync(full, "ENOSPC");
+  write(40);
+  thread.peer.publish();
+  await thread.next("stalled");
+  thread.tell({ kind: "flushed", positions: [{ uuid: uuidOf(1), sequence: 800 }] });
+  const deadlineMs = Date.now() + 20_000;
+  while (segments() > 1) {
+    assert.ok(Date.now() < deadlineMs, `${segments()} of ${before} segments are still there`);
+    await thread.peer.wait();
+  }
+  assert.equal(thread.peer.acked, 40);
+  rmSync(full);
+  while (thread.peer.acked < 41) await thread.peer.wait();
+  await thread.stop();
+});
+
 test("a worker's place is taken when everything it announced is durable", async (context) => {
   const folder = join(newFolder(context), "wal");
   const thread = new WalThread(folder);
@@ -165,6 +199,35 @@ test("a worker's place is taken when everything it announced is durable", async 
   await thread.stop();
   successor.close();
   assert.equal(replayAll(new RealDisk(), folder).sequences.get(1)?.length, 202);
+});
+
+test("no segment goes while one of several new workers still reads the log", async (context) => {
+  const folder = join(newFolder(context), "wal");
+  const thread = new WalThread(folder);
+  await thread.next("opened");
+  thread.tell({ kind: "replayed" });
+  const batch = (first: number) => rowsOf(1, first, 20, 200);
+  for (let i = 0; i < 40; i++) {
+    thread.peer.write({ tableUuid: uuidOf(1), firstSequence: 1 + i * 20, batch: batch(1 + i * 20), batches: [] });
+  }
+  thread.peer.publish();
+  while (thread.peer.acked < 40) await thread.peer.wait();
+  const segments = (): number => readdirSync(folder).filter((name) => name.endsWith(".wal")).length;
+  const before = segments();
+  assert.ok(before > 2, String(before));
+  const successors = [new WalPeer(thread.doorbell), new WalPeer(thread.doorbell)];
+  for (const { link } of successors) {
+    thread.tell({ kind: "replace-worker", worker: 0, link }, [link.port]);
+    await thread.next("worker-replaced");
+  }
+  thread.tell({ kind: "flushed", positions: [{ uuid: uuidOf(1), sequence: 800 }] });
+  thread.tell({ kind: "replayed" });
+  for (let round = 0; round < 10; round++) await thread.peer.wait();
+  assert.equal(segments(), before, "the other one reads them");
+  thread.tell({ kind: "replayed" });
+  while (segments() > 1) await thread.peer.wait();
+  await thread.stop();
+  for (const successor of successors) successor.close();
 });
 
 test(`kill -9 and power loss at any time cost nothing acknowledged (seed ${firstSeed})`, async (context) => {

@@ -14,6 +14,7 @@ import { optionalFlag, optionalText, type JsonObject } from "./json-request.js";
 export interface CompactionRoutesOptions {
   readonly registry: TableRegistry;
   readonly compactions: Compactions;
+  /** An error that is no MiniodbError: the client hears INTERNAL, and this is for the log. */
   readonly onInternal: (error: unknown) => void;
 }
 
@@ -37,7 +38,10 @@ export class CompactionRoutes {
     this.#answers = new JsonAnswers(options.onInternal);
   }
 
-  /** The job, which has just been put into the line; of a dry run, the merges. */
+  /**
+   * The job, which has just been put into the line; of a dry run, the merges as they would be now. The plan is made again
+   * at the job's turn: files come and go until then. Fails with SERVER_BUSY where the line is full.
+   */
   compact(exchange: HttpExchange, name: string): RequestListener {
     return this.#answers.withBody(exchange, async (body) => {
       const { registry, compactions } = this.#options;
@@ -49,7 +53,7 @@ export class CompactionRoutes {
     });
   }
 
-  /** The newest first. */
+  /** The newest first; those that are over are the last few since the server began, as nothing of a job is stored. */
   list(exchange: HttpExchange, name: string): RequestListener {
     return this.#answers.afterBody(exchange, async () => {
       const { registry, compactions } = this.#options;
@@ -67,7 +71,10 @@ export class CompactionRoutes {
     });
   }
 
-  /** A job that is over is answered as it is: whoever repeats the request finds out how it ended. */
+  /**
+   * A job that is over is answered as it is: whoever repeats the request finds out how it ended. One that runs is still
+   * `running` in the reply, and may end as `done`: a merge whose commit has begun is not called back.
+   */
   cancel(exchange: HttpExchange, name: string, id: string): RequestListener {
     return this.#answers.afterBody(exchange, async () => {
       const { registry, compactions } = this.#options;
@@ -87,6 +94,7 @@ function scopeOf(body: JsonObject): CompactionScope {
     const message = `${unknown} is not known here: full, dry_run, from_day and to_day are`;
     throw new MiniodbError("INVALID_REQUEST", message, { field: unknown });
   }
+  // Open ends: a table may have days from before 1970 and from after today.
   const fromDay = dayOf(body, "from_day") ?? Number.NEGATIVE_INFINITY;
   const throughDay = dayOf(body, "to_day") ?? Number.POSITIVE_INFINITY;
   if (fromDay > throughDay) {
@@ -142,7 +150,10 @@ function planReply(
   };
 }
 
-/** Counts are of what is committed: of a job that failed or was cancelled, too. */
+/**
+ * Counts are of what is committed: of a job that failed or was cancelled, too. `elapsed_ms` is without the wait in the line;
+ * `progress` is rounded to a thousandth, of which the worker tells. The error's details are for the log: they name keys of the store.
+ */
 function jobJson({ name }: TableEntry, job: CompactionJob): Readonly<Record<string, unknown>> {
   const { id, scope, state, totals, error } = job;
   const elapsedMs = job.startedMs === null ? 0 : (job.endedMs ?? Date.now()) - job.startedMs;

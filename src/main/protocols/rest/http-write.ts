@@ -1,4 +1,5 @@
 import { MiniodbError } from "../../../shared/errors.js";
+import { limits } from "../../../shared/limits.js";
 import type { FrameDurability, FrameEncoding, FrameFormat } from "../../../shared/ring/frame.js";
 import type { SlabAllocator } from "../../../shared/ring/slab-allocator.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
@@ -8,8 +9,6 @@ import type { WriteBody, WriteOutcome, WriteRequest } from "../../write/write-re
 import { sendReply } from "./send-reply.js";
 import { thrownReply, type JsonReply } from "./write-reply.js";
 
-/** A body of one chunk up to this size goes straight into the ring; the sockets hand out chunks of at most 512 KiB. */
-const inlineBytesMax = 1024 * 1024;
 const firstSlabBytes = 256 * 1024;
 const noBytes: WriteBody = { kind: "chunk", bytes: new Uint8Array(0) };
 
@@ -75,8 +74,9 @@ export class HttpWrite implements RequestListener, WriteRequest {
   onChunk(chunk: Uint8Array, isLast: boolean): void {
     if (this.#isOver) return;
     try {
-      if (isLast && this.#length === 0 && chunk.length <= inlineBytesMax) this.#submit({ kind: "chunk", bytes: chunk });
-      else {
+      if (isLast && this.#length === 0 && chunk.length <= limits.inlineBodyBytesMax) {
+        this.#submit({ kind: "chunk", bytes: chunk });
+      } else {
         this.#append(chunk);
         if (isLast) this.#submit({ kind: "slab", offset: this.#slabOffset, length: this.#length });
       }

@@ -1,6 +1,7 @@
 import type { HttpExchange } from "../../sockets/http-server.js";
 import type { Metrics } from "../../telemetry/metrics.js";
 import { sendReply } from "./send-reply.js";
+import { thrownReply } from "./write-reply.js";
 
 /** What health says beside healthy or not; values are short texts. */
 export interface HealthReport {
@@ -36,7 +37,7 @@ export class StatusRoutes {
     metrics
       .text()
       .then((text) => exchange.reply(200, ["content-type", metrics.contentType], text))
-      .catch(onInternal);
+      .catch((error: unknown) => sendReply(exchange, thrownReply(error, onInternal)));
     return { onChunk: () => {}, onAborted: () => {} };
   }
 }

@@ -1,4 +1,5 @@
 import { MiniodbError } from "../../../shared/errors.js";
+import { limits } from "../../../shared/limits.js";
 import { frameEncodings, frameFlags } from "../../../shared/ring/frame.js";
 import type { SlabAllocator } from "../../../shared/ring/slab-allocator.js";
 import type { RequestHead, UpgradeRefusal, WebSocketConnection, WebSocketListener } from "../../sockets/http-server.js";
@@ -7,9 +8,6 @@ import type { WritePath } from "../../write/write-path.js";
 import type { WriteBody, WriteOutcome } from "../../write/write-request.js";
 import { accountJson, errorReply } from "../rest/write-reply.js";
 import { parseStreamDefaults, parseStreamMessage, type StreamDefaults, type StreamMessage } from "./stream-message.js";
-
-/** Bodies up to this size are copied straight into the ring, larger ones into a slab. */
-const inlineBytesMax = 1024 * 1024;
 
 export interface StreamSessionOptions {
   readonly writes: WritePath;
@@ -110,7 +108,7 @@ class StreamSession implements WebSocketListener {
   }
 
   #hold(bytes: Uint8Array): WriteBody {
-    if (bytes.length <= inlineBytesMax) return { kind: "chunk", bytes };
+    if (bytes.length <= limits.inlineBodyBytesMax) return { kind: "chunk", bytes };
     const { slab } = this.#options;
     const offset = slab.allocate(bytes.length);
     if (offset < 0) throw new MiniodbError("SERVER_BUSY", "No shared memory is free for this batch");

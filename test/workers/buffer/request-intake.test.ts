@@ -1,0 +1,226 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { ColumnKeys } from "../../../src/shared/encryption/column-keys.js";
+import { MiniodbError } from "../../../src/shared/errors.js";
+import type { IngestToMain } from "../../../src/shared/messages.js";
+import { completionBytes, newCompletion, takeCompletion } from "../../../src/shared/ring/completion.js";
+import {
+  createEntryRing,
+  EntryRingConsumer,
+  EntryRingGate,
+  EntryRingProducer,
+} from "../../../src/shared/ring/entry-ring.js";
+import { frameEncodings, frameFlags, frameFormats } from "../../../src/shared/ring/frame.js";
+import { ringWords } from "../../../src/shared/ring/ring-layout.js";
+import { newWalDescriptor, takeWalDescriptor, walDescriptorBytes } from "../../../src/shared/ring/wal-descriptor.js";
+import { initialSchema } from "../../../src/shared/schema/table-schema.js";
+import { BatchIds } from "../../../src/workers/buffer/batch-ids.js";
+import { BlockPool } from "../../../src/workers/buffer/block-pool.js";
+import { Replies } from "../../../src/workers/buffer/replies.js";
+import { RequestIntake, type IngestRequest } from "../../../src/workers/buffer/request-intake.js";
+import { RoundEmitter } from "../../../src/workers/buffer/round-emitter.js";
+import { TableOwner } from "../../../src/workers/buffer/table-owner.js";
+
+const walRecords = 16;
+const inflatedBytesMax = 4 * 1024 * 1024;
+
+/** An intake with its rings, all in this thread: `log` is the WAL thread, `answers` is main. */
+class Intake {
+  readonly owners = new Map<string, TableOwner>();
+  readonly needed: string[] = [];
+  readonly failures: string[] = [];
+  /** Ids of the blocks that are in use. */
+  readonly blocks = new Set<number>();
+  readonly replies: Replies;
+  readonly emitter: RoundEmitter;
+  readonly intake: RequestIntake;
+  readonly #pool: BlockPool;
+  readonly #descriptors: EntryRingConsumer;
+  readonly #gate: EntryRingGate;
+  readonly #completions: EntryRingConsumer;
+
+  constructor() {
+    const gatedRing = createEntryRing(1024, completionBytes);
+    const walRing = createEntryRing(walRecords, walDescriptorBytes);
+    this.#descriptors = new EntryRingConsumer(walRing, false);
+    this.#gate = new EntryRingGate(gatedRing);
+    this.#completions = new EntryRingConsumer(gatedRing, true);
+    const gated = { ring: new EntryRingProducer(gatedRing), gate: new EntryRingGate(gatedRing) };
+    const immediate = new EntryRingProducer(createEntryRing(1024, completionBytes));
+    this.replies = new Replies(gated, immediate, (message) => this.#note(message));
+    this.emitter = new RoundEmitter(new EntryRingProducer(walRing), this.replies);
+    this.#pool = new BlockPool(0, {
+      onBlock: ({ id }) => this.blocks.add(id),
+      onDrop: ({ id }) => this.blocks.delete(id),
+    });
+    this.intake = new RequestIntake({
+      worker: 0,
+      workers: 1,
+      inflatedBytesMax,
+      owners: this.owners,
+      replies: this.replies,
+      isDurable: (position) => this.replies.isDurable(position),
+      logRoom: (rounds) => this.emitter.roomBeside(rounds),
+      needTable: (name) => this.needed.push(name),
+      reroute: () => assert.fail("there is one worker"),
+      emitTable: (owner) => this.emitter.emit(owner),
+    });
+  }
+
+  open(name: string): TableOwner {
+    const slot = this.owners.size;
+    const table = {
+      identity: { name, uuid: `7d3f0c7e-1111-4222-8333-${String(slot).padStart(12, "0")}`, location: "" },
+      schema: initialSchema,
+      settings: {},
+      flushedSequence: 0,
+      hasFiles: false,
+      slot,
+    };
+    const owner = new TableOwner(table, {
+      worker: 0,
+      batchIds: new BatchIds({ windowMs: 1e9, countMax: 100, errorsMax: 1e6 }),
+      columnKeys: new ColumnKeys([]),
+      takeBlock: (bytes) => this.#pool.take(bytes, () => true),
+    });
+    this.owners.set(name, owner);
+    return owner;
+  }
+
+  /** Everything up to here is in the store. */
+  flush(owner: TableOwner): void {
+    for (const block of owner.flushed(owner.buffer.lastSequence, owner.schema)) this.#pool.free(block, 0);
+  }
+
+  take(requestId: number, line: string, flags = 0): void {
+    this.#take({ requestId, flags, table: "t", encoding: frameEncodings.identity, body: Buffer.from(line) });
+  }
+
+  takeGzip(requestId: number, table: string, lines: string): void {
+    this.#take({ requestId, flags: 0, table, encoding: frameEncodings.gzip, body: gzipSync(lines) });
+  }
+
+  #take(request: Pick<IngestRequest, "requestId" | "flags" | "table" | "encoding" | "body">): void {
+    const fixed = { format: frameFormats.ndjson, memory: false, receivedMicros: 0, batchId: "", principal: "" };
+    this.intake.take({ ...fixed, ...request });
+  }
+
+  endRound(): void {
+    for (const owner of this.intake.touched) this.emitter.emit(owner);
+    this.intake.touched.clear();
+    this.replies.publish();
+    this.emitter.publish();
+  }
+
+  /** The WAL thread makes all durable that was announced. */
+  log(): void {
+    const descriptor = newWalDescriptor();
+    while (takeWalDescriptor(this.#descriptors, descriptor)) this.#gate.open(descriptor.completions);
+    this.#descriptors.release();
+  }
+
+  /** Requests answered as done since the last call, with the sequence that each got. */
+  answers(): { readonly requestId: number; readonly sequence: number }[] {
+    const answers = [];
+    const completion = newCompletion();
+    while (takeCompletion(this.#completions, completion)) {
+      answers.push({ requestId: completion.requestId, sequence: completion.sequence });
+    }
+    this.#completions.release();
+    return answers;
+  }
+
+  #note(message: IngestToMain): void {
+    if (message.kind === "request-detail") this.failures.push(message.error?.message ?? "row errors");
+  }
+}
+
+test("of thousands that waited for a table, no more go on than the log's ring takes, and all in order", () => {
+  const rig = new Intake();
+  const count = 100;
+  // Each is of another kind than the one before it, and so begins a record.
+  const flagsOf = (id: number): number => (id % 2 === 0 ? frameFlags.replaces : 0);
+  for (let id = 1; id <= count; id++) rig.take(id, `{"id":"a","v":${id}}`, flagsOf(id));
+  assert.deepEqual(rig.needed, ["t"]);
+  rig.open("t");
+  rig.intake.resume("t", null);
+  assert.ok(rig.intake.hasHeld);
+  // One that comes now has its place behind them.
+  rig.take(count + 1, `{"id":"a","v":0}`, flagsOf(count + 1));
+  const answers = [];
+  for (let round = 0; round < count && answers.length <= count; round++) {
+    rig.endRound();
+    rig.log();
+    answers.push(...rig.answers());
+    rig.intake.resumeHeld();
+  }
+  assert.deepEqual(rig.failures, []);
+  const expected = Array.from({ length: count + 1 }, (_, index) => ({ requestId: index + 1, sequence: index + 1 }));
+  assert.deepEqual(answers, expected);
+  assert.equal(rig.intake.hasHeld, false);
+});
+
+test("large bodies of many tables are not all inflated at once", () => {
+  const rig = new Intake();
+  const tables = ["a", "b", "c", "d", "e", "f"];
+  for (const table of tables) rig.open(table);
+  // Three million bytes each, of which the bound lets two be there.
+  const line = `{"text":"${"x".repeat(999)}"}\n`;
+  for (const [index, table] of tables.entries()) rig.takeGzip(index + 1, table, line.repeat(3000));
+  assert.ok(rig.intake.hasLarge && rig.intake.hasHeld);
+  const answered: number[] = [];
+  for (let round = 0; round < 100 && answered.length < tables.length; round++) {
+    rig.intake.resumeHeld();
+    rig.intake.stepLarge();
+    rig.endRound();
+    rig.log();
+    answered.push(...rig.answers().map(({ requestId }) => requestId));
+  }
+  assert.deepEqual(rig.failures, []);
+  assert.deepEqual(answered, [1, 2, 3, 4, 5, 6]);
+});
+
+test("what is held for a table is refused when the table is dropped", () => {
+  const rig = new Intake();
+  for (let id = 1; id <= 40; id++) rig.take(id, `{"id":"a"}`, id % 2 === 0 ? frameFlags.replaces : 0);
+  const owner = rig.open("t");
+  rig.intake.resume("t", null);
+  assert.ok(rig.intake.hasHeld);
+  rig.intake.abandon(owner, new MiniodbError("TABLE_NOT_FOUND", "dropped"));
+  assert.equal(rig.intake.hasHeld, false);
+  rig.endRound();
+  rig.log();
+  assert.equal(rig.answers().length + rig.failures.length, 40);
+});
+
+test("the blocks of a table are free once all its rows are in the store, the schema's too", () => {
+  const rig = new Intake();
+  const owner = rig.open("t");
+  // With its first batch the schema is new, and the batch larger than the first block.
+  rig.take(1, `{"id":"a","text":"${"x".repeat(100_000)}"}`);
+  rig.endRound();
+  rig.log();
+  rig.flush(owner);
+  assert.deepEqual([...rig.blocks], []);
+});
+
+test("what was durable once is so for ever, also after 2^31 more replies", () => {
+  const gatedRing = createEntryRing(8, completionBytes);
+  const words = new Int32Array(gatedRing);
+  const { head, tail, gate } = ringWords;
+  for (const word of [head, tail, gate]) words[word] = 2 ** 31 - 3;
+  const log = new EntryRingGate(gatedRing);
+  const ring = { ring: new EntryRingProducer(gatedRing), gate: log };
+  const immediate = new EntryRingProducer(createEntryRing(8, completionBytes));
+  const replies = new Replies(ring, immediate, () => undefined);
+  for (let reply = 0; reply < 6; reply++) replies.gateOnly();
+  const last = replies.logPosition;
+  assert.equal(last, 2 ** 31 + 3);
+  // Replayed rows and batch ids stand at 0.
+  assert.deepEqual([replies.isDurable(0), replies.isDurable(last)], [true, false]);
+  log.open(5);
+  assert.deepEqual([replies.isDurable(last - 1), replies.isDurable(last)], [true, false]);
+  log.open(1);
+  assert.ok(replies.isDurable(0) && replies.isDurable(last));
+});
