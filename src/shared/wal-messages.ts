@@ -59,6 +59,7 @@ export type WalToMain =
       readonly bytes: number;
       /** What was damaged, and copied to `quarantine/`. */ readonly quarantinedBytes: number;
       /** Files of batch ids that cannot be read, and lie in `quarantine/` now. */ readonly damagedDigests: number;
+      /** Uuids of the tables that have records in the log, but for those that were dropped. */ readonly tables: readonly string[];
     }
   | { readonly kind: "worker-replaced"; readonly worker: number }
   | { readonly kind: "stalled"; readonly message: string }

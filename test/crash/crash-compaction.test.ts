@@ -5,14 +5,10 @@
  *   MINIODB_TEST_FAILPOINT_KILLS=5
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, afterEach, before, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FailpointName } from "../../src/shared/failpoints.js";
-import { HttpClient } from "../harness/http-client.js";
-import { ServerProcess } from "../harness/server-process.js";
+import { areAllPlaces, QuietServer } from "./quiet-server.js";
 
 /** In the order that a merge passes them; from the metadata on it is made. */
 const places: readonly FailpointName[] = [
@@ -26,12 +22,10 @@ const places: readonly FailpointName[] = [
   "commit.hint.written",
 ];
 const madeFrom = places.indexOf("commit.metadata.written");
-const isWhole = Number(process.env["MINIODB_TEST_FAILPOINT_KILLS"] ?? 1) >= 5;
-const chosen = isWhole ? places : (["compact.file.stored", "commit.metadata.written"] as const);
+const chosen = areAllPlaces ? places : (["compact.file.stored", "commit.metadata.written"] as const);
 
 const dayMs = 86_400_000;
 const firstMs = Date.UTC(2026, 8, 1);
-const flags = ["flush", "compaction", "garbage", "retention"].flatMap((name) => [`--${name}-interval-ms`, "86400000"]);
 
 interface Job {
   readonly id: string;
@@ -42,12 +36,8 @@ interface Job {
 }
 
 describe("kill -9 in a compaction", () => {
-  const folder = mkdtempSync(join(tmpdir(), "miniodb-crash-compaction-"));
-  let server: ServerProcess;
-  const client = new HttpClient(() => server.url);
-  const start = async (env: Record<string, string> = {}): Promise<void> => {
-    server = await ServerProcess.start({ folder, flags, env });
-  };
+  const server = new QuietServer();
+  const { client } = server;
   const send = async (path: string, body: object = {}): Promise<unknown> => {
     const reply = await client.sendJson(path, body);
     assert.equal(reply.status, 200, JSON.stringify(reply.body));
@@ -76,32 +66,29 @@ describe("kill -9 in a compaction", () => {
     await client.write(table, [{ timestamp: firstMs, id: "hot", n: 100 }]);
   };
 
+  const expected = new Map<string, string>();
+  const tableAt = (place: FailpointName): string => `t${places.indexOf(place)}`;
+
   before(async () => {
-    await start();
-    for (const place of chosen) await fill(`t${places.indexOf(place)}`);
+    await server.start();
+    for (const table of chosen.map(tableAt)) {
+      await fill(table);
+      expected.set(table, await rowsOf(table));
+    }
   });
-  afterEach(() => server.kill());
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  after(() => server.dispose());
 
   for (const place of chosen) {
     test(`at ${place}`, async () => {
-      const index = places.indexOf(place);
-      const table = `t${index}`;
-      await server.kill();
-      await start();
-      const expected = await rowsOf(table);
-      await server.kill();
-      await start({ MINIODB_FAILPOINT: `${place}:2:kill` });
-      await assert.rejects(compact(table), "the server dies in the second merge");
-      await server.exit;
-      await start();
-      assert.equal(await rowsOf(table), expected);
+      const table = tableAt(place);
+      await server.dieAt(place, () => compact(table), 2);
+      assert.equal(await rowsOf(table), expected.get(table));
       const rest = await compact(table);
-      assert.deepEqual([rest.state, rest.merges], ["done", index < madeFrom ? 1 : 0], JSON.stringify(rest));
-      assert.equal(await rowsOf(table), expected);
+      const isMade = places.indexOf(place) >= madeFrom;
+      assert.deepEqual([rest.state, rest.merges], ["done", isMade ? 0 : 1], JSON.stringify(rest));
+      assert.equal(await rowsOf(table), expected.get(table));
       await send(`/v1/tables/${table}/flush`);
-      assert.equal(await rowsOf(table), expected);
-      await server.stop();
+      assert.equal(await rowsOf(table), expected.get(table));
     });
   }
 });

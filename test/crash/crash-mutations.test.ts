@@ -6,15 +6,10 @@
  *   MINIODB_TEST_FAILPOINT_KILLS=5
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, afterEach, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import type { FailpointName } from "../../src/shared/failpoints.js";
-import { HttpClient } from "../harness/http-client.js";
-import { ServerProcess } from "../harness/server-process.js";
+import { areAllPlaces, QuietServer } from "./quiet-server.js";
 
-const isWhole = Number(process.env["MINIODB_TEST_FAILPOINT_KILLS"] ?? 1) >= 5;
 const flushPlaces: readonly FailpointName[] = [
   "commit.metadata.written",
   "flush.commit.next",
@@ -25,25 +20,16 @@ const flushPlaces: readonly FailpointName[] = [
   "flush.file.written",
   "commit.begun",
 ];
-const chosen = isWhole ? flushPlaces : flushPlaces.slice(0, 3);
-
-/** Nothing commits by itself: the failpoint is met by the request. */
-const flags = ["flush", "compaction", "garbage", "retention"].flatMap((name) => [`--${name}-interval-ms`, "86400000"]);
+const chosen = areAllPlaces ? flushPlaces : flushPlaces.slice(0, 3);
+const logPlaces = ["wal.group.written", "wal.group.synced"] as const;
 const timestamp = "2026-11-20T12:00:00Z";
 
 describe("kill -9 among mutations", () => {
-  const folder = mkdtempSync(join(tmpdir(), "miniodb-crash-mutations-"));
-  let server: ServerProcess | undefined;
-  const start = async (env: Record<string, string> = {}): Promise<ServerProcess> => {
-    server = await ServerProcess.start({ folder, flags, env });
-    return server;
-  };
-  // Of a test that failed: the next one takes the folder.
-  afterEach(() => server?.kill());
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  const server = new QuietServer();
+  const { client } = server;
+  const flushed = (place: FailpointName): string => `flushed_${flushPlaces.indexOf(place)}`;
+  const logged = (place: FailpointName): string => `logged_${place.replaceAll(".", "_")}`;
 
-  let current: ServerProcess;
-  const client = new HttpClient(() => current.url);
   const send = async (method: "PUT" | "DELETE", body: object): Promise<void> => {
     const reply = await client.send("/v1/data", { method, body: JSON.stringify(body) });
     assert.equal(reply.status, 200, JSON.stringify(reply.body));
@@ -60,62 +46,67 @@ describe("kill -9 among mutations", () => {
     return look(table, { snapshot_id: snapshots[0]?.snapshot_id });
   };
 
-  for (const [index, place] of chosen.entries()) {
+  const rowsBefore = "a1 b2 c3 d4";
+  const rowsAfter = "a5 c7 d4";
+  /** Four rows in the store, and in the log what changes three of them. */
+  const prepare = async (table: string): Promise<void> => {
+    await client.write(
+      table,
+      [1, 2, 3, 4].map((n) => ({ timestamp, id: `${"abcd"[n - 1]}`, n })),
+    );
+    assert.equal((await flush(table)).status, 200);
+    await send("PUT", { table, id: "a", timestamp, payload: { n: 5 } });
+    await client.write(table, [{ timestamp, id: "e", n: 6 }]);
+    await send("DELETE", { table, ids: ["b", "e"] });
+    await send("PUT", { table, id: "c", payload: { n: 7 }, partial: true });
+    assert.equal(await look(table), rowsAfter);
+  };
+
+  // All tables in one life: a start costs more than a table.
+  before(async () => {
+    await server.start();
+    for (const place of chosen) await prepare(flushed(place));
+    for (const place of logPlaces) {
+      await client.write(logged(place), [{ timestamp, id: "a", n: 1 }]);
+      assert.equal((await flush(logged(place))).status, 200);
+    }
+  });
+  after(() => server.dispose());
+
+  for (const place of chosen) {
     test(`in a flush, at ${place}`, async () => {
-      const table = `flushed_${index}`;
-      current = await start();
-      await client.write(
-        table,
-        [1, 2, 3, 4].map((n) => ({ timestamp, id: `${"abcd"[n - 1]}`, n })),
-      );
-      assert.equal((await flush(table)).status, 200);
-      await send("PUT", { table, id: "a", timestamp, payload: { n: 5 } });
-      await client.write(table, [{ timestamp, id: "e", n: 6 }]);
-      await send("DELETE", { table, ids: ["b", "e"] });
-      await send("PUT", { table, id: "c", payload: { n: 7 }, partial: true });
-      const before = "a1 b2 c3 d4";
-      const after = "a5 c7 d4";
-      assert.equal(await look(table), after);
-      await current.kill();
-
-      current = await start({ MINIODB_FAILPOINT: `${place}:1:kill` });
-      await assert.rejects(flush(table), "the server dies before it answers");
-      await current.exit;
-
-      current = await start();
-      assert.equal(await look(table), after);
+      const table = flushed(place);
+      await server.dieAt(place, () => flush(table));
+      assert.equal(await look(table), rowsAfter);
       const seen = await stored(table);
-      assert.ok(seen === before || seen === after, `the store has ${seen}`);
-      if (place === "commit.begun" || place === "flush.commit.next") assert.equal(seen, before);
-      if (place === "commit.metadata.written" || place === "commit.hint.written") assert.equal(seen, after);
+      assert.ok(seen === rowsBefore || seen === rowsAfter, `the store has ${seen}`);
+      if (place === "commit.begun" || place === "flush.commit.next") assert.equal(seen, rowsBefore);
+      if (place === "commit.metadata.written" || place === "commit.hint.written") assert.equal(seen, rowsAfter);
       await send("PUT", { table, id: "d", timestamp, payload: { n: 8 } });
       assert.equal((await flush(table)).status, 200);
       assert.equal(await look(table), "a5 c7 d8");
       assert.equal(await stored(table), "a5 c7 d8");
-      await current.stop();
     });
   }
 
-  for (const place of ["wal.group.written", "wal.group.synced"] as const) {
+  for (const place of logPlaces) {
     test(`in the group commit of a replace, at ${place}`, async () => {
-      const table = `logged_${place.replaceAll(".", "_")}`;
-      current = await start();
-      await client.write(table, [{ timestamp, id: "a", n: 1 }]);
-      assert.equal((await flush(table)).status, 200);
-      await current.kill();
-
-      current = await start({ MINIODB_FAILPOINT: `${place}:1:kill` });
-      await assert.rejects(send("PUT", { table, id: "a", timestamp, payload: { n: 2 } }), "the server dies");
-      await current.exit;
-
-      current = await start();
+      const table = logged(place);
+      await server.dieAt(place, () => send("PUT", { table, id: "a", timestamp, payload: { n: 2 } }));
       const seen = await look(table);
       assert.ok(seen === "a1" || seen === "a2", seen);
       if (place === "wal.group.synced") assert.equal(seen, "a2");
       assert.equal((await flush(table)).status, 200);
       assert.equal(await look(table), seen);
       assert.equal(await stored(table), seen);
-      await current.stop();
     });
   }
+
+  test("all tables live on, through a drain and another start", async () => {
+    const tables = [...chosen.map(flushed), ...logPlaces.map(logged)];
+    const seen = await Promise.all(tables.map((table) => look(table)));
+    await server.stop();
+    await server.start();
+    assert.deepEqual(await Promise.all(tables.map((table) => look(table))), seen);
+  });
 });

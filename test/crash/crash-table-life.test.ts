@@ -6,13 +6,10 @@
  *   MINIODB_TEST_FAILPOINT_KILLS=5
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, afterEach, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import type { FailpointName } from "../../src/shared/failpoints.js";
-import { HttpClient, type Reply, type Sending } from "../harness/http-client.js";
-import { ServerProcess } from "../harness/server-process.js";
+import type { HttpClient, Reply, Sending } from "../harness/http-client.js";
+import { areAllPlaces, QuietServer } from "./quiet-server.js";
 
 const places: readonly FailpointName[] = [
   "commit.metadata.written",
@@ -21,13 +18,10 @@ const places: readonly FailpointName[] = [
   "commit.hint.written",
   "commit.manifest.written",
 ];
-const isWhole = Number(process.env["MINIODB_TEST_FAILPOINT_KILLS"] ?? 1) >= 5;
 
 const dayMs = 86_400_000;
 const today = new Date(Math.floor(Date.now() / dayMs) * dayMs + dayMs / 2).toISOString();
 const longAgo = new Date(Date.now() - 100 * dayMs).toISOString();
-/** Nothing commits by itself: the failpoint is met by the request. */
-const flags = ["flush", "compaction", "garbage", "retention"].flatMap((name) => [`--${name}-interval-ms`, "86400000"]);
 
 /** What a client sees of the table, as one text. */
 type Look = (client: HttpClient, table: string) => Promise<string>;
@@ -183,50 +177,54 @@ const changes: readonly TableChange[] = [
   },
 ];
 
+/** Each change at each of its chosen places, with a table of its own. */
+const kills = changes.flatMap((change, index) => {
+  const met = places.filter((place) => !change.without.includes(place));
+  const chosen = areAllPlaces ? met : met.slice(index % met.length, (index % met.length) + 1);
+  return chosen.map((place) => ({ change, place, table: `t${index}_${places.indexOf(place)}` }));
+});
+
 describe("kill -9 in a change of a table", () => {
-  const folder = mkdtempSync(join(tmpdir(), "miniodb-table-life-"));
-  let server: ServerProcess | undefined;
-  const start = async (env: Record<string, string> = {}): Promise<ServerProcess> => {
-    server = await ServerProcess.start({ folder, flags, env });
-    return server;
-  };
-  // Of a test that failed: the next one takes the folder.
-  afterEach(() => server?.kill());
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  const server = new QuietServer();
+  const { client } = server;
 
-  for (const [index, change] of changes.entries()) {
-    const met = places.filter((place) => !change.without.includes(place));
-    const chosen = isWhole ? met : met.slice(index % met.length, (index % met.length) + 1);
-    for (const place of chosen) {
-      test(`${change.name}, at ${place}`, async () => {
-        const table = `t${index}_${places.indexOf(place)}`;
-        let current = await start();
-        const client = new HttpClient(() => current.url);
-        await change.prepare(client, table);
-        assert.equal(await change.look(client, table), change.before);
-        const { path, ...sending } = await change.request(client, table);
-        await current.kill();
-
-        current = await start({ MINIODB_FAILPOINT: `${place}:1:kill` });
-        await assert.rejects(client.send(path, sending), "the server dies before it answers");
-        await current.exit;
-
-        current = await start();
-        const seen = await change.look(client, table);
-        assert.ok(seen === change.before || seen === change.after, `${seen} is neither before nor after`);
-        if (place === "commit.begun") assert.equal(seen, change.before);
-        if (place === "commit.metadata.written" || place === "commit.hint.written") assert.equal(seen, change.after);
-        if (seen === change.before) {
-          const reply = await client.send(path, sending);
-          assert.equal(reply.status, 200, JSON.stringify(reply.body));
-        }
-        assert.equal(await change.look(client, table), change.after);
-        // What was not flushed is flushed under the new state, once.
-        await flush(client, table);
-        assert.equal(await change.look(client, table), change.after);
-        await client.write(table, [{ timestamp: today, id: "later" }]);
-        await current.stop();
-      });
+  // All of them in one life: a start costs more than a table.
+  before(async () => {
+    await server.start();
+    for (const { change, table } of kills) {
+      await change.prepare(client, table);
+      assert.equal(await change.look(client, table), change.before);
     }
+  });
+  after(() => server.dispose());
+
+  for (const { change, place, table } of kills) {
+    test(`${change.name}, at ${place}`, async () => {
+      const { path, ...sending } = await change.request(client, table);
+      await server.dieAt(place, () => client.send(path, sending));
+      const seen = await change.look(client, table);
+      assert.ok(seen === change.before || seen === change.after, `${seen} is neither before nor after`);
+      if (place === "commit.begun") assert.equal(seen, change.before);
+      if (place === "commit.metadata.written" || place === "commit.hint.written") assert.equal(seen, change.after);
+      if (seen === change.before) {
+        const reply = await client.send(path, sending);
+        assert.equal(reply.status, 200, JSON.stringify(reply.body));
+      }
+      assert.equal(await change.look(client, table), change.after);
+      // What was not flushed is flushed under the new state, once.
+      await flush(client, table);
+      assert.equal(await change.look(client, table), change.after);
+    });
   }
+
+  test("all tables live on, through a drain and another start", async () => {
+    const lookAtAll = () => Promise.all(kills.map(({ change, table }) => change.look(client, table)));
+    for (const { table } of kills) await client.write(table, [{ timestamp: today, id: "later" }]);
+    const seen = await lookAtAll();
+    await server.stop();
+    await server.start();
+    assert.deepEqual(await lookAtAll(), seen);
+    for (const { table } of kills) await flush(client, table);
+    assert.deepEqual(await lookAtAll(), seen);
+  });
 });

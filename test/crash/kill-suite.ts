@@ -15,10 +15,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { FailpointName } from "../../src/shared/failpoints.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { sizedBy } from "../harness/test-size.js";
 import { HttpClient } from "../harness/http-client.js";
 import { CrashWriter } from "./crash-writer.js";
 
-const kills = Number(process.env["MINIODB_TEST_KILLS"] ?? 4);
+const kills = sizedBy("MINIODB_TEST_KILLS", 2, 4);
 const killsPerFailpoint = Number(process.env["MINIODB_TEST_FAILPOINT_KILLS"] ?? 1);
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261122);
 

@@ -11,9 +11,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { losePower } from "../../src/shared/disk/power-loss.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { sizedBy } from "../harness/test-size.js";
 import { CrashWriter } from "./crash-writer.js";
 
-const losses = Number(process.env["MINIODB_TEST_POWER_LOSSES"] ?? 4);
+const losses = sizedBy("MINIODB_TEST_POWER_LOSSES", 3, 4);
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261122);
 const flags = [
   ["--flush-rows", "1000"],

@@ -1,4 +1,4 @@
-/** Sixteen committers in two processes append to one table on a real S3 server: every row once, no lost commit. */
+/** Many committers in two processes append to one table on a real S3 server: every row once, no lost commit. */
 import assert from "node:assert/strict";
 import { type ChildProcess, fork } from "node:child_process";
 import { after, before, describe, test } from "node:test";
@@ -14,6 +14,7 @@ import { noFault, randomS3Faults, S3FaultProxy, type S3FaultOdds } from "../harn
 import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { sized } from "../harness/test-size.js";
 import { s3OptionsOf } from "../shared/store/s3-fixture.js";
 import type { CommitterJob, CommitterResult } from "./committer-process.js";
 
@@ -21,11 +22,11 @@ const skip = (await whyNoS3Server()) || whyNoRedis();
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261123);
 const roundsAsked = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 0);
 const processes = 2;
-const committers = 8;
+const committers = sized(4, 8);
 const rows = 20;
 const leaseMs = 500;
 
-describe("16 committers over two processes on one table", { skip }, () => {
+describe(`${processes * committers} committers over two processes on one table`, { skip }, () => {
   let s3: S3TestServer;
   let proxy: S3FaultProxy;
   let bucket: string;

@@ -1,6 +1,7 @@
 /** Replaces, merges and deletes by id, and tables of mode upsert, as clients meet them. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { WebSocket } from "ws";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { LiveClient } from "../harness/live-client.js";
 import { ServerProcess } from "../harness/server-process.js";
@@ -216,6 +217,88 @@ describe("DELETE /v1/data", () => {
       10,
       counts.join(" "),
     );
+  });
+});
+
+describe("batches of deletes", () => {
+  type Deleted = Done & { readonly accepted: number; readonly rejected: number; readonly repeated?: boolean };
+  const remove = async (table: string, query: string, body: string, type = "text/csv"): Promise<[number, Deleted]> => {
+    const headers = { "content-type": type };
+    const reply = await client.send(`/v1/tables/${table}/rows?mode=delete${query}`, { body, headers });
+    return [reply.status, reply.body as Deleted];
+  };
+
+  test("take the ids of any format, count the rows that were there, and add no column", async () => {
+    const numbered = Array.from({ length: 3_000 }, (_, n) => ({ id: `i${n}`, n, s: "x" }));
+    await client.write("bulk", numbered);
+    await flush("bulk");
+    await client.write("bulk", [
+      { id: "i0", n: 0, s: "again" },
+      { id: "i5000", n: 0, s: "hot" },
+    ]);
+    const [status, done] = await remove("bulk", "", "other,id\n1,i0\nx,i5000\n2,none\n3,\n4,i0\n");
+    assert.deepEqual([status, done.accepted, done.rejected, done.deleted_count], [200, 4, 1, 3], JSON.stringify(done));
+    assert.equal(await client.count("bulk"), 2_999);
+    // More ids than a statement has room for.
+    const many = numbered.slice(100, 1_900).map(({ id }) => `{"id":"${id}","n":"no number"}`);
+    const [, more] = await remove("bulk", "&durability=memory", many.join("\n"), "application/x-ndjson");
+    assert.deepEqual([more.accepted, more.deleted_count, more.durability], [1_800, 1_800, "memory"]);
+    const [, none] = await remove("bulk", "", `[{"id":"i150"},{"id":"nobody"}]`, "application/json");
+    assert.deepEqual([none.accepted, none.deleted_count, none.sequence], [2, 0, ""]);
+    const columns = await client.query<{ column_name: string }>("DESCRIBE bulk");
+    assert.deepEqual(
+      columns.map((column) => column.column_name),
+      ["timestamp", "id", "n", "s"],
+    );
+    await server.kill();
+    await server.restart();
+    assert.equal(await client.count("bulk"), 1_199);
+    await flush("bulk");
+    assert.equal(await recordCount("bulk"), 1_199);
+  });
+
+  test("are refused whole, or by row, and a repeat deletes nothing anew", async () => {
+    await client.write("again", [{ id: "a", n: 1, s: "x" }]);
+    const [, first] = await remove("again", "&batch_id=d1", "id\na\n");
+    assert.deepEqual([first.deleted_count, first.repeated], [1, undefined]);
+    await client.write("again", [{ id: "a", n: 2, s: "y" }]);
+    const [, second] = await remove("again", "&batch_id=d1", "id\na\n");
+    assert.deepEqual([second.deleted_count, second.repeated], [null, true]);
+    assert.equal((await remove("again", "&batch_id=d1", "id\nb\n"))[1].code, "BATCH_ID_CONFLICT");
+    assert.deepEqual(await rows("again"), ["a 2 y"]);
+    assert.deepEqual([(await remove("again", "", "n\n1\n"))[1].code], ["ROW_REJECTED"]);
+    assert.deepEqual([(await remove("nowhere", "", "id\na\n"))[1].code], ["TABLE_NOT_FOUND"]);
+    assert.deepEqual([(await remove("again", "&count=maybe", "id\na\n"))[0]], [400]);
+    assert.deepEqual([(await remove("again", "", '["', "application/json"))[1].code], ["INVALID_BODY"]);
+    const tooMany = Array.from({ length: 10_001 }, (_, n) => `i${n}`).join("\n");
+    assert.equal((await remove("again", "", `id\n${tooMany}\n`))[1].code, "BODY_TOO_LARGE");
+    const [, unseen] = await remove("again", "&count=false", `id\na\n${tooMany}\n`);
+    assert.deepEqual([unseen.accepted, unseen.deleted_count], [10_002, undefined]);
+    assert.deepEqual(await rows("again"), []);
+  });
+
+  test("keep their place among the other batches of a stream", async () => {
+    const url = `${server.url.replace(/^http/, "ws")}/v1/stream?table=streamed&format=ndjson`;
+    const socket = new WebSocket(url);
+    const acks: { readonly type: string; readonly seq: number; readonly accepted: number }[] = [];
+    await new Promise<void>((resolve, reject) => {
+      socket.on("error", reject);
+      socket.on("open", () => {
+        for (let seq = 0; seq < 40; seq++) {
+          const mode = seq % 4 === 3 ? "delete" : "replace";
+          socket.send(`{"seq":${seq},"mode":"${mode}"}\n{"id":"a","n":${seq},"s":"x"}\n{"id":"b${seq}","n":1,"s":"y"}`);
+        }
+      });
+      socket.on("message", (data) => {
+        const message = JSON.parse(Buffer.isBuffer(data) ? data.toString() : "{}") as (typeof acks)[number];
+        if (message.type !== "welcome") acks.push(message);
+        if (acks.length === 40) resolve();
+      });
+    });
+    socket.close();
+    assert.ok(acks.every(({ type, accepted }) => type === "ack" && accepted === 2));
+    assert.deepEqual(await client.query("SELECT id FROM streamed WHERE id = 'a'"), []);
+    assert.equal(await client.count("streamed"), 30);
   });
 });
 

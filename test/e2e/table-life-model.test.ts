@@ -9,9 +9,10 @@ import { after, before, describe, test } from "node:test";
 import { HttpClient } from "../harness/http-client.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { sizedBy } from "../harness/test-size.js";
 
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261123);
-const steps = Number(process.env["MINIODB_TEST_STEPS"] ?? 40);
+const steps = sizedBy("MINIODB_TEST_STEPS", 20, 40);
 const dayMs = 86_400_000;
 const firstMs = Date.UTC(2026, 10, 20);
 

@@ -104,8 +104,14 @@ describe("settings", () => {
         [2, "value", "TYPE_MISMATCH"],
       ],
     );
-    await change("strict", { add_columns: true });
+    await change("strict", { ignore_unknown: true });
     await client.write("strict", [{ value: 3, other: 1 }]);
+    const columns = async (): Promise<string[]> =>
+      (await client.query<{ column_name: string }>("DESCRIBE strict")).map((column) => column.column_name);
+    assert.deepEqual(await columns(), ["timestamp", "id", "value"]);
+    await change("strict", { add_columns: true, ignore_unknown: null });
+    await client.write("strict", [{ value: 3, other: 1 }]);
+    assert.deepEqual(await columns(), ["timestamp", "id", "value", "other"]);
   });
 
   test("a change names what it changes; all is there after kill -9", async () => {

@@ -1,4 +1,6 @@
 /** Run beside the first tests: installs what the last ones need, so that they need not wait; says nothing where it cannot. */
+import { join } from "node:path";
+import { findPython } from "./peer.js";
 import { whyNoRedis } from "./redis-server.js";
 import { whyNoS3Server } from "./s3-server.js";
 
@@ -11,5 +13,10 @@ async function quietly(find: () => unknown): Promise<void> {
   }
 }
 
+// Go builds, if it has to, while Python's packages, which take seconds, are installed.
+const s3 = quietly(whyNoS3Server);
 await quietly(whyNoRedis);
-await quietly(whyNoS3Server);
+for (const requirements of ["peers/pyiceberg-requirements.txt", "docker/hadolint-requirements.txt"]) {
+  await quietly(() => findPython(join("test", requirements)));
+}
+await s3;

@@ -15,7 +15,7 @@ export function runCommand(
   env: Readonly<Record<string, string>> = {},
 ): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ["--enable-source-maps", builtMainFile, ...parameters], {
+    const child = spawn(process.execPath, [builtMainFile, ...parameters], {
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });

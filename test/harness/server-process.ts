@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { sized } from "./test-size.js";
 
 export interface ServerOptions {
   /** Data folder; without it a temporary one that `dispose` removes. */
@@ -15,7 +16,7 @@ export interface ServerOptions {
   readonly flags?: readonly string[];
   /** Added to an environment that is cleaned of MINIODB_ names. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Flags of Node itself, such as `--cpu-prof`; without them, source maps for readable stacks. */
+  /** Flags of Node itself, such as `--cpu-prof`; without them, source maps for readable stacks where there is time for them. */
   readonly nodeFlags?: readonly string[];
   /** Compiled main file; without it the one of this build. */
   readonly mainFile?: string;
@@ -27,6 +28,8 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** Maps are read by every thread of a server: a tenth of the processor time of its start. */
+const nodeFlagsDefault = sized<readonly string[]>([], ["--enable-source-maps"]);
 const readyTimeoutMsDefault = 60_000;
 /** How much of the server's output is kept for the message of a failed start. */
 const outputCharactersMax = 64 * 1024;
@@ -112,7 +115,7 @@ export class ServerProcess {
 
   async #launch(flags: readonly string[]): Promise<void> {
     const {
-      nodeFlags = ["--enable-source-maps"],
+      nodeFlags = nodeFlagsDefault,
       mainFile = builtMainFile,
       readyTimeoutMs = readyTimeoutMsDefault,
     } = this.#options;

@@ -50,7 +50,7 @@ export function openDoors(engine: Engine, options: DoorOptions): Doors {
   const queries = openQueries(engine, options, pool);
   metrics.watchQueries(queries);
   const live = openLive(engine, config, pool);
-  const mutations = new MutationService({ registry, writes, queries });
+  const mutations = new MutationService({ registry, writes, slab, queries });
   const countRows = (table: string): Promise<number> => mutations.countRows(table);
   const { bodyBytesMax } = config.http;
   const handler = restHandler({

@@ -2,6 +2,7 @@ import { type Config, powerOfTwoAtMost } from "../../shared/config.js";
 import type { Logger } from "../../shared/log.js";
 import { MainDoorbell } from "../../shared/ring/doorbell.js";
 import { SlabAllocator } from "../../shared/ring/slab-allocator.js";
+import type { TableState } from "../../shared/messages.js";
 import { columnKeysOf } from "../access/key-source.js";
 import { openTable } from "../catalog/table-service.js";
 import { ClaimKeeper } from "./claim-keeper.js";
@@ -31,6 +32,8 @@ export interface RunningServer {
 
 const foreignLogWarning =
   "this node's log is new to tables that have rows of another log; what that one had not stored is on its disk only";
+
+const unknownTablesWarning = "the log has rows of tables that the store does not have: they stay in it, and take room";
 
 /**
  * The start, in order: folder, socket, store, log, tables, replay, query, requests. Until everything acknowledged is
@@ -90,6 +93,8 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   const [opened, states] = await Promise.all([wal.open(ingest.walLinks()), loading]);
   reportDamage(opened, log);
   for (const facts of foreignLogs(states, opened.stream)) log.warn(facts, foreignLogWarning);
+  const unknown = unknownTables(states, opened.tables);
+  if (unknown.length > 0) log.warn({ tables: unknown }, unknownTablesWarning);
 
   engine = new Engine({ config, log, version, folder, pools, slab, ingest, wal, stream: opened.stream, states });
   engine.start(await ingest.start(wal));
@@ -109,4 +114,10 @@ function reportDamage({ quarantinedBytes: bytes, damagedDigests: files }: Opened
   if (bytes > 0) log.error({ bytes }, "damaged log records were copied to wal/quarantine");
   if (files === 0) return;
   log.error({ files }, "damaged files of batch ids are in wal/quarantine: repeats of their batches are not recognised");
+}
+
+/** Uuids; of a store that lost tables, or a pool that was promoted before it had them. */
+function unknownTables(states: readonly TableState[], logged: readonly string[]): string[] {
+  const known = new Set(states.map(({ identity }) => identity.uuid));
+  return logged.filter((uuid) => !known.has(uuid));
 }

@@ -1,13 +1,9 @@
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
+import { limits } from "../../shared/limits.js";
+import type { QueryParameters } from "../query/query-parameters.js";
 import type { QueryReply } from "../query/query-request.js";
-import {
-  frameDurabilities,
-  frameEncodings,
-  frameFlags,
-  frameFormats,
-  type FrameDurability,
-} from "../../shared/ring/frame.js";
+import { frameDurabilities, frameFlags, frameFormats, type FrameDurability } from "../../shared/ring/frame.js";
 import {
   columnByName,
   idColumn,
@@ -19,14 +15,13 @@ import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableRegistry } from "../catalog/table-registry.js";
 import type { QueryService } from "../query/query-service.js";
 import { discardBody, readBody } from "../../shared/result-body.js";
-import type { WritePath } from "../write/write-path.js";
+import { writeOwn, type OwnWriteParts } from "../write/own-write.js";
 import type { WriteAccount } from "../write/write-request.js";
 import { IdLines } from "./id-lines.js";
 import { readMembers, type RowEnvelope } from "./row-envelope.js";
 
-export interface MutationServiceOptions {
+export interface MutationServiceOptions extends OwnWriteParts {
   readonly registry: TableRegistry;
-  readonly writes: WritePath;
   readonly queries: QueryService;
 }
 
@@ -62,14 +57,40 @@ export class MutationService {
       const there = await this.#idsThere(entry, different);
       const rows = there.reduce((sum, { rows: count }) => sum + count, 0);
       if (rows === 0) return { rows, sequence: "" };
-      const body = JSON.stringify(there.map(({ id }) => ({ id })));
-      const { sequence } = await this.#write(
-        entry.name,
-        body,
-        frameFlags.deletes | frameFlags.idRequired,
-        frameDurabilities.fsync,
-      );
+      const text = textOfIds(there.map(({ id }) => id));
+      const { sequence } = await this.#write(entry.name, text, deleteFlags, frameDurabilities.fsync);
       return { rows, sequence };
+    });
+  }
+
+  /**
+   * As `deleteIds`, for the ids of a batch that a worker has read: the account of the batch, with the rows that are gone. With a
+   * batch id all ids are written, as the log must know the batch whatever is there, and a repeat deletes nothing: what it would
+   * have deleted may be new. Rejects as `deleteIds`, and with BATCH_ID_CONFLICT.
+   */
+  async deleteBatch(
+    read: WriteAccount,
+    batch: { readonly table: string; readonly batchId: string; readonly durability: FrameDurability },
+  ): Promise<WriteAccount> {
+    const { table, batchId, durability } = batch;
+    const ids = [...new Set(read.ids)];
+    const entry = this.#options.registry.get(table);
+    if (ids.length === 0) return { ...read, deletedRows: 0 };
+    return this.#lines.inLine(entry.identity.uuid, ids, async () => {
+      const there = await this.#idsThere(entry, ids);
+      const deletedRows = there.reduce((sum, { rows: count }) => sum + count, 0);
+      const gone = batchId === "" ? there.map(({ id }) => id) : ids;
+      if (gone.length === 0) return { ...read, deletedRows };
+      const format = frameFormats.json;
+      const write = { table: entry.name, format, flags: deleteFlags, durability, batchId, text: textOfIds(gone) };
+      const { isRepeat, sequence, ...written } = await writeOwn(this.#options, write);
+      return {
+        ...read,
+        durability: written.durability,
+        sequence,
+        isRepeat,
+        deletedRows: isRepeat ? null : deletedRows,
+      };
     });
   }
 
@@ -101,10 +122,10 @@ export class MutationService {
     entry: TableEntry,
     ids: readonly string[],
   ): Promise<{ readonly id: string; readonly rows: number }[]> {
-    const list = ids.map(quoteText).join(", ");
-    const where = `${idColumn} IN (${list})`;
+    const { where, params } = whereIds(ids);
     const lines = await this.#query(
       `SELECT ${idColumn} AS id, count(*)::DOUBLE AS rows FROM ${quoteName(entry.name)} WHERE ${where} GROUP BY 1`,
+      params,
     );
     return lines.map((line) => JSON.parse(line) as { readonly id: string; readonly rows: number });
   }
@@ -130,8 +151,8 @@ export class MutationService {
   }
 
   /** The rows of a statement of ours as lines of JSON. */
-  async #query(sql: string): Promise<string[]> {
-    const reply: QueryReply = await this.#options.queries.run({ sql, format: "ndjson" });
+  async #query(sql: string, params?: QueryParameters): Promise<string[]> {
+    const reply: QueryReply = await this.#options.queries.run({ sql, params, format: "ndjson" });
     const { body } = reply;
     try {
       const text = (await readBody(body)).toString();
@@ -141,24 +162,28 @@ export class MutationService {
     }
   }
 
-  #write(table: string, json: string, flags: number, durability: FrameDurability): Promise<WriteAccount> {
-    return new Promise((resolve, reject) => {
-      this.#options.writes.submit({
-        table,
-        format: frameFormats.json,
-        encoding: frameEncodings.identity,
-        durability,
-        flags,
-        batchId: "",
-        principal: "",
-        body: { kind: "chunk", bytes: Buffer.from(json) },
-        done: (outcome) => {
-          if (outcome.kind === "failed") reject(outcome.error);
-          else resolve(outcome);
-        },
-      });
-    });
+  #write(table: string, text: string, flags: number, durability: FrameDurability): Promise<WriteAccount> {
+    return writeOwn(this.#options, { table, format: frameFormats.json, flags, durability, text });
   }
+}
+
+const deleteFlags = frameFlags.deletes | frameFlags.idRequired;
+
+function textOfIds(ids: readonly string[]): string {
+  return JSON.stringify(ids.map((id) => ({ id })));
+}
+
+/**
+ * A condition that takes the rows of these ids. A statement has room for a few of them, by which files are left out one by
+ * one; more come as a list, which only the smallest and the largest id stand for there.
+ */
+function whereIds(ids: readonly string[]): { readonly where: string; readonly params?: QueryParameters } {
+  const few = ids.length <= limits.deleteIdsMax ? `${idColumn} IN (${ids.map(quoteText).join(", ")})` : "";
+  if (few !== "" && Buffer.byteLength(few) <= limits.sqlBytesMax / 2) return { where: few };
+  const sorted = ids.map((id) => Buffer.from(id)).toSorted((left, right) => Buffer.compare(left, right));
+  const [lower, upper] = [sorted[0], sorted.at(-1)].map((id) => id?.toString() ?? "");
+  const where = `${idColumn} IN (SELECT unnest($1)) AND ${idColumn} >= $2 AND ${idColumn} <= $3`;
+  return { where, params: [ids, lower ?? "", upper ?? ""] };
 }
 
 /** As a write takes it: queries give the value of a json column as a text. */

@@ -34,6 +34,7 @@ const settingOfKey: Readonly<Record<string, keyof TableSettings>> = {
   flush_bytes: "flushBytes",
   sort_order: "sortOrder",
   add_columns: "addColumns",
+  ignore_unknown: "ignoreUnknown",
   long_meets_double: "longMeetsDouble",
   bloom_filter: "bloomFilter",
 };
@@ -83,6 +84,7 @@ function readConfig(config: unknown): ReadSettings {
     retentionDays: positive(reader.integer("retention_days", limits.retentionDaysMax)),
     longMeetsDouble: reader.choice("long_meets_double", ["widen", "reject"] as const),
     addColumns: reader.flag("add_columns"),
+    ignoreUnknown: reader.flag("ignore_unknown"),
     backupEnabled: reader.flag("backup_enabled"),
     bloomFilter: reader.flag("bloom_filter"),
     properties: reader.textMap("properties"),
@@ -109,6 +111,7 @@ export function configOfSettings(settings: TableSettings): Record<string, unknow
     flush_bytes: settings.flushBytes,
     sort_order: settings.sortOrder,
     add_columns: settings.addColumns,
+    ignore_unknown: settings.ignoreUnknown,
     long_meets_double: settings.longMeetsDouble,
     bloom_filter: settings.bloomFilter,
   };

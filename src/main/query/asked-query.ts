@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { KeepRequest, ParameterValue, SelectStatement } from "../../shared/query-messages.js";
 import { limits } from "../../shared/limits.js";
-import type { KeptSource } from "./kept-results.js";
+import { plainStatement } from "../../shared/plain-statement.js";
 import type { QueryPage } from "./query-request.js";
 import type { SnapshotTable } from "./snapshot-provider.js";
 
@@ -50,18 +50,9 @@ export function keepRequestOf(
   return { path, rowsMax, bytesMax: limits.keptBytesMax };
 }
 
-/** The statement that reads a kept file. */
-export function keptStatement(source: KeptSource): SelectStatement {
-  return plainStatement(source.kind === "file" ? source.sql : "", false);
-}
-
 /** `SHOW TABLES` lists the catalog, of which DuckDB knows only the views of running queries: the names as a SELECT. */
 export function showTables(text: string, names: readonly string[]): SelectStatement {
   const list = names.toSorted().map((name) => `'${name.replaceAll("'", "''")}'`);
-  return { ...plainStatement(`SELECT unnest([${list.join(", ")}]::VARCHAR[]) AS name`, true), text };
-}
-
-function plainStatement(sql: string, isBlocking: boolean): SelectStatement {
-  const none = { tables: [], parameters: [], limitRows: null, predicates: [] };
-  return { kind: "select", sql, text: sql, startBytes: 0, ...none, fingerprint: sql, isVolatile: false, isBlocking };
+  const sql = `SELECT unnest([${list.join(", ")}]::VARCHAR[]) AS name`;
+  return { ...plainStatement(sql), text, isBlocking: true };
 }

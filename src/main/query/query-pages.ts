@@ -1,6 +1,7 @@
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
-import { type AskedQuery, hasFixedOrder, keptStatement } from "./asked-query.js";
+import { plainStatement } from "../../shared/plain-statement.js";
+import { type AskedQuery, hasFixedOrder } from "./asked-query.js";
 import { type HeldTables, openFiles } from "./held-tables.js";
 import type { KeptResult, KeptResults } from "./kept-results.js";
 import { Lease } from "./lease.js";
@@ -67,7 +68,7 @@ export class QueryPages {
     const { source } = kept;
     const { tables, lease } = await this.#reopen(kept, run);
     const { statement, values } = asked;
-    const work = source.kind === "file" ? { statement: keptStatement(source), values: [] } : { statement, values };
+    const work = source.kind === "file" ? { statement: plainStatement(source.sql), values: [] } : { statement, values };
     let result: ExecutedRows | null;
     try {
       result = await executor.execute({ ...work, tables, page, offsetRows, keep: null }, run, lease);

@@ -217,6 +217,7 @@ export class WritePath {
       sequence: sequence === 0 ? "" : table.tokenPrefix + sequence.toString(36),
       isRepeat: status === completionStatuses.repeated,
       id: pending.detail?.id ?? (completion.id === "" ? null : completion.id),
+      ids: pending.detail?.ids ?? null,
     } as const;
     const { request } = pending;
     if (request.durability !== frameDurabilities.stored || accepted === 0) {

@@ -45,4 +45,8 @@ export interface WriteAccount {
   readonly isRepeat: boolean;
   /** The row's id, for requests in the original one-row shape. */
   readonly id: string | null;
+  /** Of a request with frameFlags.readsIds: the ids of its accepted rows. */
+  readonly ids: readonly string[] | null;
+  /** Of a batch of deletes: rows that are gone; null where that was not looked at. Absent: it was no such batch. */
+  readonly deletedRows?: number | null;
 }

@@ -15,6 +15,8 @@ import type { RowErrorCode } from "./row-account.js";
 /** What a table lets its rows do to its schema. */
 export interface ColumnRules {
   readonly addColumns: boolean;
+  /** Values without a column are left out of their row, and none is added; absent: false. */
+  readonly ignoreUnknown?: boolean;
   readonly columnsMax: number;
   readonly longMeetsDouble: "widen" | "reject";
   /** True when a file of the store may hold values under this field id. */
@@ -76,10 +78,14 @@ export class BatchBuilder {
     return this.#positions.get(nameKey(name)) ?? -1;
   }
 
-  /** Adds a nullable column; returns its position, or why the table's rules refuse it. */
-  addColumn(name: string, type: ColumnType): number | RowErrorCode {
+  /**
+   * Adds a nullable column; returns its position, or why the table's rules refuse it, or null where they have its values
+   * left out.
+   */
+  addColumn(name: string, type: ColumnType): number | RowErrorCode | null {
     const index = this.columns.length;
     assert(this.indexOf(name) < 0, "a column is added once");
+    if (this.rules.ignoreUnknown === true) return null;
     if (!this.rules.addColumns) return "UNKNOWN_COLUMN";
     if (index >= this.rules.columnsMax) return "TOO_MANY_COLUMNS";
     if (!isColumnName(name)) return "INVALID_COLUMN_NAME";

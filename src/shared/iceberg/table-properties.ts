@@ -39,6 +39,7 @@ const settingKeys: Record<keyof TableSettings, true> = {
   retentionDays: true,
   longMeetsDouble: true,
   addColumns: true,
+  ignoreUnknown: true,
   backupEnabled: true,
   bloomFilter: true,
   properties: true,

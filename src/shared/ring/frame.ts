@@ -53,6 +53,8 @@ export const frameFlags = {
   replaces: 16,
   /** Each row's id names the earlier rows that are deleted; nothing else of it counts. */
   deletes: 32,
+  /** Nothing is written: the ids of the rows come back with the account. */
+  readsIds: 64,
 } as const;
 
 /** Fields of a frame to be written. Main keeps one and refills it: nothing here is held after `pushFrame`. */

@@ -20,6 +20,8 @@ export interface TableSettings {
   readonly longMeetsDouble?: "widen" | "reject";
   /** Unknown keys add columns (default) or reject their row. */
   readonly addColumns?: boolean;
+  /** Values of unknown keys are left out of their rows, which are taken; no column is added then. */
+  readonly ignoreUnknown?: boolean;
   readonly backupEnabled?: boolean;
   /** Data files that are written from then on say in a Bloom filter which ids they may have. */
   readonly bloomFilter?: boolean;

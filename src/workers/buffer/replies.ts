@@ -54,6 +54,16 @@ export class Replies {
     this.#stage(this.#immediate);
   }
 
+  /** What a request is about that writes nothing. */
+  ids({ requestId, account, tableSlot, ids }: IdsReply): void {
+    this.#post({ kind: "request-detail", requestId, errors: [...account.errors], error: null, id: null, ids });
+    const completion = this.#fill(requestId, completionStatuses.done, true);
+    completion.accepted = account.accepted;
+    completion.rejected = account.rejected;
+    completion.tableSlot = tableSlot;
+    this.#stage(this.#immediate);
+  }
+
   /** Rows were accepted, up to `sequence`. With `memory` main hears at once, else when the log holds them. */
   accepted(request: AcceptedRequest): void {
     const { requestId, account, memory, id } = request;
@@ -136,6 +146,7 @@ export class Replies {
       errors: [...errors],
       error: error === null ? null : toErrorMessage(error),
       id,
+      ids: null,
     });
   }
 }
@@ -144,6 +155,13 @@ export class Replies {
 interface GatedRing {
   readonly ring: EntryRingProducer;
   readonly gate: EntryRingGate;
+}
+
+export interface IdsReply {
+  readonly requestId: number;
+  readonly account: RowAccount;
+  readonly tableSlot: number;
+  readonly ids: readonly string[];
 }
 
 export interface AcceptedRequest {

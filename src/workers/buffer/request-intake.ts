@@ -12,6 +12,7 @@ import { openDecode } from "../decode/formats.js";
 import { inflate } from "../decode/inflate.js";
 import { readTableName } from "../decode/read-table-name.js";
 import type { RememberedBatch } from "./batch-ids.js";
+import { appendIds, IdReader, textsOfIds } from "./id-reader.js";
 import type { Replies } from "./replies.js";
 import type { TableOwner } from "./table-owner.js";
 
@@ -92,6 +93,7 @@ export class RequestIntake {
   readonly #waiting = new Map<string, IngestRequest[]>();
   /** Of these tables, the ones whose requests wait only for room, in the log's ring or of inflated bodies. */
   readonly #held = new Set<string>();
+  readonly #ids = new IdReader();
   readonly #large: LargeDecode[] = [];
   #joiners: Joiner[] = [];
   #parkedBytes = 0;
@@ -267,10 +269,14 @@ export class RequestIntake {
       request.encoding === frameEncodings.identity
         ? request.body
         : inflate(request.body, request.encoding, inflatedBytesMax);
+    const kind = kindOf(owner, request.flags);
+    if (kind === recordKinds.tombstones) {
+      this.#delete(owner, request, { body, batch });
+      return;
+    }
     const account = new RowAccount(limits.rowErrorsMax);
     const idRequired = (request.flags & frameFlags.idRequired) !== 0;
     const isLarge = body.length > sliceBytes;
-    const kind = kindOf(owner, request.flags);
     // A large body starts a round of its own, so that undoing it undoes nobody else's rows.
     if (isLarge || kind !== owner.roundKind) this.#options.emitTable(owner);
     owner.roundKind = kind;
@@ -291,6 +297,25 @@ export class RequestIntake {
       owner.builder.rollback(rowStart);
       throw error;
     }
+    this.#finish(owner, request, { account, batch, rowStart });
+  }
+
+  /** Rows of a batch of deletes are read apart: nothing but their ids comes into the table's builder. */
+  #delete(
+    owner: TableOwner,
+    request: IngestRequest,
+    { body, batch }: { readonly body: Uint8Array; readonly batch: TableBatch | null },
+  ): void {
+    const ids = this.#ids.read(body, { format: request.format, table: owner.identity.name });
+    const { account } = ids;
+    if ((request.flags & frameFlags.readsIds) !== 0) {
+      this.#options.replies.ids({ requestId: request.requestId, account, tableSlot: owner.slot, ids: textsOfIds(ids) });
+      return;
+    }
+    if (owner.roundKind !== recordKinds.tombstones) this.#options.emitTable(owner);
+    owner.roundKind = recordKinds.tombstones;
+    const rowStart = owner.builder.rowCount;
+    appendIds(owner.builder, ids, { receivedMicros: request.receivedMicros, generateId: null, idRequired: true });
     this.#finish(owner, request, { account, batch, rowStart });
   }
 

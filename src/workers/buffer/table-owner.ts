@@ -14,7 +14,7 @@ import type { BatchIds } from "./batch-ids.js";
 import { BlockArena } from "./block-arena.js";
 import type { Block } from "./block-pool.js";
 import { ColumnSealer } from "./column-sealer.js";
-import { acceptsAnyId, idGenerator, idRule, type AcceptsId } from "./id-rule.js";
+import { idGenerator, idRule, type AcceptsId } from "./id-rule.js";
 import { hasValuesIn } from "./measure-rows.js";
 import { TableBuffer, type BufferedRecord } from "./table-buffer.js";
 
@@ -121,8 +121,7 @@ export class TableOwner {
       account,
       table: this.identity.name,
       defaults,
-      // What is to be deleted may be from before a rule.
-      acceptsId: this.roundKind === recordKinds.tombstones ? acceptsAnyId : this.#acceptsId,
+      acceptsId: this.#acceptsId,
       valueBytesMax: limits.valueBytesMax,
       depthMax: limits.valueDepthMax,
     };
@@ -192,6 +191,7 @@ export class TableOwner {
   #rules(): ColumnRules {
     return {
       addColumns: this.settings.addColumns ?? true,
+      ignoreUnknown: this.settings.ignoreUnknown ?? false,
       columnsMax: limits.columnsMax,
       longMeetsDouble: this.settings.longMeetsDouble ?? "widen",
       isCommitted: (fieldId) => this.#committedFieldIds.has(fieldId),

@@ -79,6 +79,7 @@ export function appendArrowColumn(bulk: BulkRows, key: string, values: ArrowValu
   let index = builder.indexOf(key);
   if (index < 0) {
     const added = builder.addColumn(key, naturalTypes[values.kind]);
+    if (added === null) return;
     if (typeof added !== "number") return rejectPresent(bulk, key, values, { code: added });
     index = added;
   }

@@ -127,7 +127,7 @@ export class CsvRecordReader {
     const { builder } = this.#target;
     const index = builder.addColumn(column.name, this.#values.type());
     if (typeof index !== "number") {
-      this.#faults.addKey(column.name, index);
+      if (index !== null) this.#faults.addKey(column.name, index);
       return false;
     }
     this.#renew();

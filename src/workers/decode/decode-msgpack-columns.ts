@@ -61,6 +61,8 @@ interface OpenColumn {
   readonly index: number;
   /** Why the table takes no such column; null also where no value makes one. */
   readonly refusal: RowErrorCode | null;
+  /** The table leaves the array's values out. */
+  readonly isIgnored: boolean;
   column: ColumnBuilder | null;
   /** The next row to be read, from 0. */
   row: number;
@@ -149,15 +151,18 @@ class MsgpackColumnsDecoding implements Decoding {
   }
 
   /** Where the array's values go; an unknown column is added by its first value. */
-  #place(name: string, length: number): { index: number; refusal: RowErrorCode | null } {
+  #place(name: string, length: number): Pick<OpenColumn, "index" | "refusal" | "isIgnored"> {
     const { builder } = this.#target;
     const index = builder.indexOf(name);
-    if (index >= 0) return { index, refusal: null };
+    const isIgnored = index < 0 && builder.rules.ignoreUnknown === true;
+    if (index >= 0 || isIgnored) return { index, refusal: null, isIgnored };
     const type = this.#typeOfArray(length);
     // Nothing but nils, or nothing that makes a column.
-    if (type === null) return { index, refusal: null };
+    if (type === null) return { index, refusal: null, isIgnored };
     const added = builder.addColumn(name, type);
-    return typeof added === "number" ? { index: added, refusal: null } : { index, refusal: added };
+    return typeof added === "number"
+      ? { index: added, refusal: null, isIgnored }
+      : { index, refusal: added, isIgnored };
   }
 
   /** The type that the array's values make a column of; a float among integers makes all of them doubles. */
@@ -202,6 +207,7 @@ class MsgpackColumnsDecoding implements Decoding {
     if (column === null) {
       reader.skip();
       const { refusal } = open;
+      if (open.isIgnored) return;
       bulk.reject(row, refusal ?? "TYPE_MISMATCH", name, refusal === null ? values.explain(kind) : undefined);
       return;
     }

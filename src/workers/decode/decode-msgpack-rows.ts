@@ -131,10 +131,12 @@ class MsgpackRowsDecoding implements Decoding {
     if (name === null) return -1;
     // The same key may have been added in this row, in another place.
     let index = builder.indexOf(name);
+    if (index < 0 && builder.rules.ignoreUnknown === true) return -1;
     if (index < 0) {
       const type = naturalTypeAt(this.#reader);
       const added = type === null ? "TYPE_MISMATCH" : builder.addColumn(name, type);
-      if (typeof added !== "number") {
+      if (added === null) return -1;
+      if (typeof added === "string") {
         this.#faults.addKey(name, added, type === null ? this.#values.explain(this.#reader.kind()) : undefined);
         return -1;
       }

@@ -30,8 +30,8 @@ export class KeyColumns {
 
   /**
    * Position of the key's column. Where the table has none it is added, with the type of the value at `valueAt`. -1
-   * where there is no column and none is made: for a null, for what is no JSON value, and (then it is a fault of the
-   * row) where the key cannot be a name or the table's rules refuse it.
+   * where there is no column and none is made: for a null, for what is no JSON value, where the table leaves out what it
+   * does not know, and (then it is a fault of the row) where the key cannot be a name or the table's rules refuse it.
    */
   indexFor(key: Uint8Array, isPlain: boolean, valueAt: number): number {
     const name = this.#nameOf(key, isPlain);
@@ -42,7 +42,7 @@ export class KeyColumns {
     if (type === null) return -1;
     const added = this.#builder.addColumn(name, type);
     if (typeof added === "number") return added;
-    this.#faults.addKey(name, added);
+    if (added !== null) this.#faults.addKey(name, added);
     return -1;
   }
 

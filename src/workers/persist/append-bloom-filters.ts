@@ -2,6 +2,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { assert } from "../../shared/assert.js";
 import type { BloomFilter } from "./bloom-filter.js";
 import { ByteBuffer } from "./byte-buffer.js";
+import { readMetadata } from "./join-parquet.js";
 import { readFooterBytes } from "./parquet-footer.js";
 import { decodeThriftTree, isItems, type ThriftItems, type ThriftNode, type ThriftTree } from "./thrift-compact.js";
 import { encodeThriftTree } from "./thrift-tree.js";
@@ -36,7 +37,7 @@ export class BloomFilterAppender {
   readonly #filters: { readonly offset: number; readonly bytes: number }[] = [];
   #offset: number;
 
-  /** The file has the column. */
+  /** The file has the column. Keeps it open until `close`, which has to be called in any case. */
   constructor(path: string, fieldId: number) {
     this.#fd = openSync(path, "r+");
     try {
@@ -60,6 +61,7 @@ export class BloomFilterAppender {
     this.#write(bytes);
   }
 
+  /** After the last row group's filter. Not durable: the file may be in the page cache only. */
   finish(): void {
     const groups = groupsOf(this.#metadata);
     assert(this.#filters.length === groups.items.length, "each row group has a filter");
@@ -77,6 +79,7 @@ export class BloomFilterAppender {
     closeSync(this.#fd);
   }
 
+  /** Row groups keep everything else that their writer said of them. */
   #withFilter(group: ThriftTree, index: number): ThriftTree {
     const filter = this.#filters[index];
     const chunks = group.get(groupFields.chunks)?.value;
@@ -102,6 +105,18 @@ export class BloomFilterAppender {
   }
 }
 
+/** Whether the column has a filter in every row group of a file; also those that another writer made. */
+export function hasBloomFilters(path: string, fieldId: number): boolean {
+  const metadata = readMetadata(path);
+  const leaf = leafOf(metadata, fieldId);
+  return groupsOf(metadata).items.every((group) => {
+    const chunks = (group as ThriftTree).get(groupFields.chunks)?.value;
+    const chunk = chunks !== undefined && isItems(chunks) ? (chunks.items[leaf] as ThriftTree | undefined) : undefined;
+    const described = chunk?.get(chunkFields.metadata)?.value as ThriftTree | undefined;
+    return described?.has(filterFields.offset) ?? false;
+  });
+}
+
 /** In the order of their numbers, as they are written. */
 function withFields(tree: ThriftTree, fields: readonly (readonly [number, ThriftNode])[]): ThriftTree {
   return new Map([...new Map([...tree, ...fields])].toSorted(([left], [right]) => left - right));
@@ -113,7 +128,7 @@ function groupsOf(metadata: ThriftTree): ThriftItems {
   return groups;
 }
 
-/** Its place among the leaf columns. */
+/** Its place among the leaf columns, which is that of its chunk in each row group. */
 function leafOf(metadata: ThriftTree, fieldId: number): number {
   const elements = metadata.get(metadataFields.schema)?.value;
   assert(elements !== undefined && isItems(elements), "a footer has a schema");

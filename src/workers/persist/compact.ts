@@ -86,6 +86,7 @@ async function mergeFiles(context: PersistContext, task: CompactTask, merge: Mer
   }
 }
 
+/** Before the comparison, so that what is compared is the file that will be stored. */
 async function addFilters(
   context: PersistContext,
   copy: MergeCopy,

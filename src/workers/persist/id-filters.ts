@@ -3,7 +3,7 @@ import type { DuckDBConnection } from "@duckdb/node-api";
 import { assert } from "../../shared/assert.js";
 import { idFieldId } from "../../shared/schema/table-schema.js";
 import { columnBytes, gatherSlackBytes, gatherTexts, textLengths, textWidth } from "../query/result-vectors.js";
-import { BloomFilterAppender } from "./append-bloom-filters.js";
+import { BloomFilterAppender, hasBloomFilters } from "./append-bloom-filters.js";
 import { BloomFilter } from "./bloom-filter.js";
 import { rowsSql, withDuckDB, type FileCopy } from "./duckdb-copy.js";
 import type { PersistContext } from "./persist-context.js";
@@ -23,7 +23,8 @@ export async function addIdFilters(
   { columns, schema }: Pick<FileCopy, "columns" | "schema">,
 ): Promise<void> {
   const id = columns.find(({ fieldId }) => fieldId === idFieldId);
-  if (id === undefined) return;
+  // DuckDB makes filters of its own where ids repeat enough for a dictionary; a join has brought those of its sources.
+  if (id === undefined || hasBloomFilters(path, idFieldId)) return;
   const appender = new BloomFilterAppender(path, idFieldId);
   try {
     const filters = new GroupFilters(appender);

@@ -53,7 +53,8 @@ export function areWorthJoining(paths: readonly string[]): boolean {
   return sum.compressedBytes <= sum.bytes * joinCompressedShareMax;
 }
 
-function readMetadata(path: string): ThriftTree {
+/** FileMetaData of a finished file. */
+export function readMetadata(path: string): ThriftTree {
   const fd = openSync(path, "r");
   try {
     return decodeThriftTree(readFooterBytes(fd).footer);

@@ -1,5 +1,7 @@
 import { rmSync } from "node:fs";
 import type { CompactTask } from "../../shared/messages.js";
+import { idFieldId } from "../../shared/schema/table-schema.js";
+import { hasBloomFilters } from "./append-bloom-filters.js";
 import type { FileCopy } from "./duckdb-copy.js";
 import { areWorthJoining, ParquetJoin } from "./join-parquet.js";
 import type { LocalRows } from "./local-copies.js";
@@ -60,13 +62,15 @@ export async function writeMerged(context: PersistContext, parts: WriteParts, me
   await writePlan(context, { ...parts, plan, sliceRows, orderBy: copy.orderBy }, merge);
 }
 
-/** Where Bloom filters are wanted, rows are written anew: some of the files may be without. */
+/** Whether the row groups of the sources are what the merge would make of them, but for their number. */
 function canJoin({ task, copy }: WriteParts, sources: readonly string[]): boolean {
-  if (task.settings.bloomFilter === true) return false;
   const known = new Set(copy.columns.map(({ fieldId }) => fieldId));
   // Columns that were dropped, or got another type under another id, are not carried on.
   const areKnown = readFooters(sources).every(({ fieldIds }) => fieldIds.every((fieldId) => known.has(fieldId)));
-  return areKnown && areWorthJoining(sources);
+  if (!areKnown || !areWorthJoining(sources)) return false;
+  // Ids that were written before filters were wanted have to be read: then all may be written anew.
+  const wantsFilters = task.settings.bloomFilter === true && known.has(idFieldId);
+  return !wantsFilters || sources.every((source) => hasBloomFilters(source, idFieldId));
 }
 
 function joinFiles(

@@ -1,7 +1,8 @@
 import { DuckDBTypeId, type DuckDBType } from "@duckdb/node-api";
 import { stat, unlink } from "node:fs/promises";
 import { limits } from "../../shared/limits.js";
-import type { KeepRequest, KeptFile, SelectStatement } from "../../shared/query-messages.js";
+import { plainStatement } from "../../shared/plain-statement.js";
+import type { KeepRequest, KeptFile } from "../../shared/query-messages.js";
 import { type ExecuteTask, type ExecutionPlace, executeStatement, type ResultRows } from "./execute-statement.js";
 import { inParentheses } from "./parse-statement.js";
 import { boundValues } from "./bound-values.js";
@@ -51,27 +52,12 @@ export async function keepResult(
     const isWhole = copied.rowsChanged <= keep.rowsMax;
     const range = isWhole ? "" : ` LIMIT ${keep.rowsMax}`;
     const sql = `SELECT ${read.join(", ")} FROM read_parquet(${quoteText(path)})${range}`;
-    const rows = await executeStatement({ ...task, statement: keptStatement(sql), values: [], tables: [] }, place);
+    const rows = await executeStatement({ ...task, statement: plainStatement(sql), values: [], tables: [] }, place);
     isDone = true;
     return { ...rows, hasMore: rows.hasMore || !isWhole, kept: { path, bytes, sql, isWhole } };
   } finally {
     if (!isDone) await unlink(path).catch(() => {});
   }
-}
-
-/** Main makes the same one for the next pages (asked-query.ts): what is read of a kept file needs no parse. */
-function keptStatement(sql: string): SelectStatement {
-  const none = { tables: [], parameters: [], limitRows: null, predicates: [] };
-  return {
-    kind: "select",
-    sql,
-    text: sql,
-    startBytes: 0,
-    ...none,
-    fingerprint: sql,
-    isVolatile: false,
-    isBlocking: false,
-  };
 }
 
 /** Any other type is kept as its text and cast back when it is read. */

@@ -17,6 +17,9 @@ const rowsMax = 512;
  * What a connection has learnt of small results: by the SQL that runs, as long as the views mean the same. A dashboard
  * asks the same again, and to ask DuckDB for names and types, and to make a writer of them, takes longer than to write
  * ten rows. Bounded; the oldest goes first.
+ *
+ * Statements are not kept prepared: DuckDB 1.5.6 plans each run of one anew that reads files (its MultiFileBindData takes no
+ * part in the statement cache), so that a run took 2.18 ms against 2.28 ms of the text, and each held a file open.
  */
 export class KnownResults {
   readonly #results = new Map<string, KnownResult>();

@@ -2,6 +2,7 @@ import { basename, join } from "node:path";
 import type { Disk } from "../../shared/disk/disk.js";
 import { segmentHeaderBytes } from "../../shared/formats/wal-segment-v1.js";
 import { BatchDigests } from "./batch-digests.js";
+import { DroppedTables } from "./dropped-tables.js";
 import { readBatchDigests, replaySegments, type ReplayedSegment, type ReplayReport } from "./replay.js";
 import { SegmentLog } from "./segment-log.js";
 import type { Damage } from "./segment-reader.js";
@@ -37,6 +38,7 @@ export interface OpenWal {
   readonly log: SegmentLog;
   readonly spares: SparePool;
   readonly upkeep: Upkeep;
+  readonly dropped: DroppedTables;
   readonly damage: readonly Damage[];
   /** Files of batch ids that could not be read, and were moved to `quarantine/`. */
   readonly damagedDigests: number;
@@ -77,8 +79,9 @@ export function openWal(options: OpenWalOptions): OpenWal {
     previous: { number: newest?.number ?? 0, end: newest?.end ?? segmentHeaderBytes },
   });
   const upkeep = new Upkeep({ disk, log, index, spares, digests, walBytesMax: options.walBytesMax, nowMs });
+  const dropped = new DroppedTables(disk, folder, index);
   const damagedDigests = digestReport.damaged.length;
-  return { stream, index, log, spares, upkeep, damage: report.damage, damagedDigests };
+  return { stream, index, log, spares, upkeep, dropped, damage: report.damage, damagedDigests };
 }
 
 /**

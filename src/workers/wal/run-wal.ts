@@ -82,7 +82,8 @@ class WalThread {
     const { stream, index, damage, damagedDigests } = this.#wal;
     const quarantinedBytes = damage.reduce((sum, { kind, length }) => (kind === "corrupt" ? sum + length : sum), 0);
     const size = { segments: index.count, bytes: index.bytes };
-    this.#post({ kind: "opened", stream, ...size, quarantinedBytes, damagedDigests });
+    const tables = [...index.tables()];
+    this.#post({ kind: "opened", stream, ...size, quarantinedBytes, damagedDigests, tables });
     while (!this.#isStopping) this.#round();
     this.#finish();
   }
@@ -200,8 +201,7 @@ class WalThread {
         upkeep.wake();
         return;
       case "drop-table":
-        index.noteDropped(message.uuid);
-        upkeep.wake();
+        this.#drop(message.uuid);
         return;
       case "stop":
         this.#isStopping = true;
@@ -209,6 +209,16 @@ class WalThread {
       default:
         unreachable(message);
     }
+  }
+
+  #drop(uuid: string): void {
+    try {
+      this.#wal.dropped.add(uuid);
+    } catch (error) {
+      // If it is not trimmed in this life, its records will keep their segment: room, and nothing else.
+      if (!isDiskError(error)) throw error;
+    }
+    this.#wal.upkeep.wake();
   }
 
   /** Main admits writes by these numbers, so a new segment is told at once. */

@@ -13,6 +13,7 @@ import { failpoint } from "../../shared/failpoints.js";
  * <folder>/<number>.wal        segments, 16 digits, never a number twice
  * <folder>/spare-<number>      a file of segment size to become a segment: zeros, or an old segment's bytes
  * <folder>/batches/<number>.bin   batch ids of the trimmed segment
+ * <folder>/dropped/<uuid>      the table was dropped, its records are not needed
  * <folder>/quarantine/<number>-<offset>.<corrupt|torn>   damaged bytes, kept for a human
  * <folder>/quarantine/batches-<number>.bin               a damaged file of batch ids, too
  * ```
@@ -46,6 +47,19 @@ export function digestFolder(folder: string): string {
 
 export function digestPath(folder: string, number: number): string {
   return join(digestFolder(folder), `${digits(number)}.bin`);
+}
+
+function droppedFolder(folder: string): string {
+  return join(folder, "dropped");
+}
+
+export function droppedPath(folder: string, uuid: string): string {
+  return join(droppedFolder(folder), uuid);
+}
+
+/** Uuids of the dropped tables. */
+export function listDropped(disk: Disk, folder: string): string[] {
+  return disk.list(droppedFolder(folder)).filter((name) => uuidPattern.test(name));
 }
 
 export function quarantineFolder(folder: string): string {
@@ -84,12 +98,11 @@ function listNumbered(disk: Disk, folder: string, pattern: RegExp): NumberedFile
  * process may have died between giving one and the sync of it.
  */
 export function prepareFolder(disk: Disk, folder: string): void {
-  for (const path of [folder, digestFolder(folder), quarantineFolder(folder)]) {
+  for (const path of [folder, digestFolder(folder), droppedFolder(folder), quarantineFolder(folder)]) {
     makeFolderDurably(disk, path);
     for (const name of disk.list(path)) if (name.endsWith(".tmp")) disk.unlink(join(path, name));
   }
-  disk.syncFolder(folder);
-  disk.syncFolder(digestFolder(folder));
+  for (const path of [folder, digestFolder(folder), droppedFolder(folder)]) disk.syncFolder(path);
 }
 
 /** The uuid of this folder's stream; makes one in a folder that has none. On return it is durable. */

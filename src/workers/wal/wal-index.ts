@@ -102,6 +102,20 @@ export class WalIndex {
     this.#dropped.add(uuid);
   }
 
+  /** True while a segment has records of the table, needed or not. */
+  holds(uuid: string): boolean {
+    for (const segment of this.#segments.values()) if (segment.tables.has(uuid)) return true;
+    return false;
+  }
+
+  /** Of all tables that have records here and were not dropped. */
+  tables(): Set<string> {
+    const uuids = new Set<string>();
+    for (const { tables } of this.#segments.values()) for (const uuid of tables.keys()) uuids.add(uuid);
+    for (const uuid of this.#dropped) uuids.delete(uuid);
+    return uuids;
+  }
+
   flushedSequence(uuid: string): number {
     return this.#flushed.get(uuid) ?? 0;
   }

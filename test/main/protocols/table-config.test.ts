@@ -17,6 +17,7 @@ const config = {
   flush_bytes: 1000,
   sort_order: ["host", "timestamp"],
   add_columns: false,
+  ignore_unknown: true,
   long_meets_double: "reject",
   bloom_filter: true,
 };

@@ -36,6 +36,7 @@ import {
   refusal,
   rowsOf,
   shared,
+  typesOf,
   valuesOf,
   type Row,
   type TargetOptions,
@@ -197,6 +198,9 @@ describe("columns and rules", () => {
       [0, "b", "UNKNOWN_COLUMN"],
       [1, "b", "UNKNOWN_COLUMN"],
     ]);
+    const ignoring = decode(body, { rules: { ignoreUnknown: true }, columns: { b: "string" } });
+    assert.deepEqual(codesOf(ignoring), []);
+    assert.deepEqual(typesOf(ignoring), { b: "string" });
     assert.equal(
       decode(streamOf({ a: texts("abc", "abcd") }), { valueBytesMax: 3 }).account.errors[0]?.code,
       "VALUE_TOO_LARGE",

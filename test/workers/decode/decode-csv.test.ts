@@ -154,6 +154,9 @@ test("a table that takes no new columns rejects rows that have a value there", (
   });
   assert.deepEqual(codesOf(target), [[1, "y", "UNKNOWN_COLUMN"]]);
   assert.deepEqual(valuesOf(target), [1n, 4n]);
+  const ignoring = decodeText(decodeCsv, "x,y\n1,\n2,3\n", { columns: { x: "long" }, rules: { ignoreUnknown: true } });
+  assert.deepEqual(codesOf(ignoring.target), []);
+  assert.deepEqual(valuesOf(ignoring.target), [1n, 2n]);
 });
 
 test("broken UTF-8 and values past the limit reject their row", () => {

@@ -257,6 +257,12 @@ describe("columns", () => {
     const closed = decodeColumns({ a: [1, null], x: [1, 2] }, { columns: { x: "long" }, rules: { addColumns: false } });
     assert.deepEqual(valuesOf(closed), [2n]);
     assert.equal(closed.account.errors[0]?.code, "UNKNOWN_COLUMN");
+    const ignoring = decodeColumns(
+      { a: [1, null], x: [1, 2], b: [new Uint8Array(1), "b"] },
+      { columns: { x: "long" }, rules: { ignoreUnknown: true } },
+    );
+    assert.deepEqual(valuesOf(ignoring), [1n, 2n]);
+    assert.deepEqual(codesOf(ignoring), []);
     const full = decodeColumns({ a: [1, null] }, { rules: { columnsMax: 2 } });
     assert.equal(full.account.errors[0]?.code, "TOO_MANY_COLUMNS");
   });

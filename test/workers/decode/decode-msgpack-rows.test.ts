@@ -154,6 +154,18 @@ describe("rows", () => {
       rules: { addColumns: false },
     });
     assert.deepEqual(codesOf(closed), [[1, "b", "UNKNOWN_COLUMN"]]);
+    const ignoring = decodeRows(
+      [
+        { x: [1], a: 1 },
+        { b: new Uint8Array(1), a: 2, x: null },
+      ],
+      {
+        columns: { a: "long" },
+        rules: { ignoreUnknown: true },
+      },
+    );
+    assert.deepEqual(codesOf(ignoring), []);
+    assert.deepEqual(payloadsOf(ignoring), [{ a: 1n }, { a: 2n }]);
     const full = decodeRows([{ a: 1 }, { b: 1 }], { rules: { columnsMax: 3 } });
     assert.deepEqual(codesOf(full), [[1, "b", "TOO_MANY_COLUMNS"]]);
   });

@@ -375,6 +375,11 @@ test("a table that takes no new columns, or no more of them", () => {
   assert.deepEqual(valuesOf(closed.target), [1n, 3n]);
   const { errors } = decodeText(decodeNdjson, '{"y":1,"z":null,"x":null,"w":null}\n', { rules: { addColumns: false } });
   assert.equal(errors[0]?.column, "y", "nulls behind an unknown key do not forgive it");
+  const rows = '{"y":{"x":[1]},"x":1}\n{"x":2,"y":"a","z z":1.5}\n{"y":null,"x":3}\n{"y":tru,"x":4}\n';
+  const ignoring = decodeText(decodeNdjson, rows, { columns: { x: "long" }, rules: { ignoreUnknown: true } });
+  assert.deepEqual(codesOf(ignoring.target), [[3, null, "INVALID_JSON"]], "what is left out is JSON all the same");
+  assert.deepEqual(typesOf(ignoring.target), { x: "long" });
+  assert.deepEqual(valuesOf(ignoring.target), [1n, 2n, 3n]);
   const full = decodeText(decodeNdjson, '{"x":1}\n{"y":1}\n', { rules: { columnsMax: 3 } });
   assert.deepEqual(codesOf(full.target), [[1, "y", "TOO_MANY_COLUMNS"]]);
 });

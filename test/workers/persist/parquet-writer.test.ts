@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -31,7 +31,7 @@ const encodingsOf: Record<ColumnType, readonly ColumnEncoding[]> = {
   json: ["dictionary", "delta-length"],
 };
 
-function randomModel(random: SeededRandom): TableModel {
+function randomModel(random: SeededRandom, isAscending = false): TableModel {
   const model = new TableModel(random);
   for (const type of columnTypes) model.addColumn(`c ${type}`, type);
   for (let records = random.integer(8); records >= 0; records--) {
@@ -39,7 +39,7 @@ function randomModel(random: SeededRandom): TableModel {
     model.appendRecord(1 + random.integer(random.pick([10, 900])), {
       days: 3,
       firstDay: 20_000,
-      isAscending: false,
+      isAscending,
       nullShare,
     });
   }
@@ -91,6 +91,29 @@ async function encodingsIn(path: string): Promise<string> {
 }
 
 describe(`Parquet files of our own (MINIODB_TEST_SEED=${seed})`, () => {
+  test("rows that came in order are not sorted, and make the very file that sorting them makes", async () => {
+    for (let round = 0; round < rounds; round++) {
+      const random = seededRandom(seed + 1000 + round);
+      const model = randomModel(random, true);
+      const { schema, lastSequence } = model;
+      const typed = typeRows(rowsInRange(model.slice(0, lastSequence), { afterSequence: 0, lastSequence }), schema);
+      const { rows, order, days } = sortRows(typed, ["timestamp"]);
+      assert.equal(order, null, `round ${round}`);
+      const all = Uint32Array.from({ length: rows.rowCount }, (_value, row) => row);
+      const sorted = sortRows(typed, ["timestamp"], all);
+      assert.deepEqual([sorted.order, sorted.days], [all, days], "every row, as it came, on the same days");
+      const format = { ...randomFormat(random, model), statistics: true };
+      const written = [order, all].map((of) => {
+        const path = join(folder, `${++files}.parquet`);
+        writeRows(path, { rows, order: of, from: 0, to: rows.rowCount }, format);
+        return path;
+      }) as [string, string];
+      assert.ok(readFileSync(written[0]).equals(readFileSync(written[1])), `round ${round}: bytes, statistics and all`);
+      const seen = await readBack([written[0]], schema);
+      assert.deepEqual(sortPlain(seen, schema, ["timestamp"]), seen);
+    }
+  });
+
   for (let round = 0; round < rounds; round++) {
     test(`round ${round}: any rows, encodings and row groups`, async () => {
       const random = seededRandom(seed + round);

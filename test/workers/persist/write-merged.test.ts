@@ -3,6 +3,8 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import type { TableColumn, TableSchema } from "../../../src/shared/schema/table-schema.js";
+import type { TableSettings } from "../../../src/shared/schema/table-settings.js";
+import { addIdFilters } from "../../../src/workers/persist/id-filters.js";
 import { areWorthJoining } from "../../../src/workers/persist/join-parquet.js";
 import { areInOrder, orderOfFiles } from "../../../src/workers/persist/merge-order.js";
 import { MergeRun } from "../../../src/workers/persist/merge-run.js";
@@ -36,18 +38,20 @@ interface Merged {
   readonly rows: readonly (readonly unknown[])[];
   /** Rows of the row groups. */
   readonly groups: readonly number[];
+  /** Column chunks with a Bloom filter. */
+  readonly filters: number;
 }
 
 /** What the merge of the files is, as it lies in the new file. */
-async function merge(sources: readonly string[], orderBy: readonly TableColumn[]): Promise<Merged> {
+async function merge(
+  sources: readonly string[],
+  orderBy: readonly TableColumn[],
+  settings: TableSettings = {},
+): Promise<Merged> {
   const written: WrittenFile[] = [];
   const copy = { columns: schema.columns, schema, orderBy, isWholeOrder: true };
   const run = new MergeRun(context, { threads: 2 });
-  await writeMerged(
-    context,
-    { task: { files: [], settings: {} }, copy, local: { sources, deletes: [] }, written },
-    run,
-  );
+  await writeMerged(context, { task: { files: [], settings }, copy, local: { sources, deletes: [] }, written }, run);
   assert.equal(written.length, 1);
   const paths = written.map(({ path }) => path);
   assert.equal(await areInOrder(context, { ...copy, sources: paths }, run), true);
@@ -61,9 +65,12 @@ async function merge(sources: readonly string[], orderBy: readonly TableColumn[]
   const groups = await runSql(
     `SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata('${paths[0]}') ORDER BY row_group_id`,
   );
+  const [[filters] = []] = await runSql(
+    `SELECT count(bloom_filter_offset)::INTEGER FROM parquet_metadata('${paths[0]}') WHERE path_in_schema = 'b'`,
+  );
   for (const path of paths) rmSync(path);
   const isGuessed = orderOfFiles(orderBy, readFooters(sources)) !== null;
-  return { isGuessed, rows, groups: groups.map(([, groupRows]) => Number(groupRows)) };
+  return { isGuessed, rows, groups: groups.map(([, groupRows]) => Number(groupRows)), filters: Number(filters) };
 }
 
 const sorted = async (sources: readonly string[], order: string) =>
@@ -93,6 +100,20 @@ describe("what a merge writes", () => {
     const sortedRows = await merge([shuffled, earlier], [a]);
     assert.deepEqual(sortedRows.groups, [122_880, 97_120], "sorted, as they were not");
     assert.deepEqual(sortedRows.rows, rows);
+  });
+
+  test("with the Bloom filters on ids that all of them have, where filters are wanted", async () => {
+    // Field 2 is that of ids.
+    const distinct = (from: number, to: number): string =>
+      `SELECT i AS a, md5(i::VARCHAR) AS b FROM range(${from}, ${to}) AS t(i)`;
+    const sources = [await fileOf(distinct(0, 70_000), 122_880), await fileOf(distinct(70_000, 140_000), 122_880)];
+    const anew = await merge(sources, [a], { bloomFilter: true });
+    assert.notDeepEqual(anew.groups, [70_000, 70_000], "there are none");
+    for (const source of sources) await addIdFilters(context, source, { columns: schema.columns, schema });
+    const joined = await merge(sources, [a], { bloomFilter: true });
+    assert.deepEqual(joined.groups, [70_000, 70_000]);
+    assert.equal(joined.filters, 2);
+    assert.deepEqual(joined.rows, anew.rows);
   });
 
   test("files of other columns, short row groups and rows that nobody compressed are written anew", async () => {

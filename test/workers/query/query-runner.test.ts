@@ -274,10 +274,11 @@ describe("errors", () => {
     try {
       const startMs = performance.now();
       const error = await errorOf(
-        small.execute("SELECT repeat('x', 1000) AS x FROM range(20000000)", { limitRows: 20_000_000 }),
+        small.execute("SELECT repeat('x', 1000) AS x FROM range(200000000)", { limitRows: 200_000_000 }),
       );
       assert.equal(error.code, "RESULT_TOO_LARGE");
-      assert.ok(performance.now() - startMs < 8_000, "20 GB were not written");
+      // No disk here writes that much in that time, and no machine is so busy that it takes as long for a few megabytes.
+      assert.ok(performance.now() - startMs < 60_000, "200 GB were not written");
     } finally {
       await small.close();
     }

@@ -174,6 +174,44 @@ test("on a full disk, segments that are flushed meanwhile are trimmed", async (c
   await thread.stop();
 });
 
+test("a table that was dropped keeps no segment after a restart, one that is not known does", async (context) => {
+  const folder = join(newFolder(context), "wal");
+  const first = new WalThread(folder);
+  await first.next("opened");
+  first.tell({ kind: "replayed" });
+  for (const table of [1, 2]) {
+    first.peer.write({ tableUuid: uuidOf(table), firstSequence: 1, batch: rowsOf(table, 1, 20, 200), batches: [] });
+  }
+  first.peer.publish();
+  while (first.peer.acked < 2) await first.peer.wait();
+  // Their segment is the newest, which stays.
+  first.tell({ kind: "drop-table", uuid: uuidOf(1) });
+  await first.stop();
+
+  const restarted = async (): Promise<{ thread: WalThread; tables: readonly string[] }> => {
+    const thread = new WalThread(folder);
+    const opened = await thread.next("opened");
+    assert.ok(opened.kind === "opened");
+    thread.tell({ kind: "replayed" });
+    return { thread, tables: opened.tables };
+  };
+  const oldest = (): string | undefined => readdirSync(folder).find((name) => name.endsWith(".wal"));
+  const before = oldest();
+  const second = await restarted();
+  assert.deepEqual(second.tables, [uuidOf(2)]);
+  second.thread.peer.write({ tableUuid: uuidOf(3), firstSequence: 1, batch: rowsOf(3, 1, 20, 200), batches: [] });
+  second.thread.peer.publish();
+  while (second.thread.peer.acked < 1) await second.thread.peer.wait();
+  for (let round = 0; round < 10; round++) await second.thread.peer.wait();
+  assert.equal(oldest(), before, "of table 2");
+  second.thread.tell({ kind: "drop-table", uuid: uuidOf(2) });
+  while (oldest() === before) await second.thread.peer.wait();
+  // With the segment gone, what was dropped is forgotten as well.
+  second.thread.tell({ kind: "drop-table", uuid: uuidOf(3) });
+  await second.thread.stop();
+  assert.deepEqual(readdirSync(join(folder, "dropped")), [uuidOf(3)]);
+});
+
 test("a worker's place is taken when everything it announced is durable", async (context) => {
   const folder = join(newFolder(context), "wal");
   const thread = new WalThread(folder);

@@ -5,7 +5,7 @@ import type { SlabAllocator } from "../../../shared/ring/slab-allocator.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
 import type { Metrics } from "../../telemetry/metrics.js";
 import type { WritePath } from "../../write/write-path.js";
-import type { WriteBody, WriteOutcome, WriteRequest } from "../../write/write-request.js";
+import type { WriteAccount, WriteBody, WriteOutcome, WriteRequest } from "../../write/write-request.js";
 import { sendReply } from "./send-reply.js";
 import { thrownReply, type JsonReply } from "./write-reply.js";
 
@@ -30,6 +30,8 @@ export interface WriteHead {
   readonly batchId: string;
   /** Answers a body that is no plain write, which it may read until it returns; false: it is one. */
   readonly divert?: (body: Uint8Array) => boolean;
+  /** Makes the outcome that is answered of the account of this write, which then only was its first step. Never rejects. */
+  readonly goOn?: (account: WriteAccount) => Promise<WriteOutcome>;
 }
 
 export type RenderOutcome = (outcome: WriteOutcome, batchId: string) => JsonReply;
@@ -56,6 +58,7 @@ export class HttpWrite implements RequestListener, WriteRequest {
   #slabOffset = -1;
   #length = 0;
   readonly #divert: WriteHead["divert"];
+  readonly #goOn: WriteHead["goOn"];
   #isOver = false;
 
   constructor(door: WriteDoor, exchange: HttpExchange, head: WriteHead, render: RenderOutcome) {
@@ -69,6 +72,7 @@ export class HttpWrite implements RequestListener, WriteRequest {
     this.flags = head.flags;
     this.batchId = head.batchId;
     this.#divert = head.divert;
+    this.#goOn = head.goOn;
   }
 
   onChunk(chunk: Uint8Array, isLast: boolean): void {
@@ -91,6 +95,11 @@ export class HttpWrite implements RequestListener, WriteRequest {
   }
 
   done(outcome: WriteOutcome): void {
+    if (this.#goOn === undefined || outcome.kind === "failed") this.#answer(outcome);
+    else void this.#goOn(outcome).then((last) => this.#answer(last));
+  }
+
+  #answer(outcome: WriteOutcome): void {
     this.#door.metrics.wrote(outcome, this.#length);
     sendReply(this.#exchange, this.#render(outcome, this.batchId));
   }

@@ -44,6 +44,7 @@ export function accountJson(account: WriteAccount, batchId: string): string {
   let json = `{"accepted":${accepted},"rejected":${rejected},"durability":"${durability}","sequence":"${sequence}"`;
   if (batchId !== "") json += `,"batch_id":${JSON.stringify(batchId)}`;
   if (isRepeat) json += `,"repeated":true`;
+  if (account.deletedRows !== undefined) json += `,"deleted_count":${account.deletedRows}`;
   return errors.length === 0 ? `${json},"errors":[]}` : `${json},"errors":${JSON.stringify(errors)}}`;
 }
 

@@ -9,6 +9,7 @@ import { readPartialRow } from "../../mutate/row-envelope.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
 import { parseDurability, parseMode } from "../websocket/stream-message.js";
 import { HttpWrite, type RenderOutcome, type WriteDoor, type WriteHead } from "./http-write.js";
+import type { WriteAccount, WriteOutcome } from "../../write/write-request.js";
 import { sendReply } from "./send-reply.js";
 import { accountReply, errorReply, oneRowReply, thrownReply } from "./write-reply.js";
 
@@ -85,13 +86,44 @@ export class WriteRoutes {
     const contentType = exchange.header("content-type");
     const format = formatOfContentType(contentType);
     if (format === undefined) throw unsupported(contentType, bodyContentTypes);
-    const head = readHead(exchange, table, format, frameFlags.mayCreateTable | modeFlags(exchange));
-    return new HttpWrite(this.#door, exchange, head, this.#renderRows);
+    const { flags, isCounted } = readMode(exchange);
+    const head = readHead(exchange, table, format, flags);
+    if ((flags & frameFlags.deletes) === 0 || !isCounted) {
+      return new HttpWrite(this.#door, exchange, head, this.#renderRows);
+    }
+    const { batchId } = head;
+    const renderRows: RenderOutcome = (outcome) => this.#renderRows(outcome, batchId);
+    return new HttpWrite(this.#door, exchange, this.#countedDelete(head), renderRows);
+  }
+
+  /** First the ids alone, then, with those at hand, the look at what is there and the deletes. */
+  #countedDelete(head: WriteHead): WriteHead {
+    const { table, batchId, durability } = head;
+    const goOn = async (account: WriteAccount): Promise<WriteOutcome> => {
+      try {
+        return await this.#mutations.deleteBatch(account, { table, batchId, durability });
+      } catch (error) {
+        if (error instanceof MiniodbError) return { kind: "failed", error };
+        this.#door.onInternal(error);
+        return { kind: "failed", error: new MiniodbError("INTERNAL", "Internal error") };
+      }
+    };
+    const flags = head.flags | frameFlags.readsIds;
+    return { ...head, flags, batchId: "", durability: frameDurabilities.fsync, goOn };
   }
 }
 
-function modeFlags({ query }: HttpExchange): number {
-  return query === "" ? 0 : parseMode(new URLSearchParams(query).get("mode") ?? "");
+const countsByName: Readonly<Record<string, boolean>> = { "": true, true: true, false: false };
+
+/** What `mode` says, and whether the rows that a batch deletes are counted. Throws INVALID_REQUEST. */
+function readMode({ query }: HttpExchange): { readonly flags: number; readonly isCounted: boolean } {
+  if (query === "") return { flags: frameFlags.mayCreateTable, isCounted: true };
+  const parameters = new URLSearchParams(query);
+  const isCounted = countsByName[parameters.get("count") ?? ""];
+  if (isCounted === undefined) {
+    throw new MiniodbError("INVALID_REQUEST", "count must be true or false", { field: "count" });
+  }
+  return { flags: parseMode(parameters.get("mode") ?? ""), isCounted };
 }
 
 /** What headers and query string say; all of it must be read before the handler returns. */

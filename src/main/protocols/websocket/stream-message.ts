@@ -96,11 +96,15 @@ export function parseDurability(name: string, seq: StreamMessage["seq"] = null):
   throw invalid("durability must be memory, fsync or stored", seq);
 }
 
-/** What the rows of a batch do to the earlier ones of their ids: `replace`, or empty, what the table's own mode says. Throws INVALID_REQUEST. */
+/**
+ * The frameFlags of what the rows of a batch do to the earlier ones of their ids: `replace`, `delete`, or empty, what the
+ * table's own mode says. Throws INVALID_REQUEST.
+ */
 export function parseMode(name: string, seq: StreamMessage["seq"] = null): number {
-  if (name === "") return 0;
-  if (name === "replace") return frameFlags.replaces;
-  throw invalid("mode must be replace, or be left out", seq);
+  if (name === "") return frameFlags.mayCreateTable;
+  if (name === "replace") return frameFlags.mayCreateTable | frameFlags.replaces;
+  if (name === "delete") return frameFlags.deletes | frameFlags.idRequired;
+  throw invalid("mode must be replace or delete, or be left out", seq);
 }
 
 function streamFormat(name: string, seq: StreamMessage["seq"]): FrameFormat {

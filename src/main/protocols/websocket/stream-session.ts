@@ -1,11 +1,11 @@
 import { MiniodbError } from "../../../shared/errors.js";
-import { limits } from "../../../shared/limits.js";
-import { frameEncodings, frameFlags } from "../../../shared/ring/frame.js";
+import { frameEncodings } from "../../../shared/ring/frame.js";
 import type { SlabAllocator } from "../../../shared/ring/slab-allocator.js";
 import type { RequestHead, UpgradeRefusal, WebSocketConnection, WebSocketListener } from "../../sockets/http-server.js";
 import type { Metrics } from "../../telemetry/metrics.js";
 import type { WritePath } from "../../write/write-path.js";
-import type { WriteBody, WriteOutcome } from "../../write/write-request.js";
+import { holdBody } from "../../write/own-write.js";
+import type { WriteOutcome } from "../../write/write-request.js";
 import { accountJson, errorReply } from "../rest/write-reply.js";
 import { parseStreamDefaults, parseStreamMessage, type StreamDefaults, type StreamMessage } from "./stream-message.js";
 
@@ -85,7 +85,7 @@ class StreamSession implements WebSocketListener {
   #submit(message: StreamMessage): void {
     const { writes, metrics, slab } = this.#options;
     const { seq, table, format, durability, modeFlags, batchId, body: bytes } = message;
-    const body = this.#hold(bytes);
+    const body = holdBody(slab, bytes);
     const done = (outcome: WriteOutcome): void => {
       this.#inFlight--;
       metrics.wrote(outcome, bytes.length);
@@ -97,23 +97,13 @@ class StreamSession implements WebSocketListener {
       this.#connection?.send(`{"type":"ack","seq":${JSON.stringify(seq)},"credits":1,${account}`);
     };
     try {
-      const flags = frameFlags.mayCreateTable | modeFlags;
       const encoding = frameEncodings.identity;
-      writes.submit({ table, format, encoding, durability, flags, batchId, principal: "", body, done });
+      writes.submit({ table, format, encoding, durability, flags: modeFlags, batchId, principal: "", body, done });
       this.#inFlight++;
     } catch (error) {
       if (body.kind === "slab") slab.free(body.offset);
       throw error;
     }
-  }
-
-  #hold(bytes: Uint8Array): WriteBody {
-    if (bytes.length <= limits.inlineBodyBytesMax) return { kind: "chunk", bytes };
-    const { slab } = this.#options;
-    const offset = slab.allocate(bytes.length);
-    if (offset < 0) throw new MiniodbError("SERVER_BUSY", "No shared memory is free for this batch");
-    slab.bytes.set(bytes, offset);
-    return { kind: "slab", offset, length: bytes.length };
   }
 
   /** `credits` is 1 where the batch had taken one. */

@@ -1,0 +1,51 @@
+/**
+ * A server that commits nothing by itself, in lives that end by kill -9: what a failpoint meets is the request of a test. The
+ * data folder goes from life to life.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { FailpointName } from "../../src/shared/failpoints.js";
+import { HttpClient } from "../harness/http-client.js";
+import { ServerProcess } from "../harness/server-process.js";
+
+const flags = ["flush", "compaction", "garbage", "retention"].flatMap((name) => [`--${name}-interval-ms`, "86400000"]);
+
+/** Every place of a commit, or what is enough of them by default. */
+export const areAllPlaces = Number(process.env["MINIODB_TEST_FAILPOINT_KILLS"] ?? 1) >= 5;
+
+export class QuietServer {
+  readonly folder = mkdtempSync(join(tmpdir(), "miniodb-crash-"));
+  /** Of the life that is lived. */
+  readonly client: HttpClient;
+  #life: ServerProcess | undefined;
+
+  constructor() {
+    this.client = new HttpClient(() => this.#life?.url ?? "");
+  }
+
+  /** The next life, after the end of the one before. */
+  async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
+    await this.#life?.kill();
+    this.#life = await ServerProcess.start({ folder: this.folder, flags, env });
+  }
+
+  /** One life that ends where the request passes the place for the `count`-th time, and the start of the next. */
+  async dieAt(place: FailpointName, request: () => Promise<unknown>, count = 1): Promise<void> {
+    await this.start({ MINIODB_FAILPOINT: `${place}:${count}:kill` });
+    await assert.rejects(request(), `the server dies at ${place} before it answers`);
+    assert.equal((await this.#life?.exit)?.signal, "SIGKILL");
+    await this.start();
+  }
+
+  /** A drain, which has to end well after all that. */
+  async stop(): Promise<void> {
+    assert.deepEqual(await this.#life?.stop(), { code: 0, signal: null });
+  }
+
+  async dispose(): Promise<void> {
+    await this.#life?.kill();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
