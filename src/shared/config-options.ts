@@ -12,6 +12,7 @@
  */
 import { compactionOptions } from "./compaction-options.js";
 import { backupOptions } from "./backup-options.js";
+import { encryptionOptions } from "./encryption-options.js";
 import { mirrorOptions } from "./mirror-options.js";
 import { boolean, choice, integer, type Machine, type Option, string } from "./option-types.js";
 
@@ -409,6 +410,7 @@ export const options = {
   "redis.tls": boolean({ default: false, help: "TLS to Redis." }),
   ...mirrorOptions,
   ...backupOptions,
+  ...encryptionOptions,
 
   ...compactionOptions,
 

@@ -177,6 +177,14 @@ export const errorCodes = {
     cause: "Another writer changed the table in a way that this commit cannot follow.",
     remedy: "Send the request again.",
   },
+  COLUMN_LOCKED: {
+    status: 409,
+    grpc: "FAILED_PRECONDITION",
+    retryable: false,
+    cause:
+      "A value of an encrypted column cannot be read or written: this node lacks the key, or the stored value is not one that was encrypted for this column.",
+    remedy: "Operator: give the node the key that the message names (encryption.keyFile), and start it again.",
+  },
   BACKUP_UNUSABLE: {
     status: 409,
     grpc: "FAILED_PRECONDITION",

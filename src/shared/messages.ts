@@ -152,6 +152,8 @@ export interface IngestOptions {
   readonly walPendingBytesMax: number;
   readonly flushBytes: number;
   readonly flushRows: number;
+  /** Secrets of encrypted columns: see encryption/column-keys.ts. */
+  readonly columnKeys: readonly Uint8Array[];
 }
 
 export interface ReplayGap {
@@ -298,7 +300,13 @@ export type PersistTask =
   /** Answered by `snapshot`, or fails with TABLE_NOT_FOUND, or NOT_FOUND where the snapshot is not there (any more). */
   | { readonly kind: "load-snapshot"; readonly identity: TableIdentity; readonly request: HistoryRequest }
   /** Answered by `table`; fails with TABLE_EXISTS. */
-  | { readonly kind: "create-table"; readonly name: string; readonly settings: TableSettings }
+  | {
+      readonly kind: "create-table";
+      readonly name: string;
+      readonly settings: TableSettings;
+      /** Absent: `initialSchema`. */
+      readonly schema?: TableSchema;
+    }
   /** Answered by `committed`. */
   | { readonly kind: "change-settings"; readonly identity: TableIdentity; readonly patch: SettingsPatch }
   | HistoryTask

@@ -17,6 +17,8 @@ export interface QueryWorkerOptions {
   readonly spillBytesMax: number;
   /** Absolute. DuckDB opens files below these folders only. */
   readonly readableFolders: readonly string[];
+  /** Secrets of encrypted columns: see encryption/column-keys.ts. Absent: none. */
+  readonly columnKeys?: readonly Uint8Array[];
   /** Of results that are in memory, and of those in files. */
   readonly resultBytesMax: number;
   readonly resultFileBytesMax: number;

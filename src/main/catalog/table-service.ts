@@ -1,7 +1,7 @@
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import type { IngestToMain, MainToIngest, OpenTable, TableState } from "../../shared/messages.js";
 import type { ToWal } from "../../shared/wal-messages.js";
-import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
+import { initialSchema, nameKey, tableNamePattern, type TableSchema } from "../../shared/schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
 import type { StoreHealth } from "../../shared/store/store-health.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
@@ -23,6 +23,12 @@ export interface TableServiceOptions {
 /** A creation takes a dozen requests. Whoever waits longer is told so; it goes on, and the next who asks joins it. */
 const createMsMax = 10_000;
 
+/** What a new table is like. */
+export interface NewTable {
+  readonly settings: TableSettings;
+  readonly schema: TableSchema;
+}
+
 interface Creation {
   readonly entry: TableEntry;
   /** False where the store had the table already: of another node, or of ours, by a commit that seemed to fail. */
@@ -43,7 +49,7 @@ export class TableService {
    * Rejects with TABLE_EXISTS (unless `ifNotExists`, which changes nothing about the table that is there),
    * INVALID_REQUEST for the name, SERVER_BUSY at tables.max, STORE_UNAVAILABLE (the table may come to be all the same).
    */
-  async create(name: string, settings: TableSettings, ifNotExists: boolean): Promise<TableEntry> {
+  async create(name: string, table: NewTable, ifNotExists: boolean): Promise<TableEntry> {
     assertTableName(name);
     const existing = this.#options.registry.find(name);
     if (existing !== undefined) {
@@ -52,13 +58,13 @@ export class TableService {
     }
     const key = nameKey(name);
     const running = this.#creating.get(key);
-    const { entry, isNew } = await inTime(running ?? this.#begin(key, name, settings), name);
+    const { entry, isNew } = await inTime(running ?? this.#begin(key, name, table), name);
     if (ifNotExists || (isNew && running === undefined)) return entry;
     throw new MiniodbError("TABLE_EXISTS", `Table ${entry.name} exists already`, { table: entry.name });
   }
 
-  #begin(key: string, name: string, settings: TableSettings): Promise<Creation> {
-    const creation = this.#create(name, settings).finally(() => this.#creating.delete(key));
+  #begin(key: string, name: string, table: NewTable): Promise<Creation> {
+    const creation = this.#create(name, table).finally(() => this.#creating.delete(key));
     this.#creating.set(key, creation);
     return creation;
   }
@@ -133,17 +139,17 @@ export class TableService {
       refuse(new MiniodbError("TABLE_NOT_FOUND", `Table ${name} does not exist`, { table: name }));
       return;
     }
-    this.create(name, {}, true).then(
+    this.create(name, { settings: {}, schema: initialSchema }, true).then(
       (created) => toWorker(worker, { kind: "open-table", table: openTable(created) }),
       refuse,
     );
   }
 
-  async #create(name: string, settings: TableSettings): Promise<Creation> {
+  async #create(name: string, table: NewTable): Promise<Creation> {
     const { registry, toWorker, storeHealth } = this.#options;
     this.#assertRoom();
     if (storeHealth.stats.brokenSinceMs !== null) throw unavailable(name, "does not answer at present");
-    const { state, isNew } = await this.#createOrFind(name, settings);
+    const { state, isNew } = await this.#createOrFind(name, table);
     const entry = registry.add(state);
     toWorker(entry.worker, { kind: "open-table", table: openTable(entry) });
     return { entry, isNew };
@@ -158,11 +164,11 @@ export class TableService {
 
   async #createOrFind(
     name: string,
-    settings: TableSettings,
+    { settings, schema }: NewTable,
   ): Promise<{ readonly state: TableState; readonly isNew: boolean }> {
     const { pool } = this.#options;
     try {
-      return { state: await pool.createTable(name, settings), isNew: true };
+      return { state: await pool.createTable(name, settings, schema), isNew: true };
     } catch (error) {
       if (!(error instanceof MiniodbError) || error.code !== "TABLE_EXISTS") throw error;
       const { name: found, uuid, location } = error.details;

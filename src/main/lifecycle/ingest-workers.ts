@@ -19,7 +19,13 @@ export interface IngestWorkersOptions {
   /** What each worker is started with beside its links. */
   readonly settings: Pick<
     IngestOptions,
-    "batchIdWindowMs" | "batchIdsMax" | "inflatedBytesMax" | "walPendingBytesMax" | "flushBytes" | "flushRows"
+    | "batchIdWindowMs"
+    | "batchIdsMax"
+    | "inflatedBytesMax"
+    | "walPendingBytesMax"
+    | "flushBytes"
+    | "flushRows"
+    | "columnKeys"
   >;
   readonly onMessage: (worker: number, message: IngestToMain) => void;
   /** The tables that a worker owns, as of now. */

@@ -31,6 +31,8 @@ export interface DoorOptions {
   readonly version: string;
   readonly slab: SlabAllocator;
   readonly doorway: Doorway;
+  /** Secrets of encrypted columns. */
+  readonly columnKeys: readonly Uint8Array[];
 }
 
 export interface Doors {
@@ -53,7 +55,17 @@ export function openDoors(engine: Engine, options: DoorOptions): Doors {
   const { bodyBytesMax } = config.http;
   const handler = restHandler({
     write: new WriteRoutes({ writes, slab, metrics, nodeId, mutations, onInternal }),
-    table: new TableRoutes({ registry, tables, owners, flushes, countRows, listSnapshots, onInternal }),
+    table: new TableRoutes({
+      registry,
+      tables,
+      schemas,
+      hasColumnKeys: options.columnKeys.length > 0,
+      owners,
+      flushes,
+      countRows,
+      listSnapshots,
+      onInternal,
+    }),
     tableLife: new TableLifeRoutes({ registry, retention, schemas, history, onInternal }),
     compactions: new CompactionRoutes({ registry, compactions: engine.compactions, onInternal }),
     deletes: new DeleteRoutes({ deletes: engine.openDeletes(queries), mutations, onInternal }),
@@ -88,6 +100,7 @@ function openQueryPool(engine: Engine, options: DoorOptions, onError: (error: un
     resultFileBytesMax: query.resultFileBytesMax,
     temporaryFolder: join(folder.temp, "query"),
     readableFolders: [engine.files.folder, folder.hot, folder.live],
+    columnKeys: options.columnKeys,
     onError,
   });
 }

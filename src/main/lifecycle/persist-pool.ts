@@ -343,8 +343,8 @@ export class PersistPool {
     return (await this.#run({ kind: "load-snapshot", identity, request }, "snapshot")).snapshot;
   }
 
-  async createTable(name: string, settings: TableSettings): Promise<TableState> {
-    return (await this.#run({ kind: "create-table", name, settings }, "table")).state;
+  async createTable(name: string, settings: TableSettings, schema: TableSchema): Promise<TableState> {
+    return (await this.#run({ kind: "create-table", name, settings, schema }, "table")).state;
   }
 
   async changeSettings(identity: TableIdentity, patch: SettingsPatch): Promise<CommitResult> {

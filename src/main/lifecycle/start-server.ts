@@ -3,6 +3,7 @@ import type { Logger } from "../../shared/log.js";
 import { MainDoorbell } from "../../shared/ring/doorbell.js";
 import { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import type { TableState } from "../../shared/messages.js";
+import { columnKeysOf } from "../access/key-source.js";
 import { openTable } from "../catalog/table-service.js";
 import { ClaimKeeper } from "./claim-keeper.js";
 import { dataFolderAt, takeDataFolder } from "./data-folder.js";
@@ -41,6 +42,7 @@ const unknownTablesWarning = "the log has rows of tables that the store does not
 export async function startServer(options: StartOptions): Promise<RunningServer> {
   const { config, log, version, onFatal } = options;
   const startedMs = performance.now();
+  const columnKeys = columnKeysOf(config);
   const folder = dataFolderAt(config.dataFolder);
   const lock = await takeDataFolder(folder);
 
@@ -65,6 +67,7 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
       walPendingBytesMax: config.ingest.walPendingBytesMax,
       flushBytes: config.flush.bytes,
       flushRows: config.flush.rows,
+      columnKeys,
     },
     onMessage: (worker, message) => engine?.onIngestMessage(worker, message),
     tablesOf: (worker) => (engine?.registry.all() ?? []).filter((entry) => entry.worker === worker).map(openTable),
@@ -97,13 +100,12 @@ export async function startServer(options: StartOptions): Promise<RunningServer>
   engine.start(await ingest.start(wal));
   // The first query is faster when the encoder is there; nothing waits for it.
   pools.quick.warmUp().catch((error: unknown) => log.error({ err: error }, "the encoder could not be loaded"));
-  const { queries, live } = openDoors(engine, { config, log, version, slab, doorway });
+  const { queries, live } = openDoors(engine, { config, log, version, slab, doorway, columnKeys });
 
   const { server } = doorway;
   const url = `http://${server.host}:${server.port}`;
   const startMs = Math.round(performance.now() - startedMs);
-  const facts = { url, startMs, tables: states.length, sockets: server.implementation, ...pools.places };
-  log.info(facts, "listening");
+  log.info({ url, startMs, tables: states.length, sockets: server.implementation, ...pools.places }, "listening");
   const parts = { server, queries, live, engine, ingest, wal, pools, claim, mainBell, lock };
   return { url, stop: () => shutDown(parts, { drainMs: config.shutdown.drainMs, log }) };
 }

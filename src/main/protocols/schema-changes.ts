@@ -36,8 +36,16 @@ export function operationsOfBody(body: Fields): SchemaOperation[] {
 
 /** The columns as a reply has them; `id` is the field id, which stays when the name changes. */
 export function columnsOfSchema(schema: TableSchema): readonly Fields[] {
-  return schema.columns.map(({ fieldId, name, type, required, comment }) => {
-    return { id: fieldId, name, type, required, ...(comment === undefined ? {} : { comment }) };
+  return schema.columns.map(({ fieldId, name, type, required, comment, encryption }) => {
+    const isEncrypted = encryption?.isOn === true;
+    return {
+      id: fieldId,
+      name,
+      type,
+      required,
+      ...(isEncrypted && { encrypted: true }),
+      ...(comment === undefined ? {} : { comment }),
+    };
   });
 }
 

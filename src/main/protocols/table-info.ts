@@ -1,7 +1,7 @@
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableStatistics } from "../catalog/table-statistics.js";
 import { columnsOfSchema } from "./schema-changes.js";
-import { configOfSettings } from "./table-config.js";
+import { configOfTable } from "./encrypted-columns.js";
 
 /** A table as the original API describes it: proto-shaped, snake case, timestamps in seconds and nanos. */
 export function tableInfo(entry: TableEntry, statistics: TableStatistics): Record<string, unknown> {
@@ -9,7 +9,7 @@ export function tableInfo(entry: TableEntry, statistics: TableStatistics): Recor
   const { oldestMicros, newestMicros } = statistics;
   return {
     name: entry.name,
-    config: configOfSettings(state.settings),
+    config: configOfTable(entry),
     created_at: protoTime(state.createdMs),
     ...(entry.lastWriteMs === 0 ? {} : { last_write: protoTime(entry.lastWriteMs) }),
     status: "active",

@@ -29,6 +29,7 @@ import {
  * NaN     is above all other doubles in DuckDB, and is in no bound: nothing is said upwards of a double column
  * texts   have bounds that are cut to 16 characters: the lower one rounded down, the upper one up
  * ```
+ * The bounds of an encrypted column are those of its cipher texts: they say nothing but which values are NULL.
  * Tests are made once per statement and run once per file, so that what can be computed before is.
  */
 
@@ -59,13 +60,13 @@ export function fileTest(predicate: Predicate, schema: TableSchema, context: Tes
     case "compare": {
       const column = columnOf(predicate.column, schema, context);
       const value = resolveOperand(predicate.operand, context);
-      if (column === null || value === undefined) return null;
+      if (column === null || column.encryption !== undefined || value === undefined) return null;
       return compareTest(column, predicate, value);
     }
     case "prefix": {
       const column = columnOf(predicate.column, schema, context);
       const value = resolveOperand(predicate.prefix, context);
-      if (column === null || !isText(column) || value?.type !== "text") return null;
+      if (column === null || column.encryption !== undefined || !isText(column) || value?.type !== "text") return null;
       const { text } = value;
       return (file) => ofBounds(file, column, (bounds) => mayBegin(bounds, text));
     }

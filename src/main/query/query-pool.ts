@@ -30,6 +30,8 @@ export interface QueryPoolOptions {
   readonly temporaryFolder: string;
   /** Absolute: the embedded warehouse, the hot segments, the file cache. */
   readonly readableFolders: readonly string[];
+  /** Secrets of encrypted columns; absent: none. */
+  readonly columnKeys?: readonly Uint8Array[];
   /** A worker could not start, or broke; a broken one is replaced. */
   readonly onError: (error: unknown) => void;
 }
@@ -75,6 +77,7 @@ export class QueryPool {
       spillBytesMax: Math.floor(options.spillBytesMax / workers),
       temporaryFolder: options.temporaryFolder,
       readableFolders: options.readableFolders,
+      columnKeys: options.columnKeys ?? [],
       resultBytesMax: options.resultBytesMax,
       resultFileBytesMax: options.resultFileBytesMax,
       cancelWords,

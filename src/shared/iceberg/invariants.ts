@@ -56,6 +56,14 @@ const versionInvariants: Readonly<Record<string, VersionCheck>> = {
       ({ fieldId }) => columnByFieldId(before, fieldId) !== undefined || fieldId > base["last-column-id"],
     );
   },
+  /** Values can be decrypted under the scope of their column only. */
+  encryptionScopesStay: (base, next) => {
+    const after = currentSchema(next);
+    return currentSchema(base).columns.every(({ fieldId, encryption }) => {
+      const column = columnByFieldId(after, fieldId);
+      return encryption === undefined || column === undefined || column.encryption?.scope === encryption.scope;
+    });
+  },
   /** The partition, the default order and the ids of rows hang on them. */
   systemColumnsStay: (_base, next) => {
     const [timestamp, id] = currentSchema(next).columns;

@@ -1,6 +1,7 @@
 /** What a commit does to the stored schema. Pure. */
 import { MiniodbError } from "../errors.js";
 import { columnByFieldId, isDroppedField, type TableColumn, type TableSchema } from "../schema/table-schema.js";
+import { withEncryptedColumns } from "./column-encryption.js";
 import { daySpec, sortOrder } from "./partition-spec.js";
 import { nameMapping, toIcebergSchema } from "./schema-json.js";
 import { withoutUnusedSchemas } from "./snapshot.js";
@@ -58,7 +59,7 @@ export function withSchema(base: TableMetadata, schema: TableSchema): TableMetad
     "current-schema-id": schema.version,
     schemas: [...others, toIcebergSchema(schema)],
     "partition-specs": [daySpec(schema)],
-    properties: { ...base.properties, [nameMappingProperty]: nameMapping(schema) },
+    properties: withEncryptedColumns({ ...base.properties, [nameMappingProperty]: nameMapping(schema) }, schema),
   };
   return withoutUnusedSchemas(withSortOrder(next));
 }

@@ -6,6 +6,7 @@ import { ObjectNotFound } from "../store/object-store.js";
 import type { CatalogContext } from "./catalog-context.js";
 import { notFound } from "./commit.js";
 import { readDataFiles } from "./file-change.js";
+import { withEncryptionOf } from "./column-encryption.js";
 import { fromIcebergSchema } from "./schema-json.js";
 import { currentSchema, snapshotsOf, type Snapshot, type TableMetadata } from "./table-metadata.js";
 import { lifeState } from "./table-properties.js";
@@ -118,7 +119,8 @@ export function schemaOf(snapshot: Snapshot, metadata: TableMetadata): TableSche
   const id = snapshot["schema-id"];
   const schema = metadata.schemas.find((candidate) => candidate["schema-id"] === id);
   // A writer that names no schema has not changed it since.
-  return schema === undefined ? currentSchema(metadata) : fromIcebergSchema(schema, metadata["last-column-id"]);
+  if (schema === undefined) return currentSchema(metadata);
+  return withEncryptionOf(metadata.properties, fromIcebergSchema(schema, metadata["last-column-id"]));
 }
 
 /** Counts come from the summary, which writers may leave out; ours always has them. */

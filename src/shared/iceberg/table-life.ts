@@ -19,6 +19,7 @@ import { ObjectNotFound } from "../store/object-store.js";
 import { locationPrefix, parseLocation, tableLocation } from "../store/store-paths.js";
 import type { CatalogContext } from "./catalog-context.js";
 import { commit, notFound } from "./commit.js";
+import { withEncryptedColumns } from "./column-encryption.js";
 import { daySpec, dayFieldId, daySpecId, sortOrder } from "./partition-spec.js";
 import { nameMapping, toIcebergSchema } from "./schema-json.js";
 import { nameMappingProperty } from "./schema-change.js";
@@ -237,15 +238,18 @@ function firstMetadata(
     "default-sort-order-id": order["order-id"],
     "sort-orders": [order],
     properties: withSettings(
-      {
-        "write.format.default": "parquet",
-        "write.parquet.compression-codec": "zstd",
-        [nameMappingProperty]: nameMapping(schema),
-        [nameProperty]: identity.name,
-        [createdProperty]: String(nowMs),
-        [stateProperty]: "creating",
-        [commitIdProperty]: commitId,
-      },
+      withEncryptedColumns(
+        {
+          "write.format.default": "parquet",
+          "write.parquet.compression-codec": "zstd",
+          [nameMappingProperty]: nameMapping(schema),
+          [nameProperty]: identity.name,
+          [createdProperty]: String(nowMs),
+          [stateProperty]: "creating",
+          [commitIdProperty]: commitId,
+        },
+        schema,
+      ),
       settings,
     ),
     "current-snapshot-id": -1,

@@ -3,6 +3,7 @@
  * change makes a new tree by spreading the old one, so fields that this code does not know survive every rewrite.
  */
 import { MiniodbError } from "../errors.js";
+import { withEncryptionOf } from "./column-encryption.js";
 import { parseExactJson, stringifyExactJson, type LongValue } from "./exact-json.js";
 import type { PartitionSpec, SortOrder } from "./partition-spec.js";
 import { fromIcebergSchema, type IcebergSchema } from "./schema-json.js";
@@ -109,7 +110,7 @@ export function currentSchema(metadata: TableMetadata): TableSchema {
   const id = metadata["current-schema-id"];
   const schema = metadata.schemas.find((schema) => schema["schema-id"] === id);
   if (schema === undefined) throw unreadable(metadata.location, `schema ${id} is not in its list`);
-  return fromIcebergSchema(schema, metadata["last-column-id"]);
+  return withEncryptionOf(metadata.properties, fromIcebergSchema(schema, metadata["last-column-id"]));
 }
 
 export function currentSnapshot(metadata: TableMetadata): Snapshot | undefined {

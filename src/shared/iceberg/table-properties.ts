@@ -10,6 +10,7 @@
  * | `miniodb.parent-commit-id` | uuid of the commit that made the version before                    |
  * | `miniodb.state`            | absent: live; `creating`: its name is not won yet; `dropped`       |
  * | `miniodb.restored-from`    | id of the backup that the table was made of                        |
+ * | `miniodb.encrypted-columns` | which columns are encrypted: column-encryption.ts                 |
  * | `miniodb.<setting>`        | a TableSettings value as JSON text                                 |
  */
 import type { TableSettings } from "../schema/table-settings.js";

@@ -1,5 +1,6 @@
 import { MiniodbError } from "../errors.js";
 import { limits } from "../limits.js";
+import { canBeEncrypted } from "./column-encryption.js";
 import type { ColumnType } from "./column-type.js";
 import {
   columnByName,
@@ -25,7 +26,15 @@ export type SchemaOperation =
   | { readonly kind: "drop"; readonly name: string }
   | { readonly kind: "move"; readonly name: string; readonly after: ColumnPlace }
   | { readonly kind: "type"; readonly name: string; readonly type: ColumnType }
-  | { readonly kind: "comment"; readonly name: string; readonly comment: string | null };
+  | { readonly kind: "comment"; readonly name: string; readonly comment: string | null }
+  /** New values of these columns are encrypted at rest, and of no others; a name that is no column's becomes one. */
+  | { readonly kind: "encrypt"; readonly columns: readonly EncryptedName[] };
+
+export interface EncryptedName {
+  readonly name: string;
+  /** For a column that never was encrypted: see ColumnEncryption. */
+  readonly scope: string;
+}
 
 /** `first` is behind `timestamp` and `id`, which are always in front. */
 export type ColumnPlace =
@@ -84,6 +93,10 @@ function applyOperation(schema: TableSchema, operation: SchemaOperation, facts: 
     case "drop": {
       const column = changeable(schema, operation.name);
       refuseSorted(column, facts);
+      // Rows that still come with it would add it again, as plain text.
+      if (column.encryption?.isOn === true) {
+        throw refused(`column ${column.name} is encrypted: take it out of encrypted_columns first`, column.name);
+      }
       return { ...schema, columns: schema.columns.filter((other) => other !== column) };
     }
     case "move": {
@@ -97,7 +110,41 @@ function applyOperation(schema: TableSchema, operation: SchemaOperation, facts: 
       const { comment: _, ...column } = existing(schema, operation.name);
       return withColumn(schema, withComment(column, operation.comment));
     }
+    case "encrypt":
+      return encryptOnly(schema, operation.columns, facts);
   }
+}
+
+function encryptOnly(schema: TableSchema, names: readonly EncryptedName[], facts: SchemaFacts): TableSchema {
+  const wanted = new Set(names.map(({ name }) => nameKey(name)));
+  const columns = schema.columns.map((column): TableColumn => {
+    if (column.encryption?.isOn !== true || wanted.has(nameKey(column.name))) return column;
+    // What is there stays as it is.
+    return { ...column, encryption: { ...column.encryption, isOn: false, mayBePlain: true } };
+  });
+  let next: TableSchema = { ...schema, columns };
+  for (const name of names) next = encrypt(next, name, facts);
+  return next;
+}
+
+function encrypt(schema: TableSchema, { name, scope }: EncryptedName, facts: SchemaFacts): TableSchema {
+  const column = columnByName(schema, name);
+  if (column === undefined) {
+    const added = addColumn(schema, { kind: "add", name, type: "string", comment: null, after: { kind: "last" } });
+    return encrypt(added, { name, scope }, facts);
+  }
+  const { fieldId, type, encryption } = column;
+  if (fieldId === timestampFieldId || fieldId === idFieldId) {
+    throw refused(`column ${column.name} cannot be encrypted: rows are found by it`, name);
+  }
+  if (!canBeEncrypted(type)) {
+    throw refused(`column ${column.name} cannot be encrypted: its values are ${type}, not string or json`, name);
+  }
+  refuseSorted(column, facts);
+  if (encryption !== undefined) return withColumn(schema, { ...column, encryption: { ...encryption, isOn: true } });
+  // A snapshot of before may have values where no file of today has.
+  const mayBePlain = facts.isCommitted(fieldId) || facts.hasValues(fieldId);
+  return withColumn(schema, { ...column, encryption: { scope, isOn: true, mayBePlain } });
 }
 
 function addColumn(schema: TableSchema, operation: Extract<SchemaOperation, { kind: "add" }>): TableSchema {
@@ -117,6 +164,9 @@ function changeType(
 ): TableSchema {
   const column = changeable(schema, name);
   if (column.type === type) return schema;
+  if (column.encryption !== undefined && !canBeEncrypted(type)) {
+    throw refused(`column ${column.name} has encrypted values, which are string or json`, name);
+  }
   if (!facts.hasValues(column.fieldId)) {
     // Under the old id, a commit that holds the old type could come later than this one.
     const fieldId = schema.lastFieldId + 1;

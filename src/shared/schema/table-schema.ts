@@ -1,3 +1,4 @@
+import type { ColumnEncryption } from "./column-encryption.js";
 import type { ColumnType } from "./column-type.js";
 
 /**
@@ -24,6 +25,8 @@ export interface TableColumn {
   readonly replacesFieldId?: number;
   /** What a person says of it. */
   readonly comment?: string;
+  /** Its values are, or were once, encrypted at rest. */
+  readonly encryption?: ColumnEncryption;
 }
 
 export const timestampColumn = "timestamp";

@@ -1,4 +1,5 @@
 import { receiveMessageOnPort } from "node:worker_threads";
+import { ColumnKeys } from "../../shared/encryption/column-keys.js";
 import { fromErrorMessage, MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
 import { limits } from "../../shared/limits.js";
@@ -53,6 +54,7 @@ export class IngestLoop {
   readonly #emitter: RoundEmitter;
   readonly #intake: RequestIntake;
   readonly #blocks: BlockPool;
+  readonly #columnKeys: ColumnKeys;
   readonly #batchIds: BatchIds;
   /** Blocks of the slices that are out, by ticket. */
   readonly #slices = new Map<number, readonly Block[]>();
@@ -64,6 +66,7 @@ export class IngestLoop {
 
   constructor(options: IngestOptions) {
     this.#options = options;
+    this.#columnKeys = new ColumnKeys(options.columnKeys);
     this.#requests = new ByteRingConsumer(options.requestRing);
     this.#slab = new Uint8Array(options.slab);
     this.#bell = new DoorbellSleeper(options.doorbell);
@@ -248,6 +251,7 @@ export class IngestLoop {
       worker,
       batchIds: this.#batchIds,
       takeBlock: (bytes) => this.#blocks.take(bytes, isDurable),
+      columnKeys: this.#columnKeys,
     });
     this.#owners.set(key, owner);
     this.#ownersByUuid.set(table.identity.uuid, owner);

@@ -267,6 +267,7 @@ export class RequestIntake {
   #begin(owner: TableOwner, request: IngestRequest): void {
     const batch = request.batchId === "" ? null : batchOf(request);
     if (batch !== null && this.#isRepeat(owner, request, batch)) return;
+    owner.sealer.check(owner.schema);
     const { inflatedBytesMax } = this.#options;
     const body =
       request.encoding === frameEncodings.identity
@@ -328,6 +329,7 @@ export class RequestIntake {
     const { owner, request, account, decoding, body, batch } = large;
     try {
       if (!decoding.step(sliceBytes)) return false;
+      owner.sealer.checkSize(owner.builder.finish(), owner.schema);
       if (account.rejected > 0) keepLetters(owner, request, account, body);
       this.#finish(owner, request, { account, batch, rowStart: 0 });
     } catch (error) {

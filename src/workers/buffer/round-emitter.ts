@@ -54,7 +54,7 @@ export class RoundEmitter {
     assert(this.roomBeside(1) >= 0, "a round is emitted while the log's ring has room");
     const firstSequence = buffer.lastSequence + 1;
     const schema = this.#newSchema(owner, firstSequence);
-    const batch = builder.finish();
+    const batch = owner.sealer.seal(builder.finish(), builder.schema);
     const nowMs = Date.now();
     const batches = batchEntries(round, nowMs);
     const bytes = recordBytes(batch, batches);

@@ -9,9 +9,11 @@ import { applyOperations, type SchemaOperation } from "../../shared/schema/schem
 import { withoutReplaced, type TableSchema } from "../../shared/schema/table-schema.js";
 import type { TableSettings } from "../../shared/schema/table-settings.js";
 import type { DecodeTarget } from "../decode/decoder.js";
+import type { ColumnKeys } from "../../shared/encryption/column-keys.js";
 import type { BatchIds } from "./batch-ids.js";
 import { BlockArena } from "./block-arena.js";
 import type { Block } from "./block-pool.js";
+import { ColumnSealer } from "./column-sealer.js";
 import { idGenerator, idRule, type AcceptsId } from "./id-rule.js";
 import { hasValuesIn } from "./measure-rows.js";
 import { TableBuffer, type BufferedRecord } from "./table-buffer.js";
@@ -35,6 +37,7 @@ export interface OwnerOptions {
   /** Of all tables of the worker. */
   readonly batchIds: BatchIds;
   readonly takeBlock: (bytes: number) => Block;
+  readonly columnKeys: ColumnKeys;
 }
 
 /**
@@ -48,6 +51,7 @@ export class TableOwner {
   readonly buffer: TableBuffer;
   readonly batchIds: BatchIds;
   readonly builder: BatchBuilder;
+  readonly sealer: ColumnSealer;
   /** Requests of the round in hand, in row order. */
   round: RoundRequest[] = [];
   /** Of the record that the round becomes: requests of another kind come into the next one. */
@@ -78,6 +82,7 @@ export class TableOwner {
     this.settings = table.settings;
     this.#worker = options.worker;
     this.arena = new BlockArena(options.takeBlock);
+    this.sealer = new ColumnSealer(options.columnKeys);
     this.buffer = new TableBuffer(table.flushedSequence);
     this.batchIds = options.batchIds;
     this.loggedSchemaVersion = table.schema.version;

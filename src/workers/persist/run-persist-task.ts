@@ -190,8 +190,8 @@ async function performCatalogTask(catalog: TableCatalog, task: CatalogTask): Pro
     case "load-snapshot":
       return { kind: "snapshot", snapshot: await catalog.loadSnapshot(task.identity, task.request) };
     case "create-table": {
-      const { name, settings } = task;
-      return { kind: "table", state: await catalog.createTable({ name, settings, schema: initialSchema }) };
+      const { name, settings, schema = initialSchema } = task;
+      return { kind: "table", state: await catalog.createTable({ name, settings, schema }) };
     }
     case "change-settings":
       return { kind: "committed", commit: await catalog.changeSettings(task.identity, task.patch) };

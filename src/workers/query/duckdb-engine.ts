@@ -1,8 +1,10 @@
 import { type DuckDBConnection, DuckDBInstance, type DuckDBPreparedStatement } from "@duckdb/node-api";
+import { ColumnKeys } from "../../shared/encryption/column-keys.js";
 import { limits } from "../../shared/limits.js";
 import { keepByteOrderMarks } from "./byte-order-mark.js";
 import { guardFunctions } from "./guarded-functions.js";
 import { KnownResults } from "./known-results.js";
+import { registerOpenColumn } from "./open-column.js";
 import type { SqlParser } from "./parse-statement.js";
 import { quoteName, quoteText } from "./table-view.js";
 
@@ -14,6 +16,8 @@ export interface EngineOptions {
   readonly spillBytesMax: number;
   /** DuckDB opens files below these only; the folder of large results is one of them. */
   readonly allowedFolders: readonly string[];
+  /** Of encrypted columns; absent: none. */
+  readonly columnKeys?: ColumnKeys;
 }
 
 /** A connection and the views that earlier queries left on it: by name, what they stand for. */
@@ -22,6 +26,8 @@ export interface EngineConnection {
   readonly views: Map<string, string>;
   /** What is known of statements as long as the views are these. */
   readonly known: KnownResults;
+  /** Its statements may call back into this thread: see `discard`. */
+  callsBack: boolean;
 }
 
 /** Beyond this many views a connection is not used again, so that dropped tables do not add up. */
@@ -72,6 +78,7 @@ export class DuckDBEngine {
     );
     await connection.run("SET lock_configuration = true");
     await guardFunctions(connection);
+    registerOpenColumn(connection, options.columnKeys ?? new ColumnKeys([]));
     connection.closeSync();
     return new DuckDBEngine(instance);
   }
@@ -94,7 +101,7 @@ export class DuckDBEngine {
     await duckdb.run("SET enable_progress_bar_print = false");
     await duckdb.run("SET enable_progress_bar = true");
     await duckdb.run(`SET streaming_buffer_size = '${Math.floor(limits.streamBufferBytes / 1024)}KiB'`);
-    return { duckdb, views: new Map(), known: new KnownResults() };
+    return { duckdb, views: new Map(), known: new KnownResults(), callsBack: false };
   }
 
   /** Makes the wanted views; the errors are DuckDB's. */
@@ -117,8 +124,17 @@ export class DuckDBEngine {
     }
   }
 
-  discard(connection: EngineConnection): void {
-    connection.duckdb.closeSync();
+  /**
+   * Closing waits for what the connection's last statement has under way, on this thread, and that may wait for a function that
+   * only runs on this thread. The next statement ends it on a thread of libuv.
+   */
+  discard({ duckdb, callsBack }: EngineConnection): void {
+    if (!callsBack) {
+      duckdb.closeSync();
+      return;
+    }
+    const close = (): void => duckdb.closeSync();
+    void duckdb.run("SELECT 1").then(close, close);
   }
 
   /** Runs `work` with a parser of its own. */
@@ -132,7 +148,7 @@ export class DuckDBEngine {
   }
 
   close(): void {
-    for (const connection of this.#idle.splice(0)) this.discard(connection);
+    for (const { duckdb } of this.#idle.splice(0)) duckdb.closeSync();
     for (const parser of this.#idleParsers.splice(0)) parser.close();
     this.#instance.closeSync();
   }

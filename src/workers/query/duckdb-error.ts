@@ -1,5 +1,6 @@
 import { type ErrorCode, MiniodbError } from "../../shared/errors.js";
 import { suggestName } from "../../shared/suggest-name.js";
+import { lockedColumnError } from "./open-column.js";
 import { refusalOf } from "./function-rules.js";
 
 /** What DuckDB says of a failure, with `errors_as_json` on. */
@@ -123,6 +124,8 @@ export const memoryLimit = "memory";
 
 /** The error that the client gets: code, sentence, and in the details the place in its text. */
 export function toClientError(failure: DuckDBFailure, place: StatementPlace, cause?: unknown): MiniodbError {
+  const locked = lockedColumnError(failure.message);
+  if (locked !== undefined) return locked;
   const code = codeOf(failure);
   if (code === "RESULT_TOO_LARGE") {
     return new MiniodbError(

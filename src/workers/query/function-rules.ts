@@ -75,7 +75,7 @@ const refusedFunctions: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Families whose members are refused: readers of files and catalogs, and DuckDB's own helpers. */
-const refusedPrefixes = ["__internal", "read_", "scan_", "duckdb_", "pragma_", "parquet_", "which_secret"];
+const refusedPrefixes = ["__internal", "read_", "scan_", "duckdb_", "pragma_", "parquet_", "which_secret", "miniodb_"];
 
 /**
  * Allowed functions whose result depends on more than their arguments: the clock, chance, the connection. A test holds

@@ -8,6 +8,7 @@ import { readFailure, toClientError, isFatal } from "./duckdb-error.js";
 import type { DuckDBEngine, EngineConnection } from "./duckdb-engine.js";
 import { checkFilterText } from "./live-filter.js";
 import { RunningQuery } from "./running-queries.js";
+import { openedView } from "./open-column.js";
 import { quoteName, quoteText, viewSql } from "./table-view.js";
 
 /**
@@ -104,7 +105,8 @@ function deltaSql(task: ReadDeltaTask): { readonly sql: string; readonly shiftBy
   const number = quoteName(freeName(schema));
   const columns = schema.columns.map((column) => `${fileExpression(column, task)} AS ${quoteName(column.name)}`);
   // By field ids, as a file has no columns whose values are all null.
-  const file = viewSql({ name: table, schema: fileSchema, committedFiles: [], hotFiles: [path] });
+  const stored = viewSql({ name: table, schema: fileSchema, committedFiles: [], hotFiles: [path] });
+  const file = openedView(fileSchema, stored);
   const numbered = `SELECT (row_number() OVER ())::INTEGER AS ${number}, ${columns.join(", ")} FROM (${file})`;
   const rest = skipRows === 0 ? numbered : `SELECT * FROM (${numbered}) WHERE ${number} > ${skipRows}`;
   const pairs = schema.columns.map(({ name, type }) => `${quoteText(name)}, ${jsonForms[type](quoteName(name))}`);

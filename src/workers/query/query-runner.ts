@@ -1,6 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ColumnKeys } from "../../shared/encryption/column-keys.js";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import type { KeptFile, QueryResult, QueryTask, QueryWorkerOptions } from "../../shared/query-messages.js";
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
@@ -21,6 +22,7 @@ import { explainPlan } from "./explain-plan.js";
 import { keepResult } from "./keep-result.js";
 import { LargeResults } from "./large-results.js";
 import { runLive } from "./live-rows.js";
+import { hasEncrypted, openedView } from "./open-column.js";
 import { parseFilter } from "./parse-filter.js";
 import { parseStatement } from "./parse-statement.js";
 import { RunningQueries, type RunningQuery } from "./running-queries.js";
@@ -42,6 +44,7 @@ export class QueryRunner {
   readonly #columns = new FileColumns();
   readonly #largeResults = new LargeResults();
   readonly #resultRoom = new ResultRoom();
+  readonly #columnKeys: ColumnKeys;
   #engine: Promise<DuckDBEngine>;
   /** Tasks under way. */
   #active = 0;
@@ -49,6 +52,7 @@ export class QueryRunner {
   /** `name` tells the worker's folders from those of others. */
   constructor(options: QueryWorkerOptions, name: string) {
     this.#options = options;
+    this.#columnKeys = new ColumnKeys(options.columnKeys ?? []);
     this.#resultFolder = join(options.temporaryFolder, `results-${name}`);
     this.#spillFolder = join(options.temporaryFolder, `spill-${name}`);
     this.#keptFolder = join(options.temporaryFolder, "kept");
@@ -132,10 +136,11 @@ export class QueryRunner {
     const wanted = new Map<string, string>();
     for (const table of task.tables) {
       const view = this.#columns.view(table);
-      wanted.set(nameKey(table.name), view.sql);
+      wanted.set(nameKey(table.name), openedView(table.schema, view.sql));
       unknown.push(...view.unknown);
     }
     const connection = await engine.checkOut(wanted);
+    if (task.tables.some(({ schema }) => hasEncrypted(schema))) connection.callsBack = true;
     const running = this.#queries.start(task.slot, connection.duckdb, task.timeoutMs);
     const place = {
       connection,
@@ -219,6 +224,7 @@ export class QueryRunner {
       spillBytesMax,
       spillFolder: this.#spillFolder,
       allowedFolders: [...readableFolders, this.#resultFolder, this.#keptFolder],
+      columnKeys: this.#columnKeys,
     });
     // Whoever runs a task sees the error; until then it is nobody's.
     engine.catch(() => {});

@@ -30,10 +30,10 @@ function range(lower: ColumnBounds["lower"], upper: ColumnBounds["upper"], nulls
 }
 
 /** True when the file is read. */
-function isRead(file: DataFile, predicate: Predicate, values: readonly ParameterValue[] = []): boolean {
+function isRead(file: DataFile, predicate: Predicate, values: readonly ParameterValue[] = [], of = schema): boolean {
   const pruned = pruneFiles({
     filesPrunedMin: 1,
-    tables: [{ name: "T", schema, version: "", files: [file], hot: [] }],
+    tables: [{ name: "T", schema: of, version: "", files: [file], hot: [] }],
     predicates: [{ table: "t", predicate }],
     parameters: values.map((_, index) => String(index + 1)),
     values,
@@ -91,6 +91,24 @@ describe("pruneFiles", () => {
       assert.equal(isRead(file, compare("N", operator, value)), expected, `${operator} ${value}`);
     }
     assert.equal(isRead(fileOf({ 3: range("7", "7") }), compare("n", "<>", 7)), false);
+  });
+
+  test("the bounds of an encrypted column say nothing of its values, but how many are NULL", () => {
+    const columns = schema.columns.map((each) =>
+      each.name === "s" ? { ...each, encryption: { scope: "0123456789abcdef", isOn: false, mayBePlain: true } } : each,
+    );
+    const encrypted = { ...schema, columns };
+    const file = fileOf({ 5: range("enc:1:00000000:A", "enc:1:00000000:B", 10) });
+    for (const operator of ["=", "<", "<=", ">", ">=", "<>"] as const) {
+      assert.equal(
+        isRead(fileOf({ 5: range("enc:1:0", "enc:1:1") }), compare("s", operator, "x"), [], encrypted),
+        true,
+      );
+    }
+    const prefix: Predicate = { kind: "prefix", column: column("s"), prefix: literal("x") };
+    assert.equal(isRead(file, prefix, [], encrypted), true);
+    assert.equal(isRead(file, { kind: "is-not-null", column: column("s") }, [], encrypted), false);
+    assert.equal(isRead(file, { kind: "is-null", column: column("s") }, [], encrypted), true);
   });
 
   test("integers beyond 2^53 are compared as far as they are known", () => {

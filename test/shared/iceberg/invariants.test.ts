@@ -89,6 +89,18 @@ describe("invariants between versions", () => {
     );
   });
 
+  test("encryptionScopesStay", () => {
+    const encrypted = (scope: string): TableMetadata["properties"] => {
+      const columns = { 4: { scope, isOn: true, mayBePlain: false } };
+      return { ...base.properties, "miniodb.encrypted-columns": JSON.stringify(columns) };
+    };
+    const from = { ...base, properties: encrypted("00") };
+    checkVersion(from, { ...next, properties: { ...next.properties, ...encrypted("00") } });
+    assert.ok(broken(() => checkVersion(from, next)).includes("encryptionScopesStay"));
+    const other = { ...next, properties: { ...next.properties, ...encrypted("01") } };
+    assert.ok(broken(() => checkVersion(from, other)).includes("encryptionScopesStay"));
+  });
+
   test("a stream that disappears is a position that falls", () => {
     const { "miniodb.wal.s": _gone, ...properties } = next.properties;
     assert.deepEqual(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { ColumnKeys } from "../../../src/shared/encryption/column-keys.js";
 import { MiniodbError } from "../../../src/shared/errors.js";
 import type { IngestToMain } from "../../../src/shared/messages.js";
 import { completionBytes, newCompletion, takeCompletion } from "../../../src/shared/ring/completion.js";
@@ -80,6 +81,7 @@ class Intake {
     const owner = new TableOwner(table, {
       worker: 0,
       batchIds: new BatchIds({ windowMs: 1e9, countMax: 100, errorsMax: 1e6 }),
+      columnKeys: new ColumnKeys([]),
       takeBlock: (bytes) => this.#pool.take(bytes, () => true),
     });
     this.owners.set(name, owner);

@@ -1,13 +1,21 @@
 import type { SnapshotInfo } from "../../../shared/iceberg/table-history.js";
 import { withPatch } from "../../../shared/schema/table-settings.js";
 import type { OwnerQuestions } from "../../catalog/owner-questions.js";
+import type { SchemaService } from "../../catalog/schema-service.js";
 import type { TableEntry } from "../../catalog/table-entry.js";
 import type { TableRegistry } from "../../catalog/table-registry.js";
 import type { TableService } from "../../catalog/table-service.js";
 import { tableStatistics } from "../../catalog/table-statistics.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
 import type { FlushCoordinator } from "../../upkeep/flush-coordinator.js";
-import { checkMode, configOfSettings, patchOfConfig, settingsOfConfig } from "../table-config.js";
+import {
+  configOfTable,
+  encryptionChange,
+  refuseSorted,
+  schemaWithEncrypted,
+  takeEncryptedColumns,
+} from "../encrypted-columns.js";
+import { checkMode, patchOfConfig, settingsOfConfig } from "../table-config.js";
 import { namePattern, tableInfo } from "../table-info.js";
 import { JsonAnswers } from "./json-answers.js";
 import { optionalFlag, requiredText, type JsonObject } from "./json-request.js";
@@ -15,6 +23,9 @@ import { optionalFlag, requiredText, type JsonObject } from "./json-request.js";
 export interface TableRoutesOptions {
   readonly registry: TableRegistry;
   readonly tables: TableService;
+  readonly schemas: SchemaService;
+  /** This node can encrypt columns. */
+  readonly hasColumnKeys: boolean;
   readonly owners: OwnerQuestions;
   readonly flushes: FlushCoordinator;
   /** Rows that a query of the table sees. */
@@ -56,12 +67,17 @@ export class TableRoutes {
   /** Changes the settings that `config` names; replies when they are durable and act. */
   change(exchange: HttpExchange, name: string): RequestListener {
     return this.#answers.withBody(exchange, async (body) => {
-      const { tables, registry } = this.#options;
-      const patch = patchOfConfig(body["config"]);
-      checkMode(withPatch(registry.get(name).state.settings, patch));
-      const entry = await tables.changeSettings(name, patch);
+      const { tables, registry, schemas, hasColumnKeys } = this.#options;
+      const { config, names } = takeEncryptedColumns(body["config"], hasColumnKeys);
+      const patch = patchOfConfig(config);
+      const entry = registry.get(name);
+      checkMode(withPatch(entry.state.settings, patch));
+      refuseSorted(entry.schema, patch.sortOrder ?? []);
+      if (names !== null) await schemas.change(entry, [encryptionChange(names)]);
+      // A request about encryption alone makes one commit.
+      if (names === null || Object.keys(patch).length > 0) await tables.changeSettings(name, patch);
       const message = `Table ${entry.name} changed successfully`;
-      return { success: true, message, config: configOfSettings(entry.state.settings) };
+      return { success: true, message, config: configOfTable(entry) };
     });
   }
 
@@ -100,9 +116,11 @@ export class TableRoutes {
 
   async #create(body: JsonObject): Promise<unknown> {
     const name = requiredText(body, "table_name");
-    const settings = settingsOfConfig(body["config"]);
+    const { config, names } = takeEncryptedColumns(body["config"], this.#options.hasColumnKeys);
+    const settings = settingsOfConfig(config);
+    const schema = schemaWithEncrypted(names ?? [], settings);
     const ifNotExists = optionalFlag(body, "if_not_exists") ?? false;
-    await this.#options.tables.create(name, settings, ifNotExists);
+    await this.#options.tables.create(name, { settings, schema }, ifNotExists);
     return { success: true, message: `Table ${name} created successfully` };
   }
 
