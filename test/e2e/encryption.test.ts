@@ -171,6 +171,19 @@ describe("a table that is created with encrypted columns", () => {
     assert.deepEqual(await emails("arrows"), ["a x-secret@example.com", "b -", "c x-secret@example.com"]);
     assert.deepEqual(filesWith("-secret@"), []);
   });
+
+  test("no copy of its rows lies beside it: dead letters have no text, and a soft delete is refused", async () => {
+    const rejected = [{ id: "bad", timestamp: "no time", email: "dora-secret@example.com" }];
+    const reply = await client.sendJson("/v1/tables/people/rows?dead_letters=true", rejected);
+    assert.equal((reply.body as { readonly dead_letters?: number }).dead_letters, 1);
+    const letters = await client.query("SELECT column_name, code, raw FROM miniodb_rejected");
+    assert.deepEqual(letters, [{ column_name: "timestamp", code: "INVALID_TIMESTAMP", raw: null }]);
+    const soft = { table: "people", ids: ["a"], soft: true };
+    const refused = await client.send("/v1/data", { method: "DELETE", body: JSON.stringify(soft) });
+    assert.deepEqual(codeOf(refused), [400, "INVALID_REQUEST"]);
+    assert.deepEqual(await emails("people"), changed);
+    assert.deepEqual(filesWith("-secret@"), []);
+  });
 });
 
 describe("a table that has rows", () => {

@@ -2,8 +2,9 @@ import { randomUUID } from "node:crypto";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { limits } from "../../shared/limits.js";
-import { deletedRowsTable, ownTableRetentionDays } from "../../shared/own-tables.js";
+import { deletedRowsTable, newDeletedRowsTable } from "../../shared/own-tables.js";
 import { frameDurabilities, frameFlags, frameFormats } from "../../shared/ring/frame.js";
+import { hasEncrypted } from "../../shared/schema/column-encryption.js";
 import { idColumn, nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableEntry } from "../catalog/table-entry.js";
 import type { TableRegistry } from "../catalog/table-registry.js";
@@ -62,10 +63,15 @@ export class RowKeeper {
 
   /**
    * Keeps all rows of these ids; durable in the log when it resolves. Rejects, and keeps nothing that counts, with
-   * RESULT_TOO_LARGE for more than main takes at once, and as queries and writes do.
+   * RESULT_TOO_LARGE for more than main takes at once, INVALID_REQUEST for a table with encrypted columns, and as queries
+   * and writes do.
    */
   async keep(entry: TableEntry, ids: readonly string[]): Promise<void> {
     const { queries, tables } = this.#options;
+    if (hasEncrypted(entry.schema.columns)) {
+      const message = `Table ${entry.name} has encrypted columns, whose values would be kept as they are: delete without "soft"`;
+      throw new MiniodbError("INVALID_REQUEST", message, { table: entry.name });
+    }
     const { where, params } = whereIds(idColumn, ids);
     const sql = `SELECT * FROM ${quoteName(entry.name)} WHERE ${where} LIMIT ${limits.softDeleteRowsMax + 1}`;
     const lines = await ownRows(queries, { sql, params, bytesMax: limits.softDeleteBytesMax });
@@ -75,7 +81,7 @@ export class RowKeeper {
     }
     const deletion = randomUUID();
     const kept = lines.map((line) => this.#keptLine(entry, line, deletion));
-    await tables.create(deletedRowsTable, { retentionDays: ownTableRetentionDays }, true);
+    await tables.create(deletedRowsTable, newDeletedRowsTable, true);
     const account = await writeOwn(this.#options, {
       table: deletedRowsTable,
       format: frameFormats.ndjson,
@@ -122,10 +128,7 @@ export class RowKeeper {
   /** What is kept of these ids, of the last deletion of each. */
   async #lastDeletions(entry: TableEntry, ids: readonly string[]): Promise<KeptLine[]> {
     const { queries, registry } = this.#options;
-    const table = registry.find(deletedRowsTable);
-    if (ids.length === 0 || table === undefined) return [];
-    // A table that was made for a write which failed has no columns yet.
-    if (table.ackedSequence === 0 && table.state.files.length === 0) return [];
+    if (ids.length === 0 || registry.find(deletedRowsTable) === undefined) return [];
     const { where, params } = whereIds("row_id", ids);
     const ofTable = `table_uuid = ${quoteText(entry.identity.uuid)} AND ${where}`;
     const lines = await ownRows(queries, {

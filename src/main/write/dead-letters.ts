@@ -1,4 +1,4 @@
-import { deadLettersTable, ownTableRetentionDays } from "../../shared/own-tables.js";
+import { deadLettersTable, newDeadLettersTable } from "../../shared/own-tables.js";
 import { frameDurabilities, frameFormats } from "../../shared/ring/frame.js";
 import type { TableService } from "../catalog/table-service.js";
 import { writeOwn, type OwnWriteParts } from "./own-write.js";
@@ -14,7 +14,7 @@ export interface DeadLettersParts extends OwnWriteParts {
  */
 export async function keepLetters({ tables, onError, ...parts }: DeadLettersParts, text: string): Promise<number> {
   try {
-    await tables.create(deadLettersTable, { retentionDays: ownTableRetentionDays }, true);
+    await tables.create(deadLettersTable, newDeadLettersTable, true);
     const durability = frameDurabilities.fsync;
     const write = { table: deadLettersTable, format: frameFormats.ndjson, flags: 0, durability, text };
     return (await writeOwn(parts, write)).accepted;

@@ -13,7 +13,7 @@ import { assert } from "../assert.js";
 import { GcmKey } from "./gcm-key.js";
 
 const keyIdBytes = 4;
-/** 64 KiB each. */
+/** Key ids and scopes come from what is stored. */
 const ciphersMax = 500;
 const counterMax = 2 ** 32 - 1;
 

@@ -16,6 +16,11 @@ export interface ColumnEncryption {
   readonly mayBePlain: boolean;
 }
 
+/** True where some values are secret: no copy of the rows may be made beside the table. */
+export function hasEncrypted(columns: readonly { readonly encryption?: ColumnEncryption }[]): boolean {
+  return columns.some(({ encryption }) => encryption !== undefined);
+}
+
 /** Values are texts, so that other engines read the table's files as they do any. */
 export function canBeEncrypted(type: ColumnType): boolean {
   return type === "string" || type === "json";

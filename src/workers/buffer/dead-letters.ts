@@ -11,8 +11,8 @@ export interface RejectingBody {
   readonly format: number;
   /** The body is one row, in the shape of the original API. */
   readonly originalShape: boolean;
-  /** Its content encoding undone. */
-  readonly bytes: Uint8Array;
+  /** Its content encoding undone; null where the rows may not be kept as they are, of a table with encrypted columns. */
+  readonly bytes: Uint8Array | null;
 }
 
 const formatNames: Readonly<Record<number, string>> = {
@@ -26,11 +26,13 @@ const formatNames: Readonly<Record<number, string>> = {
 
 /**
  * Rejected rows as lines of NDJSON for the table of dead letters. `raw` is the row as it was sent, cut at
- * limits.deadLetterRawBytesMax: text, behind the header line in CSV, base64 of a MessagePack map, null in formats of columns.
+ * limits.deadLetterRawBytesMax: text, behind the header line in CSV, base64 of a MessagePack map, null in formats of columns
+ * and of tables with encrypted columns.
  * All together have at most limits.deadLettersBytesMax; the rows behind that are left out.
  */
 export function deadLetters(body: RejectingBody, errors: readonly RowError[]): string {
-  const raws = rawRows(body, new Set(errors.map(({ row }) => row)));
+  const { bytes: sent } = body;
+  const raws = sent === null ? null : rawRows({ ...body, bytes: sent }, new Set(errors.map(({ row }) => row)));
   const lines: string[] = [];
   let bytes = 0;
   for (const { row, column, code, message } of errors) {
@@ -42,7 +44,7 @@ export function deadLetters(body: RejectingBody, errors: readonly RowError[]): s
       code,
       message,
       format: formatNames[body.format] ?? null,
-      raw: raws.get(row) ?? null,
+      raw: raws?.get(row) ?? null,
     });
     bytes += Buffer.byteLength(line) + 1;
     if (bytes > limits.deadLettersBytesMax) break;
@@ -51,7 +53,9 @@ export function deadLetters(body: RejectingBody, errors: readonly RowError[]): s
   return lines.join("\n");
 }
 
-function rawRows({ format, originalShape, bytes }: RejectingBody, wanted: ReadonlySet<number>): Map<number, string> {
+type SentBody = RejectingBody & { readonly bytes: Uint8Array };
+
+function rawRows({ format, originalShape, bytes }: SentBody, wanted: ReadonlySet<number>): Map<number, string> {
   const raws = new Map<number, string>();
   const isBinary = format === frameFormats.messagePack;
   const header =

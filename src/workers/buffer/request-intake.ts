@@ -6,6 +6,7 @@ import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.j
 import { limits } from "../../shared/limits.js";
 import { deadLettersTable } from "../../shared/own-tables.js";
 import { frameEncodings, frameFlags } from "../../shared/ring/frame.js";
+import { hasEncrypted } from "../../shared/schema/column-encryption.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
 import { ownerOf } from "../../shared/table-placement.js";
 import type { Decoding } from "../decode/decoder.js";
@@ -403,7 +404,8 @@ function keepLetters(owner: TableOwner, request: IngestRequest, account: RowAcco
   if (!keepsLetters(owner, request.flags)) return;
   const { batchId, format, flags } = request;
   const originalShape = (flags & frameFlags.originalShape) !== 0;
-  const body = { table: owner.identity.name, batchId, format, originalShape, bytes };
+  const isSecret = hasEncrypted(owner.schema.columns);
+  const body = { table: owner.identity.name, batchId, format, originalShape, bytes: isSecret ? null : bytes };
   account.keepLetters(deadLetters(body, account.errors), limits.rowErrorsMax);
 }
 

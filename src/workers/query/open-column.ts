@@ -65,10 +65,6 @@ export function openedView({ columns }: TableSchema, sql: string): string {
   return opened.length === 0 ? sql : `SELECT * REPLACE (${opened.join(", ")}) FROM (${sql})`;
 }
 
-export function hasEncrypted({ columns }: TableSchema): boolean {
-  return columns.some(({ encryption }) => encryption !== undefined);
-}
-
 /** For every connection of the instance. */
 export function registerOpenColumn(connection: DuckDBConnection, keys: ColumnKeys): void {
   const opening = DuckDBScalarFunction.create({

@@ -7,6 +7,7 @@ import type { KeptFile, QueryResult, QueryTask, QueryWorkerOptions } from "../..
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
 import { discardBody } from "../../shared/result-body.js";
 import { ResultRoom } from "../../shared/result-room.js";
+import { hasEncrypted } from "../../shared/schema/column-encryption.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
 import { DuckDBEngine } from "./duckdb-engine.js";
 import { isFatal, isMissingFile, memoryLimit, readFailure, toClientError } from "./duckdb-error.js";
@@ -22,7 +23,7 @@ import { explainPlan } from "./explain-plan.js";
 import { keepResult } from "./keep-result.js";
 import { LargeResults } from "./large-results.js";
 import { runLive } from "./live-rows.js";
-import { hasEncrypted, openedView } from "./open-column.js";
+import { openedView } from "./open-column.js";
 import { parseFilter } from "./parse-filter.js";
 import { parseStatement } from "./parse-statement.js";
 import { RunningQueries, type RunningQuery } from "./running-queries.js";
@@ -140,7 +141,7 @@ export class QueryRunner {
       unknown.push(...view.unknown);
     }
     const connection = await engine.checkOut(wanted);
-    if (task.tables.some(({ schema }) => hasEncrypted(schema))) connection.callsBack = true;
+    if (task.tables.some(({ schema }) => hasEncrypted(schema.columns))) connection.callsBack = true;
     const running = this.#queries.start(task.slot, connection.duckdb, task.timeoutMs);
     const place = {
       connection,

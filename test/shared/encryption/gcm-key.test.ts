@@ -1,4 +1,4 @@
-/** Our AES-GCM over many texts is OpenSSL's, bit for bit, both ways. */
+/** AES-GCM over many texts, against OpenSSL on one text at a time, both ways. */
 import assert from "node:assert/strict";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { test } from "node:test";
