@@ -34,6 +34,7 @@ import { queriesUnflushed } from "./suites/queries-unflushed.js";
 import { replaces } from "./suites/replaces.js";
 import { restart } from "./suites/restart.js";
 import { s3 } from "./suites/s3.js";
+import { s3Ingest } from "./suites/s3-ingest.js";
 import { visibility } from "./suites/visibility.js";
 import { websocketJson } from "./suites/websocket-json.js";
 
@@ -54,6 +55,7 @@ const writeSuites: readonly Suite[] = [
 /** In a quick run only by name: they load thousands of ids or millions of rows first. */
 const longSuites: readonly Suite[] = [
   replaces,
+  s3Ingest,
   s3,
   queries,
   queriesSmallWrites,

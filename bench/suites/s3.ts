@@ -1,6 +1,6 @@
 /**
- * The same server with its tables in a local folder and on a real S3 server on loopback, in one run. The S3 server is a
- * process on the same cores and the same disk.
+ * Flushes, transfers, cold queries and commits with the tables on a real S3 server on loopback, against a local folder and
+ * plain loops of the same bytes, in one run. The S3 server is a process on the same cores and the same disk.
  */
 import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
@@ -8,15 +8,16 @@ import { S3FaultProxy } from "../../test/harness/s3-fault-proxy.js";
 import { listKeys, type S3TestServer, startS3Server, whyNoS3Server } from "../../test/harness/s3-server.js";
 import { cpuTable } from "../generate/cpu.js";
 import { Generator } from "../generate/generator.js";
-import { type BenchContext, type BenchServer, requestsPerSecond, type Suite } from "../harness/bench-context.js";
+import type { BenchContext, BenchServer, Suite } from "../harness/bench-context.js";
 import { expectRows, flushTable, sendBody } from "../harness/load-table.js";
 import { formatCount, formatMegabytes, formatPercent, type Measurement, verdict } from "../harness/measurement.js";
 import { percentile } from "../harness/percentiles.js";
 import { sendQuery } from "../harness/query-http.js";
+import { storeFlags } from "../harness/s3-flags.js";
 import { S3Loops } from "../harness/s3-loops.js";
 import { S3Transfers } from "../harness/s3-transfers.js";
+import { middleOf } from "../harness/take-turns.js";
 
-const ingestShareMin = 0.9;
 const flushShareMin = 0.8;
 const coldRatioMax = 1.3;
 const rowsPerBody = 100_000;
@@ -27,7 +28,6 @@ const heldFlags = [
   ["--ingest-buffered-bytes-max", "8GiB", "--wal-bytes-max", "8GiB"],
   ["--compaction-interval-ms", "1d", "--query-cache-bytes", "0"],
 ].flat();
-const burstFlags = ["--ingest-buffered-bytes-max", "4GiB", "--wal-bytes-max", "8GiB"];
 
 export const s3: Suite = {
   name: "s3",
@@ -37,7 +37,6 @@ export const s3: Suite = {
     const server = await startS3Server();
     try {
       return [
-        await measureIngest(context, server),
         ...(await measureFiles(context, server)),
         await measureCommits(context, server),
         await measureRequests(context, server),
@@ -48,104 +47,80 @@ export const s3: Suite = {
   },
 };
 
-/** Options of the store as flags; the credentials are the test's. */
-function storeFlags(server: S3TestServer, bucket: string, endpoint: string = server.endpoint): string[] {
-  return [
-    ["--store-bucket", bucket, "--store-endpoint", endpoint, "--store-region", server.region],
-    ["--store-access-key-id", server.accessKeyId, "--store-secret-access-key", server.secretAccessKey],
-  ].flat();
-}
-
-/** Both servers are up and take turns, flushes and all, each into tables of its own. */
-async function measureIngest(context: BenchContext, s3Server: S3TestServer): Promise<Measurement> {
-  const flags = storeFlags(s3Server, await s3Server.createBucket());
-  const rates = { local: [] as number[], s3: [] as number[] };
-  await context.withServer(burstFlags, (local) =>
-    context.withServer([...burstFlags, ...flags], async (remote) => {
-      for (let turn = 0; turn < context.pick(3, 2); turn++) {
-        for (const [kind, server] of [
-          ["local", local],
-          ["s3", remote],
-        ] as const) {
-          const table = `turn_${turn}`;
-          const durationMs = context.pick(8000, 2000);
-          const job = { payload: "ndjson", table, rowsPerRequest: 1000, connections: 16, durationMs } as const;
-          rates[kind].push(requestsPerSecond(await context.load(server, job)) * job.rowsPerRequest);
-          // So that what this turn left to flush is not in the other's time.
-          await flushTable(server, table);
-        }
-      }
-    }),
-  );
-  const [local, remote] = [mean(rates.local), mean(rates.s3)];
-  return {
-    measure: "tables on S3: NDJSON batches of 1,000 rows, flushed meanwhile",
-    target: `≥ ${formatPercent(ingestShareMin)} of a local folder`,
-    reached: `${formatCount(remote)} rows/s = ${formatPercent(remote / local)}`,
-    reference: `local folder ${formatCount(local)} rows/s`,
-    verdict: verdict(remote >= ingestShareMin * local),
-    note: `turns ${rates.s3.map(formatCount).join(", ")} and ${rates.local.map(formatCount).join(", ")}; the S3 server works on the same cores`,
-  };
-}
-
-/** A timed flush of all rows, then queries by nodes that have none of the files. */
+/** Timed flushes of all rows, then queries by nodes that have none of the files. */
 async function measureFiles(context: BenchContext, s3Server: S3TestServer): Promise<Measurement[]> {
   const rows = context.pick(4_000_000, 300_000);
-  const bucket = await s3Server.createBucket();
-  const flags = [...heldFlags, ...storeFlags(s3Server, bucket)];
-  const generator = await Generator.open(context.makeFolder("generator"));
-  const fill = (server: BenchServer) => fillTable(server, generator, rows);
-  const localMs = await context.withServer(heldFlags, fill);
-  const flushMs = await context.withServer(flags, async (server) => {
-    await sendBody(server, "/v1/tables/tiny/rows", "application/x-ndjson", '{"id":"one"}');
-    await flushTable(server, "tiny");
-    return fill(server);
-  });
-  generator.close();
-
+  const { flags, bucket, ...flushes } = await measureFlushes(context, s3Server, rows);
   const keys = (await listKeys(s3Server, bucket, "cpu-")).filter((key) => key.endsWith(".parquet"));
-  const transfers = await measureTransfers(context, s3Server, { bucket, keys });
-  const { bytes, putMs, getMs } = transfers;
+  const loops = new S3Loops(s3Server, bucket);
+  const transfers = await measureTransfers(context, flags, { loops, keys });
+  const cold = await measureCold(context, { flags, rows, loops, keys });
+  loops.close();
+  const { bytes, putMs } = transfers;
+  return [...flushRows({ ...flushes, rows, files: keys.length, bytes, putMs }), ...transferRows(transfers), cold];
+}
+
+interface Flushes {
+  readonly rows: number;
+  readonly files: number;
+  readonly bytes: number;
+  /** Of the best flush to each store, and of the plain loop. */
+  readonly localMs: number;
+  readonly flushMs: number;
+  readonly putMs: number;
+}
+
+function flushRows({ rows, files, bytes, localMs, flushMs, putMs }: Flushes): Measurement[] {
   const share = putMs / flushMs;
-  const rate = (ms: number): string => `${formatMegabytes((bytes * 1000) / ms)}/s`;
-  const cold = await measureCold(context, flags, rows);
-  const floorMs = getMs + cold.warmMs;
-  const uploadShare = putMs / transfers.uploadMs;
-  const loops = "both took turns, the best of 3 each";
+  const measure = `flush of ${formatCount(rows)} rows, ${files} files, ${formatMegabytes(bytes)}, to S3`;
+  const rateOf = (ms: number): string => rate(bytes, ms);
   return [
     {
-      measure: `flush of ${formatCount(rows)} rows, ${keys.length} files, ${formatMegabytes(bytes)}, to S3`,
+      measure,
       target: `≥ ${formatPercent(flushShareMin)} of a plain parallel PUT loop`,
-      reached: `${rate(flushMs)} = ${formatPercent(share)}`,
-      reference: `PUT loop ${rate(putMs)}`,
+      reached: `${rateOf(flushMs)} = ${formatPercent(share)}`,
+      reference: `PUT loop ${rateOf(putMs)}`,
       verdict: verdict(share >= flushShareMin),
-      note: `with sorting and Parquet, ${flushMs.toFixed(0)} ms; to a local folder ${localMs.toFixed(0)} ms = ${rate(localMs)}; the loop ${putMs.toFixed(0)} ms`,
+      note: `with sorting and Parquet, ${flushMs.toFixed(0)} ms; to a local folder ${localMs.toFixed(0)} ms = ${rateOf(localMs)}; the loop ${putMs.toFixed(0)} ms`,
     },
     {
-      measure: "the upload of these files alone, from disk, as a flush does it",
-      target: `≥ ${formatPercent(flushShareMin)} of a plain parallel PUT loop`,
-      reached: `${rate(transfers.uploadMs)} = ${formatPercent(uploadShare)}`,
-      reference: `PUT loop ${rate(putMs)}`,
-      verdict: verdict(uploadShare >= flushShareMin),
-      note: `${loops}; the upload reads files and has checksums, the loop has its bytes in memory`,
-    },
-    {
-      measure: `cold query over all of them, ${formatMegabytes(bytes)}`,
-      target: `≤ ${coldRatioMax} × (plain parallel GET loop + warm query)`,
-      reached: `${cold.coldMs.toFixed(0)} ms = ${(cold.coldMs / floorMs).toFixed(2)} ×`,
-      reference: `GET loop ${getMs.toFixed(0)} ms + warm ${cold.warmMs.toFixed(0)} ms`,
-      verdict: verdict(cold.coldMs <= coldRatioMax * floorMs),
-      note: "every column of every row is read; best of 3 each, each cold one by a node that has none of the files",
-    },
-    {
-      measure: "the fetch of these files alone, to disk, as the file cache does it",
+      measure: "the same flush against one to a local folder and the PUT loop after it",
       target: "",
-      reached: `${rate(transfers.fetchMs)}, ${transfers.fetchMs.toFixed(0)} ms`,
-      reference: `GET loop ${rate(getMs)}, ${getMs.toFixed(0)} ms`,
+      reached: `${flushMs.toFixed(0)} ms = ${(flushMs / (localMs + putMs)).toFixed(2)} ×`,
+      reference: `${localMs.toFixed(0)} ms + ${putMs.toFixed(0)} ms`,
       verdict: "info",
-      note: `${loops}; the fetch writes files and has checksums, the loop gathers the bytes in memory`,
+      note: "below 1: files go up while others are encoded; best of 3 flushes each, in turns",
     },
   ];
+}
+
+interface Flushed {
+  /** Of a server on the bucket of the last flush. */
+  readonly flags: readonly string[];
+  readonly bucket: string;
+  readonly localMs: number;
+  readonly flushMs: number;
+}
+
+/** Each on a server of its own, into an empty table. */
+async function measureFlushes(context: BenchContext, s3Server: S3TestServer, rows: number): Promise<Flushed> {
+  const generator = await Generator.open(context.makeFolder("generator"));
+  const fill = (server: BenchServer) => fillTable(server, generator, rows);
+  let best = { localMs: Infinity, flushMs: Infinity, flags: [] as readonly string[], bucket: "" };
+  for (let turn = 0; turn < context.pick(3, 1); turn++) {
+    const localMs = await context.withServer(heldFlags, fill);
+    const bucket = await s3Server.createBucket();
+    const flags = [...heldFlags, ...storeFlags(s3Server, bucket)];
+    const flushMs = await context.withServer(flags, async (server) => {
+      await sendBody(server, "/v1/tables/tiny/rows", "application/x-ndjson", '{"id":"one"}');
+      await flushTable(server, "tiny");
+      return fill(server);
+    });
+    context.progress(`flush: ${localMs.toFixed(0)} ms to a folder, ${flushMs.toFixed(0)} ms to S3`);
+    best = { flags, bucket, localMs: Math.min(best.localMs, localMs), flushMs: Math.min(best.flushMs, flushMs) };
+  }
+  generator.close();
+  return best;
 }
 
 interface Transfers {
@@ -157,24 +132,52 @@ interface Transfers {
   readonly fetchMs: number;
 }
 
+const transferTurns = 5;
+
+function transferRows({ bytes, putMs, getMs, uploadMs, fetchMs }: Transfers): Measurement[] {
+  const share = putMs / uploadMs;
+  const loops = `both took turns, the best of ${transferTurns} each`;
+  return [
+    {
+      measure: "the upload of these files alone, from disk, as a flush does it",
+      target: `≥ ${formatPercent(flushShareMin)} of a plain parallel PUT loop`,
+      reached: `${rate(bytes, uploadMs)} = ${formatPercent(share)}`,
+      reference: `PUT loop ${rate(bytes, putMs)}`,
+      verdict: verdict(share >= flushShareMin),
+      note: `${loops}; the upload reads files and has checksums, the loop has its bytes in memory`,
+    },
+    {
+      measure: "the fetch of these files alone, to disk, as the file cache does it",
+      target: "",
+      reached: `${rate(bytes, fetchMs)}, ${fetchMs.toFixed(0)} ms`,
+      reference: `GET loop ${rate(bytes, getMs)}, ${getMs.toFixed(0)} ms`,
+      verdict: "info",
+      note: `${loops}; the fetch writes files and has checksums, the loop gathers the bytes in memory`,
+    },
+  ];
+}
+
+interface Objects {
+  readonly loops: S3Loops;
+  readonly keys: readonly string[];
+}
+
 /** The bytes of these objects up and down, by plain loops and by the server's own code, in turns. */
 async function measureTransfers(
   context: BenchContext,
-  s3Server: S3TestServer,
-  { bucket, keys }: { readonly bucket: string; readonly keys: readonly string[] },
+  flags: readonly string[],
+  { loops, keys }: Objects,
 ): Promise<Transfers> {
-  const loops = new S3Loops(s3Server, bucket);
-  const transfers = await S3Transfers.open(context.makeFolder("transfers"), storeFlags(s3Server, bucket));
+  const transfers = await S3Transfers.open(context.makeFolder("transfers"), flags);
   const { bodies } = await loops.get(keys);
   const objects = (await loops.sizes(keys)).map((bytes, index) => ({ key: keys[index] ?? "", bytes }));
   const best = { putMs: Infinity, getMs: Infinity, uploadMs: Infinity, fetchMs: Infinity };
-  for (let turn = 0; turn < 3; turn++) {
+  for (let turn = 0; turn < transferTurns; turn++) {
     best.getMs = Math.min(best.getMs, (await loops.get(keys)).elapsedMs);
     best.fetchMs = Math.min(best.fetchMs, await transfers.get(objects));
     best.putMs = Math.min(best.putMs, await loops.put(bodies, `loop-${randomUUID()}`));
     best.uploadMs = Math.min(best.uploadMs, await transfers.put(bodies, `upload-${randomUUID()}`));
   }
-  loops.close();
   return { ...best, bytes: objects.reduce((sum, object) => sum + object.bytes, 0) };
 }
 
@@ -192,25 +195,52 @@ async function fillTable(server: BenchServer, generator: Generator, rows: number
   return elapsedMs;
 }
 
-async function measureCold(context: BenchContext, flags: readonly string[], rows: number) {
+interface ColdTurn {
+  readonly getMs: number;
+  readonly coldMs: number;
+  readonly warmMs: number;
+}
+
+interface ColdQuery extends Objects {
+  readonly flags: readonly string[];
+  readonly rows: number;
+}
+
+const coldTurns = 5;
+
+/** Each turn has a node of its own that has none of the files, and the loop beside it. */
+async function measureCold(context: BenchContext, { flags, rows, loops, keys }: ColdQuery): Promise<Measurement> {
   const sql = "SELECT count(*) AS n, bit_xor(hash(COLUMNS(*))) FROM cpu";
-  let coldMs = Infinity;
-  let warmMs = Infinity;
-  for (let run = 0; run < 3; run++) {
+  const turns: ColdTurn[] = [];
+  for (let turn = 0; turn < context.pick(coldTurns, 1); turn++) {
     const folder = context.makeFolder("cold");
     await context.withServerOn(folder, flags, async (server) => {
       const { url } = server.process;
+      const ask = async (text: string) => (await sendQuery({ url, sql: text, isBodyKept: false })).elapsedMs;
       // The first query of a process starts threads and connects, whatever it reads.
-      await sendQuery({ url, sql: "SELECT * FROM tiny", isBodyKept: false });
-      coldMs = Math.min(coldMs, (await sendQuery({ url, sql, isBodyKept: false })).elapsedMs);
-      for (let warm = 0; warm < 3; warm++) {
-        warmMs = Math.min(warmMs, (await sendQuery({ url, sql, isBodyKept: false })).elapsedMs);
-      }
+      await ask("SELECT * FROM tiny");
+      const getMs = (await loops.get(keys)).elapsedMs;
+      const coldMs = await ask(sql);
+      const warm = [await ask(sql), await ask(sql), await ask(sql)];
+      turns.push({ getMs, coldMs, warmMs: Math.min(...warm) });
       await expectRows(server, "cpu", rows);
     });
     rmSync(folder, { recursive: true, force: true });
   }
-  return { coldMs, warmMs };
+  const ratioOf = ({ getMs, coldMs, warmMs }: ColdTurn): number => coldMs / (getMs + warmMs);
+  const middle = middleOf(turns, ratioOf);
+  return {
+    measure: "cold query over all of them",
+    target: `≤ ${coldRatioMax} × (plain parallel GET loop + warm query)`,
+    reached: `${middle.coldMs.toFixed(0)} ms = ${ratioOf(middle).toFixed(2)} ×`,
+    reference: `GET loop ${middle.getMs.toFixed(0)} ms + warm ${middle.warmMs.toFixed(0)} ms`,
+    verdict: verdict(ratioOf(middle) <= coldRatioMax),
+    note: `every column of every row is read; the middle one of these turns: ${turns.map((turn) => ratioOf(turn).toFixed(2)).join(", ")}, each by a node that has none of the files, right after the loop`,
+  };
+}
+
+function rate(bytes: number, ms: number): string {
+  return `${formatMegabytes((bytes * 1000) / ms)}/s`;
 }
 
 /** One row with durability `stored`: written, flushed, committed, and then acknowledged. */
@@ -275,8 +305,4 @@ async function measureRequests(context: BenchContext, s3Server: S3TestServer): P
   } finally {
     await proxy.stop();
   }
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
