@@ -33,7 +33,7 @@ import { queriesSmallWrites } from "./suites/queries-small-writes.js";
 import { queriesUnflushed } from "./suites/queries-unflushed.js";
 import { replaces } from "./suites/replaces.js";
 import { restart } from "./suites/restart.js";
-import { s3 } from "./suites/s3.js";
+import { s3Files } from "./suites/s3-files.js";
 import { s3Ingest } from "./suites/s3-ingest.js";
 import { visibility } from "./suites/visibility.js";
 import { websocketJson } from "./suites/websocket-json.js";
@@ -56,7 +56,7 @@ const writeSuites: readonly Suite[] = [
 const longSuites: readonly Suite[] = [
   replaces,
   s3Ingest,
-  s3,
+  s3Files,
   queries,
   queriesSmallWrites,
   queriesOverhead,

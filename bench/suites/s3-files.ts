@@ -29,8 +29,8 @@ const heldFlags = [
   ["--compaction-interval-ms", "1d", "--query-cache-bytes", "0"],
 ].flat();
 
-export const s3: Suite = {
-  name: "s3",
+export const s3Files: Suite = {
+  name: "s3-files",
   async run(context) {
     const missing = await whyNoS3Server();
     if (missing !== false) throw new Error(missing);
