@@ -45,7 +45,7 @@ async function measureIngest(context: BenchContext, s3Server: S3TestServer): Pro
   const { counted, all, note } = await context.withServer(burstFlags, (local) =>
     context.withServer([...burstFlags, ...flags], (remote) =>
       takeTurns(
-        context.pick({ wanted: 5, max: 8 }, { wanted: 2, max: 2 }),
+        context.pick({ wanted: 3, max: 9 }, { wanted: 1, max: 1 }),
         (turn) => takePair(context, { local, remote, s3Server, turn }),
         (pair) => Math.max(pair.local.stolenCores ?? 0, pair.remote.stolenCores ?? 0),
       ),
