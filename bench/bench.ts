@@ -33,7 +33,8 @@ import { queriesSmallWrites } from "./suites/queries-small-writes.js";
 import { queriesUnflushed } from "./suites/queries-unflushed.js";
 import { replaces } from "./suites/replaces.js";
 import { restart } from "./suites/restart.js";
-import { s3 } from "./suites/s3.js";
+import { s3Files } from "./suites/s3-files.js";
+import { s3Ingest } from "./suites/s3-ingest.js";
 import { visibility } from "./suites/visibility.js";
 import { websocketJson } from "./suites/websocket-json.js";
 
@@ -54,7 +55,8 @@ const writeSuites: readonly Suite[] = [
 /** In a quick run only by name: they load thousands of ids or millions of rows first. */
 const longSuites: readonly Suite[] = [
   replaces,
-  s3,
+  s3Ingest,
+  s3Files,
   queries,
   queriesSmallWrites,
   queriesOverhead,

@@ -373,7 +373,7 @@ export const options = {
     help: "How long a start waits for a store that does not answer.",
   }),
   "store.multipartBytes": integer({
-    default: 32 * mib,
+    default: 64 * mib,
     min: 5 * mib,
     max: 4 * gib,
     help: "Files larger than this are uploaded in parts.",

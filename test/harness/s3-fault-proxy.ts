@@ -35,10 +35,11 @@ export type S3FailureCode = keyof typeof failureStatus;
  * reset           the connection is reset after the request's head; the server never sees the request
  * resetAfter      the server did it; the connection is reset instead of an answer
  * cut             the answer's head and half of its body, then a reset
+ * flip            the answer, with one bit in the middle of its body changed
  * silence         the request is read and never answered; ends with the client's own deadline
  * ```
  */
-export type S3FaultKind = "none" | "answer" | "answerAfter" | "reset" | "resetAfter" | "cut" | "silence";
+export type S3FaultKind = "none" | "answer" | "answerAfter" | "reset" | "resetAfter" | "cut" | "flip" | "silence";
 
 export interface S3Fault {
   readonly kind: S3FaultKind;
@@ -151,14 +152,16 @@ export class S3FaultProxy {
     if (fault.waitMs !== undefined) await delay(fault.waitMs);
     // A proxy that went down meanwhile passes nothing on.
     if (request.socket.destroyed) return;
-    switch (fault.kind) {
+    const { kind } = fault;
+    switch (kind) {
       case "none":
         if (this.putAnyway !== null && described.isConditional && described.method === "PUT") {
           return this.#overwrite(request, response, described.key);
         }
-        return this.#forward(request, (answer) => passOn(answer, response, false));
+        return this.#forward(request, (answer) => passOn(answer, response));
       case "cut":
-        return this.#forward(request, (answer) => passOn(answer, response, true));
+      case "flip":
+        return this.#forward(request, (answer) => passOn(answer, response, kind));
       case "answer":
         request.resume();
         return answerFailure(request, response, fault.code);
@@ -266,12 +269,17 @@ function headersOf({ rawHeaders }: IncomingMessage): string[] {
   return rawHeaders.filter((_value, index) => rawHeaders[index & ~1]?.toLowerCase() !== "connection");
 }
 
-async function passOn(answer: IncomingMessage, response: ServerResponse, isCut: boolean): Promise<void> {
+async function passOn(answer: IncomingMessage, response: ServerResponse, damage?: "cut" | "flip"): Promise<void> {
   response.sendDate = false;
   const { statusCode = 500, statusMessage = "" } = answer;
   response.writeHead(statusCode, statusMessage, headersOf(answer));
-  if (!isCut) return pipeline(answer, response);
+  if (damage === undefined) return pipeline(answer, response);
   const body = await drain(answer);
+  if (damage === "flip") {
+    if (body.length > 0) body.writeUInt8(body.readUInt8(body.length >> 1) ^ 1, body.length >> 1);
+    response.end(body);
+    return;
+  }
   const half = body.subarray(0, body.length >> 1);
   response.write(half, () => response.socket?.resetAndDestroy());
   if (half.length === 0) response.socket?.resetAndDestroy();

@@ -27,13 +27,15 @@ export interface S3TestServer {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly region: string;
+  /** Null for one that ran already. */
+  readonly pid: number | null;
   /** Ends it and removes what it stored; one that ran already is left alone. */
   stop(): Promise<void>;
   /** A new bucket's name. */
   createBucket(): Promise<string>;
 }
 
-type S3Access = Omit<S3TestServer, "stop" | "createBucket">;
+type S3Access = Omit<S3TestServer, "pid" | "stop" | "createBucket">;
 
 const region = "us-east-1";
 const accessKeyId = "miniodb-test";
@@ -99,7 +101,7 @@ function externalServer(): S3TestServer | undefined {
     secretAccessKey: process.env["S3_TEST_SECRET_KEY"] ?? "minioadmin",
     region: process.env["S3_TEST_REGION"] ?? region,
   };
-  return { ...access, stop: () => Promise.resolve(), createBucket: () => createBucket(access) };
+  return { ...access, pid: null, stop: () => Promise.resolve(), createBucket: () => createBucket(access) };
 }
 
 async function launch(program: S3Program): Promise<S3TestServer> {
@@ -133,7 +135,7 @@ async function launch(program: S3Program): Promise<S3TestServer> {
     await stop();
     throw new Error(`${program.name} does not start; its output:\n${said}`, { cause: error });
   }
-  return { ...access, stop, createBucket: () => createBucket(access) };
+  return { ...access, pid: child.pid ?? null, stop, createBucket: () => createBucket(access) };
 }
 
 function argumentsOf(program: S3Program, port: number, folder: string): string[] {

@@ -8,6 +8,11 @@
  * 3. the second pool's record says that it is first, as of a new epoch, and which version each table had
  * ```
  * Servers are then started with store.* and mirror.* swapped. Back: the same command, in the swapped configuration.
+ *
+ * It takes no lease, on a store without conditional puts neither (leased-store.ts), as it makes no commit: records of a pool are
+ * looked for before they are written and read after (pool-record.ts), versions are copied byte by byte under the numbers that
+ * they have. A commit whose put comes after the fence does not count, whoever makes that put: also a server that finishes
+ * what another left with the lease looks at the record afterwards.
  */
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -34,7 +34,7 @@ export function parseCachedName(name: string): { readonly id: string; readonly d
   return id === undefined || digest === undefined ? undefined : { id, digest };
 }
 
-/** Objects are fetched in parts of this size; the last one is shorter. */
+/** What one checksum is of; the last part of an object is shorter. */
 export const partBytes = 8 * 1024 * 1024;
 
 /** Of an object, from the CRC-32 of each of its parts in order, so that parts may arrive in any order. */

@@ -11,7 +11,6 @@ import { readFileSync, rmSync, statSync } from "node:fs";
 import { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { assert } from "../assert.js";
-import { crc32cBase64 } from "../bytes/crc32c.js";
 import { assertKey } from "./key-rules.js";
 import {
   ObjectNotFound,
@@ -23,7 +22,7 @@ import {
   type PartRequest,
   type PartTarget,
 } from "./object-store.js";
-import { hasStoredChecksum } from "./s3-checksum.js";
+import { crc32cBase64, hasStoredChecksum } from "./s3-checksum.js";
 import { type S3Options, warehouseUri } from "./s3-options.js";
 import { codeOfS3Error, statusOfS3Error, storeErrorOf } from "./s3-errors.js";
 import { uploadParts } from "./s3-upload.js";

@@ -9,7 +9,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
-import { crc32cBase64 } from "../bytes/crc32c.js";
+import { crc32cBase64 } from "./s3-checksum.js";
 import { storeErrorOf } from "./s3-errors.js";
 import { isPassingFailure, StoreError } from "./store-failure.js";
 

@@ -1,7 +1,7 @@
+import { crc32 } from "@node-rs/crc32";
 import { randomUUID } from "node:crypto";
 import { closeSync, copyFileSync, linkSync, openSync, readSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import type { CachedCopy, CopyPlace } from "../../shared/messages.js";
 import { cachedPath, cacheId, digestOfParts, partBytes, partsFolder } from "../../shared/store/cache-paths.js";
 

@@ -1,7 +1,7 @@
+import { crc32 } from "@node-rs/crc32";
 import { randomUUID } from "node:crypto";
 import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { FetchResult, FetchTask } from "../../shared/messages.js";
@@ -13,16 +13,27 @@ import {
   partBytes,
   partsFolder,
 } from "../../shared/store/cache-paths.js";
-import { ObjectChanged, ObjectNotFound, type PartTarget, streamPart } from "../../shared/store/object-store.js";
+import {
+  type ByteRange,
+  ObjectChanged,
+  ObjectNotFound,
+  type PartTarget,
+  streamPart,
+} from "../../shared/store/object-store.js";
 import { isStoreFailure } from "../../shared/store/store-failure.js";
 import { checkStop, type PersistContext } from "./persist-context.js";
 
-/** Parts of one object that are on their way at once: one connection to S3 gives 85 to 90 MB/s. */
-const partsOfObjectMax = 8;
-/** Of all objects that this thread fetches. A store that gives parts whole has them in memory, 128 MiB together. */
-const partsMax = 16;
-let partsUnderWay = 0;
-const waitingParts: (() => void)[] = [];
+/**
+ * Requests that one object is shared out to, as one connection to S3 gives 85 to 90 MB/s. No more than are of use: each takes
+ * this thread 3 to 5 ms, in which it could take 2 MB off the network. Each asks for one or two parts.
+ */
+const requestsWanted = 4;
+const requestPartsMax = 2;
+const requestsOfObjectMax = 8;
+/** Of all objects that this thread fetches. A store that gives ranges whole has them in memory, so much together. */
+const bytesUnderWayMax = 16 * partBytes;
+let bytesUnderWay = 0;
+const waiting: { readonly bytes: number; readonly start: () => void }[] = [];
 
 /** See FetchTask. The file gets its name when all bytes are in it, so that a half-written one never counts. */
 export async function fetchObject(context: PersistContext, task: FetchTask): Promise<FetchResult> {
@@ -52,51 +63,51 @@ export interface ObjectCopy {
 }
 
 /**
- * Writes the object to a new file and returns its digest (cache-paths.ts). All parts are of one object, by its etag, which
+ * Writes the object to a new file and returns its digest (cache-paths.ts). All ranges are of one object, by its etag, which
  * has the size that the catalog says. Throws STORE_UNAVAILABLE; the file is then there in part, or not.
  */
 export async function copyObject(context: PersistContext, copy: ObjectCopy): Promise<string> {
   const { key, bytes, path } = copy;
   const checksums = new Uint32Array(Math.max(1, Math.ceil(bytes / partBytes)));
+  const rangeBytes = rangeBytesOf(bytes);
+  const ranges = Math.max(1, Math.ceil(bytes / rangeBytes));
   const fd = openSync(path, "wx");
   let etag: string | undefined;
-  const fetchPart = async (index: number): Promise<void> => {
-    await enterPart();
+  const fetchRange = async (index: number): Promise<void> => {
+    const start = index * rangeBytes;
+    const range = { start, end: Math.min(bytes, start + rangeBytes) };
+    await enter(range.end - start);
     try {
       checkStop(context);
-      await fetchNow(index);
+      await fetchNow(range);
     } finally {
-      leavePart();
+      leave(range.end - start);
     }
   };
-  const fetchNow = async (index: number): Promise<void> => {
-    const start = index * partBytes;
-    const end = Math.min(bytes, start + partBytes);
-    const file = new PartOfFile(fd, start);
+  const fetchNow = async (range: ByteRange): Promise<void> => {
+    const file = new RangeOfFile(fd, range.start, checksums);
     const asked = etag;
-    const range = { start, end };
     let part = await streamPart(context.readStore, { key, range, etag: asked, target: file });
-    // The first answer says which object all parts must be of: those that were asked for before it ask again where they differ.
+    // The first answer says which object all ranges must be of: those that were asked for before it ask again where they differ.
     etag ??= part.etag;
     if (asked === undefined && part.etag !== etag) {
       part = await streamPart(context.readStore, { key, range, etag, target: file });
     }
     if (part.objectBytes !== bytes) throw unlike(key, `has ${part.objectBytes} bytes, the catalog says ${bytes}`);
-    assert(part.bytes === end - start, "a part has the bytes that were asked for");
-    checksums[index] = file.checksum;
+    assert(part.bytes === range.end - range.start, "a range has the bytes that were asked for");
   };
   try {
     let next = 0;
     const fetchInTurn = async (): Promise<void> => {
       try {
-        while (next < checksums.length) await fetchPart(next++);
+        while (next < ranges) await fetchRange(next++);
       } catch (error) {
         // The others finish what they have begun.
-        next = checksums.length;
+        next = ranges;
         throw error;
       }
     };
-    await allEnded(Array.from({ length: Math.min(partsOfObjectMax, checksums.length) }, fetchInTurn));
+    await allEnded(Array.from({ length: Math.min(requestsOfObjectMax, ranges) }, fetchInTurn));
   } catch (error) {
     throw toStoreError(key, error);
   } finally {
@@ -105,26 +116,33 @@ export async function copyObject(context: PersistContext, copy: ObjectCopy): Pro
   return digestOfParts(checksums);
 }
 
+/** Of one request: whole parts, but for the object's end. */
+function rangeBytesOf(bytes: number): number {
+  const parts = Math.ceil(bytes / requestsWanted / partBytes);
+  return partBytes * Math.min(requestPartsMax, Math.max(1, parts));
+}
+
 /**
- * Bytes of a part on their way into the file, piece by piece while they are in the processor's caches. In any order of parts:
+ * Bytes of a range on their way into the file, piece by piece while they are in the processor's caches. In any order of ranges:
  * the file has holes until the last one is there, and its name only after that. The calls of the disk wait for nothing, as
  * long as the page cache takes what comes; where it does not, this thread reads the network no faster than the disk writes.
  */
-class PartOfFile implements PartTarget {
-  /** CRC-32 of what the last try brought. */
-  checksum = 0;
+class RangeOfFile implements PartTarget {
   readonly #fd: number;
   readonly #start: number;
+  readonly #checksums: Uint32Array;
   #position: number;
 
-  constructor(fd: number, start: number) {
+  /** The range begins with a part; `checksums` gets the CRC-32 of each part of it. */
+  constructor(fd: number, start: number, checksums: Uint32Array) {
+    assert(start % partBytes === 0, "a range begins with a part");
     this.#fd = fd;
     this.#start = start;
+    this.#checksums = checksums;
     this.#position = start;
   }
 
   begin(): void {
-    this.checksum = 0;
     this.#position = this.#start;
   }
 
@@ -137,22 +155,32 @@ class PartOfFile implements PartTarget {
       const reason = error instanceof Error ? error.message : String(error);
       throw new MiniodbError("STORE_UNAVAILABLE", `A file could not be written: ${reason}`, {}, error);
     }
-    this.#position += bytes.length;
-    this.checksum = crc32(bytes, this.checksum);
+    for (let done = 0; done < bytes.length;) {
+      const index = Math.floor(this.#position / partBytes);
+      const piece = bytes.subarray(done, done + (index + 1) * partBytes - this.#position);
+      // A part's first piece begins anew, whatever an earlier try brought.
+      const before = this.#position === index * partBytes ? 0 : this.#checksums[index];
+      this.#checksums[index] = crc32(piece, before);
+      this.#position += piece.length;
+      done += piece.length;
+    }
   }
 }
 
-/** Waits, in turn, until one more part may be fetched. */
-async function enterPart(): Promise<void> {
-  if (partsUnderWay < partsMax) partsUnderWay++;
-  else await new Promise<void>((resolve) => waitingParts.push(resolve));
+/** Waits, in turn, until so many more bytes may be on their way. */
+async function enter(bytes: number): Promise<void> {
+  if (waiting.length === 0 && bytesUnderWay + bytes <= bytesUnderWayMax) bytesUnderWay += bytes;
+  else await new Promise<void>((start) => waiting.push({ bytes, start }));
 }
 
-/** The next in turn takes the place over. */
-function leavePart(): void {
-  const next = waitingParts.shift();
-  if (next === undefined) partsUnderWay--;
-  else next();
+/** The next in turn begin, as far as there is room: their bytes count from now on. */
+function leave(bytes: number): void {
+  bytesUnderWay -= bytes;
+  for (let next = waiting[0]; next !== undefined && bytesUnderWay + next.bytes <= bytesUnderWayMax; next = waiting[0]) {
+    waiting.shift();
+    bytesUnderWay += next.bytes;
+    next.start();
+  }
 }
 
 /** Rejects with the first failure, when nothing writes to the file any more. */

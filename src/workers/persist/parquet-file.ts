@@ -15,7 +15,8 @@ export interface ParquetFile {
  * Writes the rows as one Parquet file and reads its footer back. Not durable: the file may be in the page cache only. On
  * an error no file is left.
  *
- * With `pause`, other work of this thread comes between its columns. Our own encoder does it, but where ZSTD is wanted, this Node has none (before 22.15), and a column would gain by it.
+ * With `pause`, other work of this thread comes between its columns, or chunks of rows. Our own encoder does it, but where ZSTD
+ * is wanted, this Node has none (before 22.15), and a column would gain by it.
  */
 export async function writeParquetFile(
   path: string,
@@ -30,7 +31,7 @@ export async function writeParquetFile(
     if (!isOurs && gainsByCompression(source.rows, format.encodings)) {
       // Loaded where it is needed only: it brings the Arrow library and a WebAssembly module with it.
       const { writeRowsWithWasm } = await import("./wasm-parquet.js");
-      await writeRowsWithWasm(path, source, format);
+      await writeRowsWithWasm(path, source, format, pause);
     } else if (pause === undefined) writeRows(path, source, format);
     else await writeRowsWithPauses(path, source, format, pause);
     const { footer, bytes } = readParquetFooter(path);

@@ -15,15 +15,23 @@ const rowGroupBytesMax = 32 * 1024 * 1024;
  * As writeRows, through parquet-wasm. It has a ZSTD of its own, at 10 to 15 ns per byte, and takes four times as long for
  * the rest: for columns that need compression on a Node without it. It drops without a word what its stream fails to
  * write, so the caller must count the rows in the footer.
+ *
+ * With `pause`, other work of this thread comes between its chunks, of 65,536 rows or less: parquet-wasm's own promises never
+ * let the event loop go on.
  */
-export async function writeRowsWithWasm(path: string, source: RowsToWrite, format: ParquetFormat): Promise<void> {
+export async function writeRowsWithWasm(
+  path: string,
+  source: RowsToWrite,
+  format: ParquetFormat,
+  pause?: () => Promise<void>,
+): Promise<void> {
   const fd = openSync(path, "wx");
   const write = (piece: Uint8Array): void => {
     for (let done = 0; done < piece.length;) done += writeSync(fd, piece, done);
   };
   try {
     const chunks = new ArrowStreamWriter(source).chunks();
-    await encode(chunks, writerProperties(format), write);
+    await encode(chunks, writerProperties(format), { write, pause });
   } catch (error) {
     if (!isParquetTrap(error)) throw error;
     discardParquetEngine();
@@ -33,22 +41,25 @@ export async function writeRowsWithWasm(path: string, source: RowsToWrite, forma
   }
 }
 
-type Write = (bytes: Uint8Array) => void;
+interface Output {
+  readonly write: (bytes: Uint8Array) => void;
+  readonly pause: (() => Promise<void>) | undefined;
+}
 
 /** One chunk alone takes the synchronous way, which has no stream to set up. */
-async function encode(chunks: Iterator<ArrowChunk>, properties: WriterProperties, write: Write): Promise<void> {
+async function encode(chunks: Iterator<ArrowChunk>, properties: WriterProperties, output: Output): Promise<void> {
   const { Table, writeParquet } = parquetEngine();
   const first = chunks.next();
   assert(first.done !== true, "a file has rows");
   const table = Table.fromIPCStream(first.value.bytes);
   const second = chunks.next();
   if (second.done === true) {
-    write(writeParquet(table, properties));
+    output.write(writeParquet(table, properties));
     return;
   }
   const secondTable = Table.fromIPCStream(second.value.bytes);
   const batches = new BatchFeed([firstBatchOf(table), firstBatchOf(secondTable)], chunks);
-  await encodeStream(batches, properties, write);
+  await encodeStream(batches, properties, output);
 }
 
 /** The source of the stream that parquet-wasm pulls record batches from. */
@@ -80,9 +91,11 @@ class BatchFeed {
   }
 }
 
-async function encodeStream(batches: BatchFeed, properties: WriterProperties, write: Write): Promise<void> {
+async function encodeStream(batches: BatchFeed, properties: WriterProperties, output: Output): Promise<void> {
+  const { write, pause } = output;
   const source: UnderlyingSource<RecordBatch> = {
-    pull: (controller) => {
+    pull: async (controller) => {
+      await pause?.();
       const batch = batches.next();
       if (batch === undefined) controller.close();
       else controller.enqueue(batch);

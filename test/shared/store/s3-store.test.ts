@@ -1,4 +1,4 @@
-import { ListMultipartUploadsCommand } from "@aws-sdk/client-s3";
+import { ListMultipartUploadsCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,6 +8,7 @@ import { inspect } from "node:util";
 import { ObjectNotFound, type ObjectStore } from "../../../src/shared/store/object-store.js";
 import { RetryingStore } from "../../../src/shared/store/retrying-store.js";
 import { openS3Client } from "../../../src/shared/store/s3-client.js";
+import { statusOfS3Error } from "../../../src/shared/store/s3-errors.js";
 import type { S3Options } from "../../../src/shared/store/s3-options.js";
 import { S3Store } from "../../../src/shared/store/s3-store.js";
 import { StoreError } from "../../../src/shared/store/store-failure.js";
@@ -145,6 +146,19 @@ describe("S3Store", { skip }, () => {
     proxy.plan = () => ({ kind: "cut" });
     await assert.rejects(subject.store.get("cut/a"), isKind("unclear"));
     await assert.rejects(subject.store.getPart("cut/a", { start: 0, end: 200_000 }), isKind("unclear"));
+  });
+
+  test("a whole object of which one bit changed on the way is refused, and so is what was changed on its way up", async () => {
+    const body = Buffer.alloc(300_000, "every bit of it");
+    await direct.store.put("flipped/a", body);
+    proxy.plan = () => ({ kind: "flip" });
+    await assert.rejects(subject.store.get("flipped/a"), isKind("unclear"));
+    proxy.plan = () => noFault;
+    assert.ok(body.equals(await subject.store.get("flipped/a")));
+    const wrong = { Bucket: options.bucket, Key: "some/prefix/flipped/b", Body: body, ChecksumCRC32C: "AAAAAA==" };
+    const isRefused = (error: unknown): boolean => statusOfS3Error(error) === 400;
+    await assert.rejects(direct.client.send(new PutObjectCommand(wrong)), isRefused);
+    await assert.rejects(direct.store.get("flipped/b"), ObjectNotFound);
   });
 
   test("a part whose connection is lost half way begins again, and what the first try brought does not count", async () => {

@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } fro
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { cacheId, parseCachedName, partBytes, partsFolder } from "../../../src/shared/store/cache-paths.js";
+import type { PartFacts, PartRequest } from "../../../src/shared/store/object-store.js";
 import { fetchObject } from "../../../src/workers/persist/fetch-object.js";
 import { openTestWarehouse, type TestWarehouse } from "./test-warehouse.js";
 
@@ -43,6 +44,30 @@ describe("fetching an object", () => {
       assert.equal(calls.filter((call) => call === "getPart").length, parts, "a known file asks for nothing");
     });
   }
+
+  test("a large object comes in ranges of two parts, in pieces of any size; a second try of a range begins its checksums anew", async () => {
+    const bytes = 5 * partBytes + 11;
+    const body = randomBytes(bytes);
+    await warehouse.store.put(key, body);
+    const { etag } = await warehouse.store.getPart(key, { start: 0, end: 1 });
+    const ranges: number[] = [];
+    const streamed = ({ range, target }: PartRequest): Promise<PartFacts> => {
+      ranges.push(range.end - range.start);
+      // Beyond the first part's end, then lost.
+      for (const tryBytes of [partBytes + 5, range.end - range.start]) {
+        target.begin();
+        for (let at = range.start; at < Math.min(range.end, range.start + tryBytes); at += 999_983) {
+          target.take(body.subarray(at, Math.min(at + 999_983, range.end, range.start + tryBytes)));
+        }
+      }
+      return Promise.resolve({ bytes: range.end - range.start, objectBytes: bytes, etag });
+    };
+    Object.assign(warehouse.store, { streamPart: streamed });
+    const { path } = await fetch(bytes);
+    assert.deepEqual(ranges, [2 * partBytes, 2 * partBytes, partBytes + 11]);
+    assert.ok(readFileSync(path).equals(body));
+    assert.deepEqual(await fetch(bytes, path), { kind: "fetched", path, fetchedBytes: 0 }, "the digest is the bytes'");
+  });
 
   test("a known file that is shorter, longer or other than its name says is fetched again", async () => {
     const bytes = partBytes + 1000;
