@@ -19,16 +19,19 @@ export class QuietServer {
   readonly folder = mkdtempSync(join(tmpdir(), "miniodb-crash-"));
   /** Of the life that is lived. */
   readonly client: HttpClient;
+  readonly #env: Readonly<Record<string, string>>;
   #life: ServerProcess | undefined;
 
-  constructor() {
+  /** `env` is of every life. */
+  constructor(env: Readonly<Record<string, string>> = {}) {
+    this.#env = env;
     this.client = new HttpClient(() => this.#life?.url ?? "");
   }
 
   /** The next life, after the end of the one before. */
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.#life?.kill();
-    this.#life = await ServerProcess.start({ folder: this.folder, flags, env });
+    this.#life = await ServerProcess.start({ folder: this.folder, flags, env: { ...this.#env, ...env } });
   }
 
   /** One life that ends where the request passes the place for the `count`-th time, and the start of the next. */
