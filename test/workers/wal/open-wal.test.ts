@@ -37,8 +37,8 @@ class CachedDisk extends RealDisk {
     if (!path.endsWith(".wal")) return;
     const dirty = this.#dirty.get(path) ?? [];
     if (this.mode !== "dying") this.#dirty.delete(path);
-    if (this.mode !== "works")
-      throw Object.assign(new Error("EIO: i/o error, fdatasync"), { code: "EIO", syscall: "fdatasync" });
+    const failure = { code: "EIO", syscall: "fdatasync" };
+    if (this.mode !== "works") throw Object.assign(new Error("EIO: i/o error, fdatasync"), failure);
     const now = readFileSync(path);
     const durable = Buffer.alloc(now.length);
     this.#durable.get(path)?.copy(durable);
