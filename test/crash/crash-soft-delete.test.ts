@@ -1,11 +1,14 @@
 /**
  * kill -9 between the two steps of a soft delete (rows are kept, rows go) and of its restore (rows are back, nothing is kept
  * any more). No row is lost: it is in its table, or kept, or for a moment both. The same request again brings about what it
- * would have, and no row comes twice, though nothing in an append table keeps two rows of an id apart.
+ * would have, and no row comes twice, though nothing in an append table keeps two rows of an id apart. Each life begins armed
+ * for the end of the next test. With the log's own place, and another start at the end:
+ *
+ *   MINIODB_TEST_FAILPOINT_KILLS=5
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { QuietServer } from "./quiet-server.js";
+import { areAllPlaces, armed, QuietServer } from "./quiet-server.js";
 
 const timestamp = "2026-11-20T12:00:00Z";
 /** Of an id that is restored by a write of its own. */
@@ -52,7 +55,7 @@ describe("kill -9 between the steps of a soft delete", () => {
 
   // Two rows of an id in the store and in the log each; a first deletion, so that the table of kept rows is there.
   before(async () => {
-    await server.start();
+    await server.start(armed("keep.rows.kept", 3));
     for (const table of ["deleting", "restoring"]) {
       await write(table, "a1 b3");
       await flush(table);
@@ -66,7 +69,7 @@ describe("kill -9 between the steps of a soft delete", () => {
 
   test("rows are kept, and have not gone: a second delete takes them, a restore brings each back once", async () => {
     const table = "deleting";
-    await server.dieAt("keep.rows.kept", () => remove(table, ["a", "b"]));
+    await server.dieIn(() => remove(table, ["a", "b"]), armed("keep.rows.restored", 2));
     assert.equal(await look(table), rowsBefore);
     assert.equal(await kept(table), "a2 b1");
     // Nothing was deleted: there is nothing to restore.
@@ -82,7 +85,7 @@ describe("kill -9 between the steps of a soft delete", () => {
 
   test("rows are back, and still kept: a second restore leaves them alone, as does one after another delete", async () => {
     const table = "restoring";
-    await server.dieAt("keep.rows.restored", () => restore(table, ["a", "b"]));
+    await server.dieIn(() => restore(table, ["a", "b"]), armed("keep.rows.restored", 2));
     assert.equal(await look(table), rowsBefore);
     assert.equal(await kept(table), "a2 b1");
     assert.deepEqual(await restore(table, ["a", "b"]), [200, 0, 2]);
@@ -95,19 +98,9 @@ describe("kill -9 between the steps of a soft delete", () => {
     assert.equal(await look(table), rowsBefore);
   });
 
-  test("rows have gone, and nobody was told: they can be restored, and a second delete finds none", async () => {
-    const table = "deleting";
-    // The first group has what is kept.
-    await server.dieAt("wal.group.synced", () => remove(table, ["a", "b"]), 2);
-    assert.equal(await look(table), "c4");
-    assert.equal(await remove(table, ["a", "b"]), 0);
-    assert.deepEqual(await restore(table, ["a", "b"]), [200, 3, 0]);
-    assert.equal(await look(table), rowsBefore);
-  });
-
   test("a large restore is cut between two ids, never within one", async () => {
     const table = "large";
-    await server.dieAt("keep.rows.restored", () => restore(table, ["a", "b"]));
+    await server.dieIn(() => restore(table, ["a", "b"]));
     // Nothing is forgotten yet, and the other id has not been written.
     assert.equal(await kept(table), "a2 b2");
     const seen = await look(table);
@@ -118,7 +111,21 @@ describe("kill -9 between the steps of a soft delete", () => {
     assert.equal(await kept(table), `${there}2`);
   });
 
-  test("all of it lives on, through a drain and another start", async () => {
+  test(
+    "rows have gone, and nobody was told: they can be restored, and a second delete finds none",
+    { skip: !areAllPlaces },
+    async () => {
+      const table = "deleting";
+      // The first group has what is kept.
+      await server.dieAt("wal.group.synced", () => remove(table, ["a", "b"]), 2);
+      assert.equal(await look(table), "c4");
+      assert.equal(await remove(table, ["a", "b"]), 0);
+      assert.deepEqual(await restore(table, ["a", "b"]), [200, 3, 0]);
+      assert.equal(await look(table), rowsBefore);
+    },
+  );
+
+  test("all of it lives on, through a drain and another start", { skip: !areAllPlaces }, async () => {
     await server.stop();
     await server.start();
     for (const table of ["deleting", "restoring"]) assert.equal(await look(table), rowsBefore);
