@@ -63,23 +63,23 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
   }
   const header = end === 0 ? {} : parseHeader(message.subarray(0, end));
   const seq = readSeq(header["seq"]);
+  const letters = header["dead_letters"] ?? undefined;
   const table = readText(header, "table", seq) ?? defaults.table;
   if (!tableNamePattern.test(table)) throw invalid("table must be a name of letters, digits and _", seq);
   const format = readText(header, "format", seq);
   const durability = readText(header, "durability", seq);
   const mode = readText(header, "mode", seq);
-  const letters = header["dead_letters"] ?? undefined;
   const batchId = readText(header, "batch_id", seq) ?? "";
   if (Buffer.byteLength(batchId) > limits.batchIdBytesMax) {
     throw invalid(`batch_id has at most ${limits.batchIdBytesMax} bytes`, seq);
   }
   return {
     seq,
+    letterFlag: letters === undefined ? defaults.letterFlag : parseLetters(letters, seq),
     table,
     format: format === undefined ? defaults.format : streamFormat(format, seq),
     durability: durability === undefined ? defaults.durability : parseDurability(durability, seq),
     modeFlags: mode === undefined ? defaults.modeFlags : parseMode(mode, seq),
-    letterFlag: letters === undefined ? defaults.letterFlag : parseLetters(letters, seq),
     batchId,
     body: message.subarray(end + 1),
   };
@@ -88,11 +88,11 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
 /** From the query string of the upgrade request. Throws INVALID_REQUEST. */
 export function parseStreamDefaults(query: URLSearchParams): StreamDefaults {
   return {
+    letterFlag: parseLetters(query.get("dead_letters") ?? false, null),
     table: query.get("table") ?? "",
     format: streamFormat(query.get("format") ?? "ndjson", null),
     durability: parseDurability(query.get("durability") ?? "fsync", null),
     modeFlags: parseMode(query.get("mode") ?? "", null),
-    letterFlag: parseLetters(query.get("dead_letters") ?? false, null),
   };
 }
 
