@@ -49,6 +49,8 @@ export const failpointNames = [
   "restore.object.copied",
   "restore.publish.next",
   "restore.published",
+  "keep.rows.kept",
+  "keep.rows.restored",
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 

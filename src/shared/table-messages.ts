@@ -1,6 +1,7 @@
 import type { RollbackRequest, TagRequest } from "./iceberg/commit-refs.js";
 import type { TableIdentity } from "./messages.js";
 import type { TableSchema } from "./schema/table-schema.js";
+import type { SettingsPatch } from "./schema/table-settings.js";
 
 /** What threads say to each other about a table as a whole. The other messages are in messages.ts. */
 
@@ -33,6 +34,8 @@ export interface CommitSchemaTask {
   readonly kind: "commit-schema";
   readonly identity: TableIdentity;
   readonly schema: TableSchema;
+  /** Changed in the same commit. */
+  readonly settings?: SettingsPatch;
 }
 
 /** Commits about the days and the snapshots of a table, answered by `committed`. */

@@ -176,6 +176,23 @@ const changes: readonly TableChange[] = [
     after: '[["v1",2]] {"id":"a","n":1} {"id":"bb","n":2}',
     without: withoutFiles,
   },
+  {
+    name: "settings and encrypted columns",
+    prepare: someRows,
+    request: async (_, table) => {
+      const config = { retention_days: 5, encrypted_columns: ["secret"] };
+      return { path: `/v1/tables/${table}`, method: "PUT", body: JSON.stringify({ config }) };
+    },
+    look: async (client, table) => {
+      const { table_info: info } = (await client.send(`/v1/tables/${table}`)).body as {
+        readonly table_info: { readonly config: Readonly<Record<string, unknown>> };
+      };
+      return JSON.stringify([info.config["retention_days"] ?? null, info.config["encrypted_columns"] ?? null]);
+    },
+    before: "[null,null]",
+    after: '[5,["secret"]]',
+    without: withoutFiles,
+  },
 ];
 
 /** Each change at each of its chosen places, with a table of its own. */
@@ -187,7 +204,7 @@ const allKills = changes.flatMap((change, index) => {
 const kills = areAllPlaces ? allKills : someOf(allKills, 3);
 
 describe("kill -9 in a change of a table", () => {
-  const server = new QuietServer();
+  const server = new QuietServer({ MINIODB_ENCRYPTION_KEY: Buffer.alloc(32, 7).toString("base64") });
   const { client } = server;
 
   // All of them in one life: a start costs more than a table.

@@ -15,28 +15,41 @@ const flags = ["flush", "compaction", "garbage", "retention"].flatMap((name) => 
 /** Every place of a commit, or what is enough of them by default. */
 export const areAllPlaces = Number(process.env["MINIODB_TEST_FAILPOINT_KILLS"] ?? 1) >= 5;
 
+/** What a life is started with that ends where it passes the place for the `count`-th time. */
+export function armed(place: FailpointName, count: number): Readonly<Record<string, string>> {
+  return { MINIODB_FAILPOINT: `${place}:${count}:kill` };
+}
+
 export class QuietServer {
   readonly folder = mkdtempSync(join(tmpdir(), "miniodb-crash-"));
   /** Of the life that is lived. */
   readonly client: HttpClient;
+  readonly #env: Readonly<Record<string, string>>;
   #life: ServerProcess | undefined;
 
-  constructor() {
+  /** `env` is of every life. */
+  constructor(env: Readonly<Record<string, string>> = {}) {
+    this.#env = env;
     this.client = new HttpClient(() => this.#life?.url ?? "");
   }
 
   /** The next life, after the end of the one before. */
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.#life?.kill();
-    this.#life = await ServerProcess.start({ folder: this.folder, flags, env });
+    this.#life = await ServerProcess.start({ folder: this.folder, flags, env: { ...this.#env, ...env } });
   }
 
   /** One life that ends where the request passes the place for the `count`-th time, and the start of the next. */
   async dieAt(place: FailpointName, request: () => Promise<unknown>, count = 1): Promise<void> {
-    await this.start({ MINIODB_FAILPOINT: `${place}:${count}:kill` });
-    await assert.rejects(request(), `the server dies at ${place} before it answers`);
+    await this.start(armed(place, count));
+    await this.dieIn(request);
+  }
+
+  /** The end of a life that began armed, in the request, and the start of the next, armed or not: a start less than `dieAt`. */
+  async dieIn(request: () => Promise<unknown>, next: Readonly<Record<string, string>> = {}): Promise<void> {
+    await assert.rejects(request(), "the server dies before it answers");
     assert.equal((await this.#life?.exit)?.signal, "SIGKILL");
-    await this.start();
+    await this.start(next);
   }
 
   /** A drain, which has to end well after all that. */

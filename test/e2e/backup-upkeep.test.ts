@@ -105,6 +105,23 @@ describe("scheduled backups", () => {
   });
 });
 
+describe("a schedule that the configuration has no place for", () => {
+  test("is a failure that health tells of, unlike a request that was refused", async () => {
+    const server = await ServerProcess.start({ flags: [...quiet, "--backup-full-schedule", "* * * * * *"] });
+    const client = new HttpClient(() => server.url);
+    try {
+      const deadline = performance.now() + 30_000;
+      for (let text = ""; !/^failed at .*A full backup needs a place/.test(text); await delay(100)) {
+        assert.ok(performance.now() < deadline, text);
+        const health = (await client.send("/v1/health")).body as { readonly details: Readonly<Record<string, string>> };
+        text = health.details["backup"] ?? "";
+      }
+    } finally {
+      await server.dispose();
+    }
+  });
+});
+
 describe("kill -9", () => {
   const root = mkdtempSync(join(tmpdir(), "miniodb-e2e-backup-kill-"));
   const folder = join(root, "data");

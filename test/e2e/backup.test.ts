@@ -117,6 +117,17 @@ describe("pointer backups", () => {
     assert.deepEqual((await client.send("/v1/tables/cpu/tags")).body, { tags: [], total: 0 });
   });
 
+  test("a full one without a place is refused, and is no failure of backups", async () => {
+    const refused = await client.sendJson("/v1/metadata/backup", { kind: "full" });
+    assert.deepEqual([refused.status, (refused.body as { code: string }).code], [400, "INVALID_REQUEST"]);
+    const { backup_status: status, health_status: health } = (await backups.status()) as {
+      readonly backup_status: Readonly<Record<string, string>>;
+      readonly health_status: string;
+    };
+    assert.deepEqual([status["failures"], status["last_error"], health], ["0", undefined, "healthy"]);
+    assert.deepEqual((await client.send("/v1/tables/cpu/tags")).body, { tags: [], total: 0 });
+  });
+
   test("a table comes back in the place of the one that is there only where that is asked for", async () => {
     const made = await backups.create({ tables: ["CPU_*"] });
     assert.equal(made["tables"], 1);

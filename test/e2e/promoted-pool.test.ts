@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { BackupClient } from "../harness/backup-client.js";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { runCommand } from "../harness/run-command.js";
 import { ServerProcess } from "../harness/server-process.js";
@@ -25,6 +26,7 @@ describe("a promoted pool whose first pool is gone", () => {
     string,
   ];
   const client = new HttpClient(() => server.url);
+  const backups = new BackupClient(client);
   let server: ServerProcess;
 
   after(async () => {
@@ -80,6 +82,8 @@ describe("a promoted pool whose first pool is gone", () => {
     );
     const whole = snapshots[0]?.snapshot_id ?? "";
     assert.equal(await remove("v < 50"), 50);
+    const [gone, kept] = [await backups.create(), await backups.create()];
+    assert.equal((await backups.remove(gone.backup_id)).status, 200);
     await until("the second pool follows", async () => {
       return (await metric("miniodb_mirror_tables_behind")) === 0 && (await metric("miniodb_buffered_rows")) === 0;
     });
@@ -94,6 +98,11 @@ describe("a promoted pool whose first pool is gone", () => {
     const left = [250, sumOf(50, 300)];
     assert.deepEqual(await total(), left);
     assert.deepEqual(await total({ snapshot_id: whole }), [300, sumOf(0, 300)]);
+    // The tags have come with their tables, and what says whose they are.
+    assert.deepEqual(await backups.ids(), [kept.backup_id]);
+    assert.deepEqual(await backups.verify(kept.backup_id), []);
+    const restored = await backups.restore({ backup_file: kept.backup_id, rename: { t: "restored" } });
+    assert.deepEqual([restored["success"], await client.count("restored")], [true, 250]);
     // Of a file that has deletes already, and of one that has none.
     assert.equal(await remove("v BETWEEN 50 AND 59 OR v >= 290"), 20);
     await writeAndFlush(300);

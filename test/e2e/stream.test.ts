@@ -16,6 +16,7 @@ interface Answer {
   readonly repeated?: boolean;
   readonly code?: string;
   readonly batch_id?: string;
+  readonly dead_letters?: number;
 }
 
 /** One connection whose answers are read in turn. */
@@ -148,6 +149,7 @@ for (const implementation of implementations()) {
         ['{"seq":2,"durability":"x"}\n{}', "INVALID_REQUEST"],
         ['{"seq":3,"format":"xml"}\n{}', "INVALID_REQUEST"],
         ['{"seq":4,"format":"json"}\n[', "INVALID_BODY"],
+        ['{"seq":5,"dead_letters":"yes"}\n{}', "INVALID_REQUEST"],
         [Buffer.from([0xff, 0xfe, 0x0a]), "INVALID_REQUEST"],
       ];
       for (const [message, code] of cases) {
@@ -158,6 +160,30 @@ for (const implementation of implementations()) {
       stream.send(null, '{"v":1}');
       assert.equal((await stream.next()).type, "ack");
       await stream.cut();
+    });
+
+    test("rejected rows are kept where the connection asks for it, or the message", async () => {
+      const table = `lettered_${implementation}`;
+      const kept = async (query: string, header: object): Promise<number | undefined> => {
+        const stream = await connect(`?table=${table}${query}`);
+        stream.send(header, '{"v":1}\n{"v":"no"}');
+        const answer = await stream.next();
+        assert.deepEqual([answer.type, answer.accepted, answer.rejected], ["ack", 1, 1]);
+        await stream.cut();
+        return answer.dead_letters;
+      };
+      assert.equal(await kept("", {}), undefined);
+      assert.equal(await kept("&dead_letters=true", { batch_id: "all" }), 1);
+      assert.equal(await kept("&dead_letters=true", { dead_letters: false }), undefined);
+      assert.equal(await kept("", { dead_letters: true, batch_id: "this" }), 1);
+      const rows = await client.query<{ batch_id: string; raw: string }>(
+        `SELECT batch_id, raw FROM miniodb_rejected WHERE table_name = '${table}' ORDER BY batch_id`,
+      );
+      const raw = '{"v":"no"}';
+      assert.deepEqual(rows, [
+        { batch_id: "all", raw },
+        { batch_id: "this", raw },
+      ]);
     });
 
     test("a query string that cannot be refuses the handshake", async () => {

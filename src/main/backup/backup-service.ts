@@ -114,7 +114,7 @@ export class BackupService {
    * STORE_UNAVAILABLE, SERVER_BUSY, COMMIT_CONFLICT: then there is none.
    */
   create(request: BackupRequest): Promise<MadeBackup> {
-    return this.inTurn(() => this.#create(request));
+    return this.inTurn(() => this.#create(request, isRefusal));
   }
 
   list(request: { readonly sinceMs: number; readonly withContents: boolean }): Promise<readonly BackupEntry[]> {
@@ -143,7 +143,9 @@ export class BackupService {
     const isWanted = (name: string): boolean => registry.find(name)?.state.settings.backupEnabled !== false;
     for (const kind of kinds) {
       // What went wrong is in the status; the other kind may go well.
-      await this.create({ kind, isWanted }).catch((error: unknown) => onError(`making a ${kind} backup`, error));
+      // One that its configuration refuses has failed, too: nobody else hears of it.
+      const made = this.inTurn(() => this.#create({ kind, isWanted }, () => false));
+      await made.catch((error: unknown) => onError(`making a ${kind} backup`, error));
     }
     await this.inTurn(async () => {
       const backups = await pool.listBackups({ sinceMs: 0, withContents: false });
@@ -154,7 +156,7 @@ export class BackupService {
     });
   }
 
-  async #create(request: BackupRequest): Promise<MadeBackup> {
+  async #create(request: BackupRequest, isNoFailure: (error: unknown) => boolean): Promise<MadeBackup> {
     const { nowMs, onDone } = this.#options;
     this.#running++;
     try {
@@ -166,6 +168,7 @@ export class BackupService {
       onDone(made);
       return made;
     } catch (error) {
+      if (isNoFailure(error)) throw error;
       this.#totals.failures++;
       this.#error = { message: error instanceof Error ? error.message : String(error), atMs: nowMs() };
       throw error;
@@ -258,4 +261,9 @@ export class BackupService {
   #note(kind: BackupKind, timeMs: number): void {
     this.#lastMs[kind] = Math.max(this.#lastMs[kind] ?? 0, timeMs);
   }
+}
+
+/** The request was none that could be met: who asked is told, and nothing is wrong with backups. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof MiniodbError && error.code === "INVALID_REQUEST";
 }

@@ -2,6 +2,7 @@ import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { MainToIngest } from "../../shared/messages.js";
 import type { OwnerSchema } from "../../shared/table-messages.js";
 import type { SchemaOperation } from "../../shared/schema/schema-operations.js";
+import type { SettingsPatch } from "../../shared/schema/table-settings.js";
 import type { PersistPool } from "../lifecycle/persist-pool.js";
 import type { FlushCoordinator } from "../upkeep/flush-coordinator.js";
 import type { OwnerQuestions } from "./owner-questions.js";
@@ -39,16 +40,16 @@ export class SchemaService {
   }
 
   /**
-   * All the operations, or none. When it resolves, the schema is durable in the object store, and every later query and
-   * write uses it. Rejects with INVALID_REQUEST (nothing changed), TABLE_NOT_FOUND, WORKER_LOST or STORE_UNAVAILABLE (the
+   * All the operations, or none, and `settings` in the same commit; where a flush brings the schema to the store first, in one
+   * of their own. When it resolves, both are durable in the object store, and every later query and write uses them. Rejects with INVALID_REQUEST (nothing changed), TABLE_NOT_FOUND, WORKER_LOST or STORE_UNAVAILABLE (the
    * table may have the new schema, and commits it with its next flush).
    */
-  async change(entry: TableEntry, operations: readonly SchemaOperation[]): Promise<void> {
+  async change(entry: TableEntry, operations: readonly SchemaOperation[], settings: SettingsPatch = {}): Promise<void> {
     for (let round = 1; round <= roundsMax; round++) {
       const changed = await this.#askOwner(entry, operations);
       if (changed.kind === "changed") {
         entry.noteSchema(changed.schema);
-        await this.#commit(entry, changed);
+        await this.#commit(entry, changed, settings);
         return;
       }
       // A column became double, and the flush that rewrites its files comes first.
@@ -70,18 +71,25 @@ export class SchemaService {
     return answer;
   }
 
-  async #commit(entry: TableEntry, changed: Extract<OwnerSchema, { kind: "changed" }>): Promise<void> {
+  async #commit(
+    entry: TableEntry,
+    changed: Extract<OwnerSchema, { kind: "changed" }>,
+    settings: SettingsPatch,
+  ): Promise<void> {
     const { flushes, pool } = this.#options;
     const { schema, lastSequence } = changed;
     const isWidening = schema.columns.some((column) => column.replacesFieldId !== undefined);
     // Rows under the old field id are known as the column's only while the schema says what it replaces.
     if (isWidening) await flushes.stored(entry, lastSequence);
-    for (let round = 1; entry.state.schema.version < schema.version; round++) {
+    const hasSettings = Object.keys(settings).length > 0;
+    let isLacking = hasSettings;
+    for (let round = 1; isLacking || entry.state.schema.version < schema.version; round++) {
       try {
-        const commit = await pool.commitSchema(entry.identity, schema);
+        const commit = await pool.commitSchema(entry.identity, schema, settings);
         const state = await pool.stateAfter(commit, () => entry.state);
         if (entry.isDropped) throw new MiniodbError("TABLE_NOT_FOUND", `Table ${entry.name} was dropped`);
         entry.adopt(state, Math.max(entry.flushedSequence, state.positions[entry.stream] ?? 0));
+        isLacking = false;
       } catch (error) {
         // A merge or a flush replaced a file that was being rewritten.
         const isConflict = error instanceof MiniodbError && error.code === "COMMIT_CONFLICT";
@@ -89,6 +97,9 @@ export class SchemaService {
       }
     }
     if (isWidening) this.#tellOwner(entry);
+    if (!hasSettings) return;
+    const { uuid } = entry.identity;
+    this.#options.toWorker(entry.worker, { kind: "change-settings", uuid, settings: entry.state.settings });
   }
 
   /** Once files hold no replaced field any more, the owner's schema need not name it. */

@@ -71,7 +71,7 @@ export class TableEntry implements AcknowledgedTable {
   adopt(state: TableState, flushedSequence: number): void {
     const gone = this.hot.filter((segment) => segment.lastSequence <= flushedSequence);
     this.hot = this.hot.filter((segment) => segment.lastSequence > flushedSequence);
-    this.state = state;
+    this.state = this.isDropped ? withoutFiles(state) : state;
     this.noteSchema(state.schema);
     this.schema = withoutReplaced(this.schema, state.schema);
     this.flushedSequence = flushedSequence;
@@ -98,10 +98,17 @@ export class TableEntry implements AcknowledgedTable {
     for (const other of gone) other.release();
   }
 
-  dropHot(): void {
+  /** The table was dropped: what grows with it is let go, as its slot, and so this entry, stays for good. */
+  retire(): void {
+    this.isDropped = true;
+    this.state = withoutFiles(this.state);
     for (const segment of this.hot) segment.release();
     this.hot = [];
   }
+}
+
+function withoutFiles(state: TableState): TableState {
+  return { ...state, files: [] };
 }
 
 function isInside(inner: HotSegment, outer: HotSegment): boolean {

@@ -33,9 +33,8 @@ export class TableRegistry {
   }
 
   remove(entry: TableEntry): void {
-    entry.isDropped = true;
     this.setLoad(entry, { rows: 0, bytes: 0, oldestMs: 0 });
-    entry.dropHot();
+    entry.retire();
     this.#byUuid.delete(entry.identity.uuid);
     if (this.#byName.get(nameKey(entry.name)) === entry) this.#byName.delete(nameKey(entry.name));
   }
@@ -55,7 +54,7 @@ export class TableRegistry {
     return this.#byUuid.get(uuid);
   }
 
-  /** Also of a table that was dropped since: its last completions still name it. */
+  /** Also of a table that was dropped since, without its files: its last completions still name it. */
   bySlot(slot: number): TableEntry {
     const entry = this.#bySlot[slot];
     if (entry === undefined) throw new MiniodbError("INTERNAL", `No table has slot ${slot}`);

@@ -352,9 +352,9 @@ export class PersistPool {
     return (await this.#run({ kind: "change-settings", identity, patch }, "committed")).commit;
   }
 
-  /** When it resolves, the schema is the table's, or one that it grew into is. */
-  async commitSchema(identity: TableIdentity, schema: TableSchema): Promise<CommitResult> {
-    return (await this.#run({ kind: "commit-schema", identity, schema }, "committed")).commit;
+  /** When it resolves, the schema is the table's, or one that it grew into is, and the settings are. */
+  async commitSchema(identity: TableIdentity, schema: TableSchema, settings: SettingsPatch): Promise<CommitResult> {
+    return (await this.#run({ kind: "commit-schema", identity, schema, settings }, "committed")).commit;
   }
 
   /** When it resolves, no file of an earlier day (since 1970-01-01) is in the table, durably. */

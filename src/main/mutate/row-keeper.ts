@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
+import { failpoint } from "../../shared/failpoints.js";
 import { limits } from "../../shared/limits.js";
 import { deletedRowsTable, newDeletedRowsTable } from "../../shared/own-tables.js";
 import { frameDurabilities, frameFlags, frameFormats } from "../../shared/ring/frame.js";
@@ -11,7 +12,7 @@ import type { TableRegistry } from "../catalog/table-registry.js";
 import type { TableService } from "../catalog/table-service.js";
 import type { QueryService } from "../query/query-service.js";
 import { writeOwn, type OwnWriteParts } from "../write/own-write.js";
-import { keptText, restoredLine } from "./kept-rows.js";
+import { groupRows, keptText, restoredLine } from "./kept-rows.js";
 import { idsThere, memberOf, ownRows, quoteName, quoteText, whereIds, writableMembers } from "./own-queries.js";
 
 export interface RowKeeperOptions extends OwnWriteParts {
@@ -89,6 +90,7 @@ export class RowKeeper {
       durability: frameDurabilities.fsync,
       text: kept.join("\n"),
     });
+    failpoint("keep.rows.kept");
     if (account.rejected === 0) return;
     const reason = account.errors[0]?.message ?? "";
     throw new MiniodbError("ROW_REJECTED", `Table ${deletedRowsTable} does not take the rows: ${reason}`);
@@ -108,7 +110,23 @@ export class RowKeeper {
     const known = new Set(lines.map((line) => line.row_id));
     const missing = ids.filter((id) => !taken.has(id) && !known.has(id));
     const found = { there: [...taken], missing };
-    if (lines.length === 0) return { ...found, rows: 0, sequence: "", refused: [] };
+    let rows = 0;
+    let sequence = "";
+    const refused: string[] = [];
+    for (const group of groupRows(lines, limits.restoredGroupBytesMax)) {
+      const restored = await this.#restoreGroup(entry, group);
+      rows += restored.rows;
+      sequence = restored.sequence === "" ? sequence : restored.sequence;
+      refused.push(...restored.refused);
+    }
+    return { ...found, rows, sequence, refused };
+  }
+
+  /** One write, and the end of what is kept of it. A crash between the two leaves rows that are there, and kept. */
+  async #restoreGroup(
+    entry: TableEntry,
+    lines: readonly KeptLine[],
+  ): Promise<Pick<RestoredIds, "rows" | "sequence" | "refused">> {
     const account = await writeOwn(this.#options, {
       table: entry.name,
       format: frameFormats.ndjson,
@@ -116,13 +134,14 @@ export class RowKeeper {
       durability: frameDurabilities.fsync,
       text: lines.map(({ row_id: id, content }) => restoredLine(entry.schema, id, content)).join("\n"),
     });
+    failpoint("keep.rows.restored");
     const refused = account.errors.map(({ row, message }) => `${lines[row]?.row_id ?? ""}: ${message}`);
     const refusedIds = new Set(account.errors.map(({ row }) => lines[row]?.row_id));
     // Not all errors are listed: what may have been refused is kept.
     const isListed = account.rejected === account.errors.length;
     const done = isListed ? lines.filter((line) => !refusedIds.has(line.row_id)) : [];
     if (done.length > 0) await this.#forget(done);
-    return { ...found, rows: account.accepted, sequence: account.sequence, refused };
+    return { rows: account.accepted, sequence: account.sequence, refused };
   }
 
   /** What is kept of these ids, of the last deletion of each. */

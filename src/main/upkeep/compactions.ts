@@ -17,7 +17,7 @@ export interface CompactionsOptions {
   readonly config: Config["compaction"];
   readonly registry: TableRegistry;
   /** A pool of its own: a long merge holds up no flush. */
-  readonly pool: PersistPool;
+  readonly pool: Pick<PersistPool, "compact" | "loadTable" | "stateAfter">;
   readonly nowMs: () => number;
   readonly sleep: (ms: number) => Promise<void>;
   readonly onMerged: (files: number) => void;

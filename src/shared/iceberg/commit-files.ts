@@ -6,13 +6,14 @@ import { assert } from "../assert.js";
 import { MiniodbError } from "../errors.js";
 import type { DataFile, TableIdentity, TableState } from "../messages.js";
 import type { TableSchema } from "../schema/table-schema.js";
+import type { SettingsPatch } from "../schema/table-settings.js";
 import { deleteFileCreatedMs, parseDataFileKey, tablePrefix } from "../store/store-paths.js";
 import type { CatalogContext } from "./catalog-context.js";
 import { changeTimeMs, commit, type Built, type Committed } from "./commit.js";
 import type { NewDeleteFile } from "./delete-entry.js";
 import { changeFiles, type FileChangeRequest } from "./file-change.js";
 import type { NewDataFile } from "./manifest.js";
-import { changeSchema } from "./schema-change.js";
+import { changeSchema, withChangedSettings } from "./schema-change.js";
 import type { TableMetadata } from "./table-metadata.js";
 import { positionOf, withPosition } from "./table-properties.js";
 
@@ -52,6 +53,8 @@ export interface RewriteRequest {
   readonly appliedDeletes?: readonly string[];
   readonly add: readonly NewDataFile[];
   readonly schema?: TableSchema;
+  /** Changed in the same commit. */
+  readonly settings?: SettingsPatch;
   /** Set when `add` also holds these rows, which were not in any file yet. */
   readonly append?: StreamRange;
 }
@@ -116,8 +119,9 @@ export async function commitRewrite(
     build: async (base, name) => {
       const positioned = append === undefined ? base.metadata : advance(base.metadata, append);
       const none = { metadata: positioned, retiredFieldIds: new Set<number>() };
-      const { metadata, retiredFieldIds } =
+      const { metadata: changed, retiredFieldIds } =
         request.schema === undefined ? none : changeSchema(positioned, request.schema);
+      const metadata = request.settings === undefined ? changed : withChangedSettings(changed, request.settings);
       // A schema alone makes no snapshot: the rows are the same.
       if (request.add.length + request.remove.length + retiredFieldIds.size === 0 && append === undefined) {
         return { metadata, delta: { added: [], removedKeys: [] } };

@@ -1,12 +1,13 @@
-/** What a commit does to the stored schema. Pure. */
+/** What a commit does to the stored schema, and to the settings. Pure. */
 import { MiniodbError } from "../errors.js";
 import { columnByFieldId, isDroppedField, type TableColumn, type TableSchema } from "../schema/table-schema.js";
+import { withPatch, type SettingsPatch } from "../schema/table-settings.js";
 import { withEncryptedColumns } from "./column-encryption.js";
 import { daySpec, sortOrder } from "./partition-spec.js";
 import { nameMapping, toIcebergSchema } from "./schema-json.js";
 import { withoutUnusedSchemas } from "./snapshot.js";
 import { currentSchema, type TableMetadata } from "./table-metadata.js";
-import { settingsOf } from "./table-properties.js";
+import { settingsOf, withSettings } from "./table-properties.js";
 
 export const nameMappingProperty = "schema.name-mapping.default";
 
@@ -68,13 +69,20 @@ export function withSchema(base: TableMetadata, schema: TableSchema): TableMetad
  * The metadata with the sort order of its settings, under a new id when it changed. Only the current one is kept: an
  * order that names a column of the past could not be read, and files of an unknown order count as unsorted.
  */
-export function withSortOrder(metadata: TableMetadata): TableMetadata {
+function withSortOrder(metadata: TableMetadata): TableMetadata {
   const current = metadata["sort-orders"].find((order) => order["order-id"] === metadata["default-sort-order-id"]);
   const schema = currentSchema(metadata);
   const wanted = sortOrder(metadata["default-sort-order-id"], schema, settingsOf(metadata.properties).sortOrder);
   if (JSON.stringify(current) === JSON.stringify(wanted)) return metadata;
   const next = { ...wanted, "order-id": metadata["default-sort-order-id"] + 1 };
   return { ...metadata, "default-sort-order-id": next["order-id"], "sort-orders": [next] };
+}
+
+/** The metadata with changed settings and the sort order that follows from them. What the patch does not name stays. */
+export function withChangedSettings(metadata: TableMetadata, patch: SettingsPatch): TableMetadata {
+  if (Object.keys(patch).length === 0) return metadata;
+  const settings = withPatch(settingsOf(metadata.properties), patch);
+  return withSortOrder({ ...metadata, properties: withSettings(metadata.properties, settings) });
 }
 
 /** The one change of type there is. */

@@ -1,6 +1,6 @@
 import { MiniodbError } from "../errors.js";
 import type { TableIdentity, TableState } from "../messages.js";
-import { withPatch, type SettingsPatch } from "../schema/table-settings.js";
+import type { SettingsPatch } from "../schema/table-settings.js";
 import { ObjectNotFound, type ObjectStore } from "../store/object-store.js";
 import { isStoreFailure } from "../store/store-failure.js";
 import { catalogContext, type CatalogContext } from "./catalog-context.js";
@@ -17,7 +17,7 @@ import {
 import { commitRollback, commitTag, commitUntag, type RollbackRequest, type TagRequest } from "./commit-refs.js";
 import { commitRetention, type RetentionRequest } from "./commit-retention.js";
 import type { CommitResult } from "./commit-result.js";
-import { withSortOrder } from "./schema-change.js";
+import { withChangedSettings } from "./schema-change.js";
 import { withoutExpired } from "./snapshot.js";
 import {
   createTable,
@@ -28,7 +28,6 @@ import {
   loadTable,
   type CreateRequest,
 } from "./table-life.js";
-import { settingsOf, withSettings } from "./table-properties.js";
 import {
   type HistoryRequest,
   type LoadedSnapshot,
@@ -150,11 +149,7 @@ export class TableCatalog {
         commitId,
         states: ["live"],
         build: async ({ metadata }) => {
-          const settings = withPatch(settingsOf(metadata.properties), patch);
-          return {
-            metadata: withSortOrder({ ...metadata, properties: withSettings(metadata.properties, settings) }),
-            delta: { added: [], removedKeys: [] },
-          };
+          return { metadata: withChangedSettings(metadata, patch), delta: { added: [], removedKeys: [] } };
         },
       }),
     );

@@ -6,12 +6,12 @@ import type { PersistContext } from "./persist-context.js";
 import { replaceFields, type Replacement } from "./replace-fields.js";
 
 /**
- * Commits a schema without rows; where it replaces a field, with the files that hold the field, rewritten. Durable when it
- * returns. Throws COMMIT_CONFLICT where one of those files is no longer in the table, or lost further rows
+ * Commits a schema without rows, and the settings that are to change with it; where it replaces a field, with the files that
+ * hold the field, rewritten. Durable when it returns. Throws COMMIT_CONFLICT where one of those files is no longer in the table, or lost further rows
  * meanwhile (nothing changed).
  */
 export async function commitSchema(context: PersistContext, task: CommitSchemaTask): Promise<CommitResult> {
-  const { identity, schema } = task;
+  const { identity, schema, settings } = task;
   const add: NewDataFile[] = [];
   let replacement: Replacement;
   try {
@@ -25,6 +25,9 @@ export async function commitSchema(context: PersistContext, task: CommitSchemaTa
     identity,
     files: add,
     range: null,
-    commit: (commitId) => context.catalog.commitRewrite(identity, { commitId, remove, appliedDeletes, add, schema }),
+    commit: (commitId) => {
+      const request = { commitId, remove, appliedDeletes, add, schema, ...(settings !== undefined && { settings }) };
+      return context.catalog.commitRewrite(identity, request);
+    },
   });
 }

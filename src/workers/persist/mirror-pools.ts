@@ -20,7 +20,7 @@ import type { ObjectStore } from "../../shared/store/object-store.js";
 import { establishPair, noteReconciled, type PairState, type PoolPair } from "../../shared/store/pool-pair.js";
 import { readPoolState, supersededError, writePoolRecord, type PoolRecord } from "../../shared/store/pool-record.js";
 import { isStoreFailure } from "../../shared/store/store-failure.js";
-import { parseLocation } from "../../shared/store/store-paths.js";
+import { backupManifestPrefix, parseBackupManifestKey, parseLocation } from "../../shared/store/store-paths.js";
 import { ObjectCopier } from "./object-copier.js";
 import { checkStop, type PersistContext } from "./persist-context.js";
 import { Throttle } from "./throttle.js";
@@ -103,8 +103,24 @@ export class MirrorPools {
         if (diverged !== undefined) setAside.push({ location, ...diverged });
       }
     }
+    await this.#followBackups(state.second.record);
     if (isComplete) this.#state = await noteReconciled(this.#pair, state);
     return { kind: "surveyed", locations: first, secondOnly, setAside };
+  }
+
+  /**
+   * Pointer backups are tags, which come with their tables, and a list, which is copied here: without it nobody would know
+   * what the tags are of, and a sweep would take them for those of a backup that was broken off. What the first pool has
+   * removed goes, once the second one is known to be a copy of it.
+   */
+  async #followBackups({ isReconciled }: Pick<PoolRecord, "isReconciled">): Promise<void> {
+    const from = this.#persist.store;
+    // The second pool first: a backup that is made meanwhile must not look like one that was removed.
+    const theirs = await pointerBackupsIn(this.#second);
+    const ours = await pointerBackupsIn(from);
+    for (const [key, bytes] of ours) if (!theirs.has(key)) await this.#copier.copy({ from, key, bytes, toKey: key });
+    if (!isReconciled) return;
+    for (const key of theirs.keys()) if (!ours.has(key)) await this.#second.delete(key);
   }
 
   /**
@@ -177,10 +193,8 @@ export class MirrorPools {
     const other = await readPoolState(second.store);
     if (other === undefined) throw notMirrored(second.place);
     // Its epoch is in the fence where the first pool could be reached.
-    const fence = await readPoolState(first.store).catch((error: unknown) => {
-      if (isStoreFailure(error)) return undefined;
-      throw error;
-    });
+    const fence = await ifReachable(readPoolState(first.store));
+    await ifReachable(this.#followBackups(other.record));
     const tables = await tablesIn(second.store, true);
     const promoted = Object.fromEntries(
       tables.map(({ location, version, commitId }) => [location, { version, commitId }]),
@@ -241,6 +255,25 @@ async function perform(pools: MirrorPools, task: MirrorTask): Promise<PersistRes
       await pools.promoteSecond();
       return { kind: "done" };
   }
+}
+
+/** Undefined where a pool does not answer. */
+async function ifReachable<Result>(asked: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (isStoreFailure(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Bytes of the manifests, by their keys. */
+async function pointerBackupsIn(store: ObjectStore): Promise<Map<string, number>> {
+  const manifests = new Map<string, number>();
+  for await (const { key, bytes } of store.list(backupManifestPrefix)) {
+    if (parseBackupManifestKey(key)?.kind === "pointers") manifests.set(key, bytes);
+  }
+  return manifests;
 }
 
 async function locationsIn(store: ObjectStore): Promise<string[]> {

@@ -25,9 +25,19 @@ const everything: Replaced = { order: null, ids: null };
 /**
  * Writes the rows of the range that live at its end, in the order of their sequences, as a hot segment, and the ids of which
  * it takes earlier rows out, as a file beside it. Nothing is durable when it returns: a crash loses the files, and the rows
- * come back from the log. Readers see a whole file or none.
+ * come back from the log. Readers see a whole file or none; on an error neither is left.
  */
 export async function sealRows(task: SealTask): Promise<SealResult> {
+  try {
+    return await writeFiles(task);
+  } catch (error) {
+    // Nobody hears of them any more, and the next seal has names of its own.
+    for (const suffix of ["", ".tmp", ".ids", ".ids.tmp"]) removeQuietly(task.path + suffix);
+    throw error;
+  }
+}
+
+async function writeFiles(task: SealTask): Promise<SealResult> {
   const { slice, schema, path, afterSequence, lastSequence } = task;
   const parts = recordsInRange(slice, task);
   const rowSource = rowSourceOf(parts.filter(isOfRows));
@@ -54,4 +64,12 @@ async function writeIds(path: string, ids: NonNullable<Replaced["ids"]>): Promis
   const written = await writeIdFile(temporary, ids, hotFormat);
   renameSync(temporary, idPath);
   return { ...written, path: idPath };
+}
+
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // The error that led here says more; what stays goes at the next start.
+  }
 }

@@ -1,5 +1,8 @@
 import { basename, join } from "node:path";
+import { assert } from "../../shared/assert.js";
 import type { Disk } from "../../shared/disk/disk.js";
+import { MiniodbError } from "../../shared/errors.js";
+import type { RecordHeader } from "../../shared/formats/wal-record-v1.js";
 import { segmentHeaderBytes } from "../../shared/formats/wal-segment-v1.js";
 import { BatchDigests } from "./batch-digests.js";
 import { DroppedTables } from "./dropped-tables.js";
@@ -15,8 +18,12 @@ import {
   quarantinePath,
   segmentPath,
   writeFileDurably,
+  writeFully,
 } from "./wal-folder.js";
 import { WalIndex } from "./wal-index.js";
+
+/** Bytes of the log's end in memory. */
+const writtenAgainAtOnce = 1024 * 1024;
 
 export interface OpenWalOptions {
   readonly disk: Disk;
@@ -46,16 +53,16 @@ export interface OpenWal {
 
 /**
  * Opens the folder: reads every segment once to know who needs which, and copies damaged bytes to `quarantine/`. On
- * return the stream's uuid and all that a replay will read are durable; no segment has been changed, and none is begun
- * before the first record.
+ * return the stream's uuid and all that a replay will read are durable; no segment says anything else than before, and none
+ * is begun before the first record.
  */
 export function openWal(options: OpenWalOptions): OpenWal {
   const { disk, folder, segmentBytes, filler, nowMs } = options;
   prepareFolder(disk, folder);
   const stream = openStream(disk, folder);
   const index = new WalIndex();
-  const report = indexSegments(disk, folder, index);
-  syncTail(disk, report.segments);
+  const { report, lastGroups } = indexSegments(disk, folder, index);
+  writeTailAgain(disk, report.segments, lastGroups);
   for (const damage of report.damage) keepAside(disk, folder, damage);
   const digestReport = readBatchDigests(disk, folder, Number.POSITIVE_INFINITY, () => undefined);
   for (const path of digestReport.damaged) {
@@ -88,36 +95,84 @@ export function openWal(options: OpenWalOptions): OpenWal {
  * What each segment holds. A segment may be met first by a record of it, or, when it has none, only in the report: an
  * empty one is indexed too, so that it is trimmed.
  */
-function indexSegments(disk: Disk, folder: string, index: WalIndex): ReplayReport {
+function indexSegments(
+  disk: Disk,
+  folder: string,
+  index: WalIndex,
+): { readonly report: ReplayReport; readonly lastGroups: ReadonlyMap<number, number> } {
   const entryOf = (number: number): ReturnType<WalIndex["addSegment"]> =>
     index.segment(number) ?? index.addSegment(number, segmentPath(folder, number), 0);
+  /** By segment: where its last commit group starts. */
+  const lastGroups = new Map<number, number>();
+  const add = (segment: number, header: RecordHeader): void => {
+    index.addRecord(entryOf(segment), header);
+    lastGroups.set(segment, header.groupOffset);
+  };
   const report = replaySegments(disk, folder, {
-    rows: ({ segment, header }) => index.addRecord(entryOf(segment), header),
-    schema: ({ segment, header }) => index.addRecord(entryOf(segment), header),
+    rows: ({ segment, header }) => add(segment, header),
+    schema: ({ segment, header }) => add(segment, header),
   });
   for (const { number, bytes, end } of report.segments) {
     const entry = entryOf(number);
     entry.end = end;
     index.resizeSegment(entry, bytes);
   }
-  return report;
+  return { report, lastGroups };
 }
 
 /**
  * What a process wrote and did not live to sync is in the page cache, and reads like all else: queries show it, and a repeat
- * of its batch id is answered as durable. So it becomes durable first. Only a segment whose end no later one names can hold
- * such bytes. Throws the disk's error.
+ * of its batch id is answered as durable. So it becomes durable first, and not by a sync alone: after one that failed, in
+ * that process or at a start like this one, Linux takes the pages for clean, and the next sync has nothing to do and nothing
+ * to say (https://wiki.postgresql.org/wiki/Fsync_Errors). What is written again, the same bytes to the same place, is synced
+ * or refused. Only the last commit group can be such bytes, as a group is begun when the one before it is durable, and only
+ * of a segment whose end no later one names. Throws WAL_STALLED: then this start shows nothing, and the next one begins anew.
  */
-function syncTail(disk: Disk, segments: readonly ReplayedSegment[]): void {
-  for (const { path, header } of segments.toReversed()) {
-    const fd = disk.open(path, "r+");
+function writeTailAgain(
+  disk: Disk,
+  segments: readonly ReplayedSegment[],
+  lastGroups: ReadonlyMap<number, number>,
+): void {
+  for (const { path, number, header, end } of segments.toReversed()) {
+    const group = lastGroups.get(number);
+    // The first group came with the segment's first page.
+    const start = group === segmentHeaderBytes && header !== undefined ? 0 : (group ?? end);
     try {
-      disk.fdatasync(fd);
-    } finally {
-      disk.close(fd);
+      writeAgain(disk, path, start, end);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const message = `The end of the log, in ${path}, cannot be made durable: ${reason}`;
+      throw new MiniodbError("WAL_STALLED", message, { path }, error);
     }
     // Its header was synced with its first group, and says where the one before it ends.
     if (header !== undefined) return;
+  }
+}
+
+/** [from, to) of the file is durable when this returns, whatever became of earlier syncs, but see `overwrite`. Throws the disk's error. */
+function writeAgain(disk: Disk, path: string, from: number, to: number): void {
+  const fd = disk.open(path, "r+");
+  try {
+    overwrite(disk, fd, from, to);
+    disk.fdatasync(fd);
+  } finally {
+    disk.close(fd);
+  }
+}
+
+/** With what is there. A full disk that copies on write may refuse it: the sync has to do then, as only a server that starts makes room. */
+function overwrite(disk: Disk, fd: number, from: number, to: number): void {
+  const chunk = new Uint8Array(Math.min(to - from, writtenAgainAtOnce));
+  try {
+    for (let at = from; at < to;) {
+      const read = disk.read(fd, chunk.subarray(0, Math.min(chunk.length, to - at)), at);
+      assert(read > 0, "records that were read are there");
+      writeFully(disk, fd, [chunk.subarray(0, read)], at);
+      at += read;
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOSPC" && code !== "EDQUOT") throw error;
   }
 }
 

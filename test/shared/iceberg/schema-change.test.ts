@@ -2,10 +2,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { MiniodbError } from "../../../src/shared/errors.js";
 import { dayOfMicros, daySpec } from "../../../src/shared/iceberg/partition-spec.js";
-import { changeSchema, withSchema, withSortOrder } from "../../../src/shared/iceberg/schema-change.js";
+import { changeSchema, withChangedSettings, withSchema } from "../../../src/shared/iceberg/schema-change.js";
 import { fromIcebergSchema, toIcebergSchema } from "../../../src/shared/iceberg/schema-json.js";
 import { currentSchema, type TableMetadata } from "../../../src/shared/iceberg/table-metadata.js";
-import { withSettings } from "../../../src/shared/iceberg/table-properties.js";
 import { initialSchema, withColumn, withDouble, type TableSchema } from "../../../src/shared/schema/table-schema.js";
 import { sampleSchema } from "./catalog-bench.js";
 
@@ -147,16 +146,15 @@ describe("sort order and partition", () => {
       stored["sort-orders"].map((order) => order.fields.map((field) => field["source-id"])),
       [[1]],
     );
-    const sorted = withSortOrder({
-      ...stored,
-      properties: withSettings(stored.properties, { sortOrder: ["LABEL", "value", "none"] }),
-    });
+    const sorted = withChangedSettings(stored, { sortOrder: ["LABEL", "value", "none"] });
     assert.equal(sorted["default-sort-order-id"], stored["default-sort-order-id"] + 1);
     assert.deepEqual(
       sorted["sort-orders"].map((order) => order.fields.map((field) => field["source-id"])),
       [[4, 3]],
     );
-    assert.equal(withSortOrder(sorted), sorted);
+    const again = withChangedSettings(sorted, { flushRows: 5 });
+    assert.equal(again["default-sort-order-id"], sorted["default-sort-order-id"]);
+    assert.equal(withChangedSettings(sorted, {}), sorted);
     // Its column gets another field id: an order that names the old one could not be read.
     const { metadata } = changeSchema(sorted, withDouble(sampleSchema, 3, true));
     assert.deepEqual(

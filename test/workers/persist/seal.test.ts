@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { recordKinds } from "../../../src/shared/formats/wal-record-v1.js";
 import { columnTypes } from "../../../src/shared/schema/column-type.js";
 import { sealRows } from "../../../src/workers/persist/seal.js";
 import { warmUp } from "../../../src/workers/persist/warm-up.js";
@@ -137,6 +138,31 @@ describe(`seal (MINIODB_TEST_SEED=${seed})`, () => {
       [],
     );
     await assert.rejects(sealRows({ ...task, path: join(folder, "missing", "x.parquet") }), /ENOENT/);
+  });
+
+  test("what fails leaves nothing, neither of the rows nor of the ids beside them", async () => {
+    const log = new MutationLog();
+    const dayMs = Date.UTC(2026, 0, 1);
+    log.append(recordKinds.rows, [{ id: "a", n: 1, dayMs }]);
+    log.append(recordKinds.replacing, [{ id: "a", n: 2, dayMs }]);
+    const own = join(folder, "failing");
+    const path = join(own, "x.parquet");
+    // No file takes the name of a folder: the ids are written by then, and the rows have a name of their own.
+    mkdirSync(path, { recursive: true });
+    const { schema, lastSequence } = log;
+    const task = {
+      kind: "seal",
+      slice: log.slice(0, lastSequence),
+      schema,
+      afterSequence: 0,
+      lastSequence,
+      path,
+    } as const;
+    await assert.rejects(sealRows(task), /EISDIR|ENOTEMPTY|ENOTDIR/);
+    assert.deepEqual(readdirSync(own), ["x.parquet"]);
+    rmSync(path, { recursive: true });
+    assert.equal((await sealRows(task)).rows, 1);
+    assert.deepEqual(readdirSync(own).toSorted(), ["x.parquet", "x.parquet.ids"]);
   });
 
   test("more rows than one chunk and one row group hold", async () => {

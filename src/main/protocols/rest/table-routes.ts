@@ -73,9 +73,8 @@ export class TableRoutes {
       const entry = registry.get(name);
       checkMode(withPatch(entry.state.settings, patch));
       refuseSorted(entry.schema, patch.sortOrder ?? []);
-      if (names !== null) await schemas.change(entry, [encryptionChange(names)]);
-      // A request about encryption alone makes one commit.
-      if (names === null || Object.keys(patch).length > 0) await tables.changeSettings(name, patch);
+      if (names === null) await tables.changeSettings(name, patch);
+      else await schemas.change(entry, [encryptionChange(names)], patch);
       const message = `Table ${entry.name} changed successfully`;
       return { success: true, message, config: configOfTable(entry) };
     });

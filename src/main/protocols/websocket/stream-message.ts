@@ -17,8 +17,8 @@ import { tableNamePattern } from "../../../shared/schema/table-schema.js";
  * {"seq":7,"table":"cpu","format":"ndjson","batch_id":"b-7","durability":"fsync"}\n
  * <body in that format>
  * ```
- * Every key may be left out: table, format, durability and mode then come from the query string of the connection, and an
- * empty line is a header without keys. `seq` is the client's own number and comes back in the reply.
+ * Every key may be left out: table, format, durability, mode and dead_letters then come from the query string of the
+ * connection, and an empty line is a header without keys. `seq` is the client's own number and comes back in the reply.
  */
 export interface StreamMessage {
   readonly seq: number | string | null;
@@ -27,6 +27,8 @@ export interface StreamMessage {
   readonly durability: FrameDurability;
   /** frameFlags of the batch's mode. */
   readonly modeFlags: number;
+  /** frameFlags.deadLetters, or 0. */
+  readonly letterFlag: number;
   readonly batchId: string;
   /** A view on the message. */
   readonly body: Uint8Array;
@@ -38,6 +40,7 @@ export interface StreamDefaults {
   readonly format: FrameFormat;
   readonly durability: FrameDurability;
   readonly modeFlags: number;
+  readonly letterFlag: number;
 }
 
 const headerBytesMax = 4096;
@@ -60,6 +63,7 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
   }
   const header = end === 0 ? {} : parseHeader(message.subarray(0, end));
   const seq = readSeq(header["seq"]);
+  const letters = header["dead_letters"] ?? undefined;
   const table = readText(header, "table", seq) ?? defaults.table;
   if (!tableNamePattern.test(table)) throw invalid("table must be a name of letters, digits and _", seq);
   const format = readText(header, "format", seq);
@@ -71,6 +75,7 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
   }
   return {
     seq,
+    letterFlag: letters === undefined ? defaults.letterFlag : parseLetters(letters, seq),
     table,
     format: format === undefined ? defaults.format : streamFormat(format, seq),
     durability: durability === undefined ? defaults.durability : parseDurability(durability, seq),
@@ -83,11 +88,19 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
 /** From the query string of the upgrade request. Throws INVALID_REQUEST. */
 export function parseStreamDefaults(query: URLSearchParams): StreamDefaults {
   return {
+    letterFlag: parseLetters(query.get("dead_letters") ?? false, null),
     table: query.get("table") ?? "",
     format: streamFormat(query.get("format") ?? "ndjson", null),
     durability: parseDurability(query.get("durability") ?? "fsync", null),
     modeFlags: parseMode(query.get("mode") ?? "", null),
   };
+}
+
+/** frameFlags.deadLetters or 0, from a flag or, as a query string has it, its text. Throws INVALID_REQUEST. */
+function parseLetters(value: unknown, seq: StreamMessage["seq"]): number {
+  if (value === true || value === "true") return frameFlags.deadLetters;
+  if (value === false || value === "false") return 0;
+  throw invalid("dead_letters must be true or false", seq);
 }
 
 /** `memory`, `fsync` or `stored`; throws INVALID_REQUEST. */

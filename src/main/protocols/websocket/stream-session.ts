@@ -84,7 +84,7 @@ class StreamSession implements WebSocketListener {
 
   #submit(message: StreamMessage): void {
     const { writes, metrics, slab } = this.#options;
-    const { seq, table, format, durability, modeFlags, batchId, body: bytes } = message;
+    const { seq, table, format, durability, modeFlags, letterFlag, batchId, body: bytes } = message;
     const body = holdBody(slab, bytes);
     const done = (outcome: WriteOutcome): void => {
       this.#inFlight--;
@@ -98,7 +98,8 @@ class StreamSession implements WebSocketListener {
     };
     try {
       const encoding = frameEncodings.identity;
-      writes.submit({ table, format, encoding, durability, flags: modeFlags, batchId, principal: "", body, done });
+      const flags = modeFlags | letterFlag;
+      writes.submit({ table, format, encoding, durability, flags, batchId, principal: "", body, done });
       this.#inFlight++;
     } catch (error) {
       if (body.kind === "slab") slab.free(body.offset);
