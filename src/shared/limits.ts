@@ -111,6 +111,8 @@ export const limits = {
   /** The part of DuckDB's memory that such queries have together: an eighth, up to this, and none where it is less than that. */
   oneThreadMemoryBytesMax: 128 * 1024 * 1024,
   oneThreadMemoryBytesMin: 16 * 1024 * 1024,
+  /** As long as it is younger than this, it counts among those that run at once: one more than there are threads. */
+  oneThreadYoungMs: 100,
   /** How long one of them may run while processors have nothing to do, before it begins anew with all threads. */
   oneThreadMsMax: 200,
   /** Rows of a result that is materialised in DuckDB, outside of its memory limit; larger ones are streamed. */

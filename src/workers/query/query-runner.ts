@@ -12,6 +12,7 @@ import type {
   QueryWorkerOptions,
 } from "../../shared/query-messages.js";
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
+import { limits } from "../../shared/limits.js";
 import { discardBody } from "../../shared/result-body.js";
 import { ResultRoom } from "../../shared/result-room.js";
 import { hasEncrypted } from "../../shared/schema/column-encryption.js";
@@ -42,6 +43,7 @@ import { parseFilter } from "./parse-filter.js";
 import { parseStatement } from "./parse-statement.js";
 import { QueryEngines } from "./query-engines.js";
 import { RunningQueries, type RunningQuery } from "./running-queries.js";
+import { YoungQueries } from "./young-queries.js";
 
 /** A query that ran out of memory sooner than this is not the one that took it. */
 const smallQueryMs = 1_000;
@@ -66,6 +68,7 @@ export class QueryRunner {
   readonly #largeResults = new LargeResults();
   readonly #resultRoom = new ResultRoom();
   readonly #engines: QueryEngines;
+  readonly #young: YoungQueries;
   /** Tasks under way. */
   #active = 0;
 
@@ -78,6 +81,8 @@ export class QueryRunner {
     mkdirSync(this.#resultFolder, { recursive: true });
     mkdirSync(this.#keptFolder, { recursive: true });
     this.#queries = new RunningQueries(options);
+    // One more than can run, as some wait for this thread to take their rows.
+    this.#young = new YoungQueries({ count: options.threads + 1, ageMsMax: limits.oneThreadYoungMs });
     const resultFolders = [this.#resultFolder, this.#keptFolder];
     this.#engines = new QueryEngines({ ...options, name, resultFolders, columnKeys });
   }
@@ -97,7 +102,7 @@ export class QueryRunner {
     let left = task;
     try {
       if (this.#instanceOf(task) === "one-thread") {
-        const result = await this.#attempt(task, "one-thread");
+        const result = await this.#onOneThread(task);
         if (result !== moved) return result;
         left = withTimeLeft(task, performance.now() - startMs);
       }
@@ -113,6 +118,15 @@ export class QueryRunner {
       }
     } finally {
       this.#active--;
+    }
+  }
+
+  async #onOneThread(task: QueryTask): Promise<QueryResult | typeof moved> {
+    const young = await this.#young.enter();
+    try {
+      return await this.#attempt(task, "one-thread");
+    } finally {
+      young.leave();
     }
   }
 
