@@ -32,8 +32,8 @@ interface MemoryShares {
  * ```
  * DuckDB cuts every query into tasks for all threads of its instance, and hands them over and takes them back by locks and
  * wake-ups: that pays when there is much to read and nobody else. In an instance of one thread a query runs on the thread
- * that called, from its beginning to its end. Measured with 64 clients of small aggregates on 2 cores: see choose-instance.ts
- * in src/main/query, which decides.
+ * that called, from its beginning to its end: an aggregate of 50,000 rows in two files takes 3.5 to 3.9 ms of a processor there,
+ * 5.5 to 6.3 ms with two threads. See choose-instance.ts in src/main/query, which decides.
  *
  * The memory is split for good, as no setting of an instance changes once clients' statements run in it. A query that the
  * smaller part does not do for is begun anew in the larger one, so that the part is small.

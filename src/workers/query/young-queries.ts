@@ -54,7 +54,8 @@ export class YoungQueries {
 
   #dismissOld(): void {
     const oldestMs = performance.now() - this.#options.ageMsMax;
-    for (const place of [...this.#inside]) if (place.startMs < oldestMs) place.leave();
+    // Those who come in meanwhile are young.
+    for (const place of this.#inside) if (place.startMs < oldestMs) place.leave();
   }
 }
 
