@@ -102,6 +102,20 @@ export const limits = {
   /** Statements whose parse main keeps, and the length up to which it keeps them. */
   parsedStatementsMax: 1_000,
   parsedStatementBytesMax: 16 * 1024,
+  /**
+   * What a query reads, as it lies on disk, that may run on one thread where others run beside it; a file counts as the
+   * second number at least, as opening one costs 0.35 ms. Not measured at its edge: 2 MB, of
+   * which a query reads three columns, take 2.5 ms beside its planning.
+   */
+  oneThreadScanBytesMax: 8 * 1024 * 1024,
+  oneThreadFileBytesMin: 256 * 1024,
+  /** The part of DuckDB's memory that such queries have together: an eighth, up to this, and none where it is less than that. */
+  oneThreadMemoryBytesMax: 128 * 1024 * 1024,
+  oneThreadMemoryBytesMin: 16 * 1024 * 1024,
+  /** As long as it is younger than this, it counts among those that run at once: one more than there are threads. */
+  oneThreadYoungMs: 100,
+  /** How long one of them may run while processors have nothing to do, before it begins anew with all threads. */
+  oneThreadMsMax: 200,
   /** Rows of a result that is materialised in DuckDB, outside of its memory limit; larger ones are streamed. */
   directRowsMax: 4_096,
   /**

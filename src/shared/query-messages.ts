@@ -6,8 +6,8 @@ import type { TableSchema } from "./schema/table-schema.js";
 /** What main and the query pool say to each other. The other messages are in messages.ts. */
 
 /**
- * What the query pool's workers are started with (their workerData). Each worker holds one DuckDB instance; the bytes
- * and threads are that instance's share.
+ * What the query pool's workers are started with (their workerData). The bytes and threads are the worker's share of the
+ * pool's, for its DuckDB instances together: see workers/query/query-engines.ts.
  */
 export interface QueryWorkerOptions {
   readonly memoryBytes: number;
@@ -33,6 +33,9 @@ export interface QueryWorkerOptions {
 }
 
 export const progressUnknown = -1;
+
+/** The DuckDB instances of a query worker: one has all threads of the worker, the other runs each query on its caller's alone. */
+export type QueryInstance = "all-threads" | "one-thread";
 
 /** One table of one snapshot, as a statement sees it. */
 export interface QueryTable {
@@ -78,6 +81,8 @@ export type QueryTask =
       readonly kind: "execute";
       /** Index into the cancel words, of no other running query. */
       readonly slot: number;
+      /** Where it begins; absent: `all-threads`. The worker moves it there when `one-thread` turns out not to do. */
+      readonly instance?: QueryInstance;
       readonly statement: SelectStatement;
       /** All that the statement names. */
       readonly tables: readonly QueryTable[];

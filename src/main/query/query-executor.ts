@@ -11,6 +11,7 @@ import type {
   ResultColumnInfo,
   SelectStatement,
 } from "../../shared/query-messages.js";
+import { chooseInstance, instanceNotes } from "./choose-instance.js";
 import type { KeptSource } from "./kept-results.js";
 import { Lease } from "./lease.js";
 import type { QueryPool } from "./query-pool.js";
@@ -26,6 +27,8 @@ export interface QueryWork {
   /** What EXPLAIN says besides DuckDB's plan. */
   readonly notes?: readonly string[];
   readonly page: QueryPage;
+  /** Bytes that it reads, as they lie on disk: see choose-instance.ts. */
+  readonly scanBytes: number;
   /** Rows before the page. */
   readonly offsetRows: number;
   readonly keep: KeepRequest | null;
@@ -67,14 +70,18 @@ export class QueryExecutor {
       lease.release();
       throw error;
     });
-    const { page, ...rest } = work;
+    const { page, scanBytes, notes = [], ...rest } = work;
     const { limitRows, format } = page;
+    const choice = { scanBytes, running: this.#slots.taken, threads: this.#pool.duckdbThreads };
+    const instance = chooseInstance(choice);
     // The wait for the slot was part of the query's time.
     const timeoutMs = run.remainingMs;
-    const running = this.#pool.run({
+    const executing = this.#pool.run({
       kind: "execute",
       slot,
+      instance,
       ...rest,
+      notes: notes.length === 0 ? notes : [...notes, ...instanceNotes(instance, choice)],
       limitRows,
       format,
       timeoutMs,
@@ -84,7 +91,7 @@ export class QueryExecutor {
     run.signal.addEventListener("abort", onAbort, { once: true });
     // Between the slot and the listener it may have been aborted: then no event comes any more.
     if (run.signal.aborted) onAbort();
-    const result = await run.track(running, (ended) => {
+    const result = await run.track(executing, (ended) => {
       // Nobody takes a result that comes after the abort.
       if (run.signal.aborted && ended?.kind === "rows") discard(ended);
       run.signal.removeEventListener("abort", onAbort);

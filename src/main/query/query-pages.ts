@@ -2,6 +2,7 @@ import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { plainStatement } from "../../shared/plain-statement.js";
 import { type AskedQuery, hasFixedOrder } from "./asked-query.js";
+import { scanBytesOf } from "./choose-instance.js";
 import { type HeldTables, openFiles } from "./held-tables.js";
 import type { KeptResult, KeptResults } from "./kept-results.js";
 import { Lease } from "./lease.js";
@@ -69,9 +70,10 @@ export class QueryPages {
     const { tables, lease } = await this.#reopen(kept, run);
     const { statement, values } = asked;
     const work = source.kind === "file" ? { statement: plainStatement(source.sql), values: [] } : { statement, values };
+    const scanBytes = source.kind === "file" ? source.bytes : scanBytesOf(source.tables);
     let result: ExecutedRows | null;
     try {
-      result = await executor.execute({ ...work, tables, page, offsetRows, keep: null }, run, lease);
+      result = await executor.execute({ ...work, tables, scanBytes, page, offsetRows, keep: null }, run, lease);
     } finally {
       lease.release();
     }

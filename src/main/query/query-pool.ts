@@ -49,6 +49,8 @@ const parsesPerWorker = 4;
 export class QueryPool {
   /** Slots of running queries, over all workers. */
   readonly slots: number;
+  /** Of DuckDB, over all workers. */
+  readonly duckdbThreads: number;
   /** Absolute: where workers put results that are kept for later pages. */
   readonly keptFolder: string;
   readonly #pool: Piscina<PackedQueryTask, QueryResult>;
@@ -61,6 +63,7 @@ export class QueryPool {
   constructor(options: QueryPoolOptions) {
     const { workers, concurrency } = options;
     this.slots = workers * concurrency;
+    this.duckdbThreads = options.threads;
     rmSync(options.temporaryFolder, { recursive: true, force: true });
     this.keptFolder = join(options.temporaryFolder, "kept");
     mkdirSync(this.keptFolder, { recursive: true });

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { assert } from "../../shared/assert.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { ParsedStatement, SelectStatement } from "../../shared/query-messages.js";
+import { scanBytesOf } from "./choose-instance.js";
 import { type HeldTables, holdTables } from "./held-tables.js";
 import type { KeptResults } from "./kept-results.js";
 import type { LocalFiles } from "./local-files.js";
@@ -235,7 +236,17 @@ export class QueryService {
     const { pool, rowsMax } = this.#options;
     try {
       const keep = keepRequestOf(asked, { folder: pool.keptFolder, rowsMax, tables: tables.needed });
-      const work = { statement, values, tables: tables.tables, notes: tables.notes, page, offsetRows: 0, keep };
+      const scanBytes = scanBytesOf(tables.needed);
+      const work = {
+        statement,
+        values,
+        tables: tables.tables,
+        notes: tables.notes,
+        scanBytes,
+        page,
+        offsetRows: 0,
+        keep,
+      };
       const result = await this.#executor.execute(work, run, tables.lease);
       if (result === null) return null;
       const nextCursor = this.#pages.keep(asked, result, { tables, versions });

@@ -5,6 +5,7 @@ import type { PlaceColumns, ResultBody, SelectStatement } from "../../shared/que
 import { columnByName, type TableSchema } from "../../shared/schema/table-schema.js";
 import type { CancelSignal } from "./cancel-signal.js";
 import type { AskedQuery } from "./asked-query.js";
+import { scanBytesOf } from "./choose-instance.js";
 import { holdTables } from "./held-tables.js";
 import type { LocalFiles } from "./local-files.js";
 import type { QueryExecutor } from "./query-executor.js";
@@ -68,7 +69,7 @@ export async function findRows(parts: RowFinderParts, request: FindRowsRequest, 
     const { statement, values, page } = asked;
     const tables = held.tables.map((each) => ({ ...each, places }));
     const result = await executor.execute(
-      { statement, values, tables, page, offsetRows: 0, keep: null },
+      { statement, values, tables, scanBytes: scanBytesOf(held.needed), page, offsetRows: 0, keep: null },
       run,
       held.lease,
     );

@@ -12,13 +12,18 @@ import { quoteName, quoteText } from "./table-view.js";
 export interface EngineOptions {
   readonly memoryBytes: number;
   readonly threads: number;
-  /** Where DuckDB spills; of this instance alone, as DuckDB's file names repeat. */
-  readonly spillFolder: string;
-  readonly spillBytesMax: number;
+  /** Where DuckDB spills. Null: nowhere, and what does not fit the memory fails. */
+  readonly spill: EngineSpill | null;
   /** DuckDB opens files below these only; the folder of large results is one of them. */
   readonly allowedFolders: readonly string[];
   /** Of encrypted columns; absent: none. */
   readonly columnKeys?: ColumnKeys;
+}
+
+export interface EngineSpill {
+  /** Of this instance alone, as DuckDB's file names repeat. */
+  readonly folder: string;
+  readonly bytesMax: number;
 }
 
 /** A connection and the views that earlier queries left on it: by name, what they stand for. */
@@ -58,7 +63,7 @@ export class DuckDBEngine {
     const instance = await DuckDBInstance.create(":memory:", {
       threads: String(options.threads),
       memory_limit: `${Math.floor(options.memoryBytes / 1024)}KiB`,
-      temp_directory: options.spillFolder,
+      temp_directory: options.spill?.folder ?? "",
       autoinstall_known_extensions: "false",
       autoload_known_extensions: "false",
       allow_community_extensions: "false",
@@ -66,8 +71,10 @@ export class DuckDBEngine {
       errors_as_json: "true",
     });
     const connection = await instance.connect();
-    // Only SET enforces it: given at the opening, 1.5.6 shows it as set and spills on.
-    await connection.run(`SET max_temp_directory_size = '${Math.floor(options.spillBytesMax / 1024)}KiB'`);
+    if (options.spill !== null) {
+      // Only SET enforces it: given at the opening, 1.5.6 shows it as set and spills on.
+      await connection.run(`SET max_temp_directory_size = '${Math.floor(options.spill.bytesMax / 1024)}KiB'`);
+    }
     // Files are immutable: their footers stay valid.
     await connection.run("SET GLOBAL parquet_metadata_cache = true");
     await connection.run("SET GLOBAL TimeZone = 'UTC'");

@@ -114,6 +114,11 @@ export function isMissingFile(failure: DuckDBFailure): boolean {
   return failure.type === "io" && missingFile.test(failure.message);
 }
 
+/** The instance's memory did not do, nor its room to spill to where it has any. */
+export function isOutOfMemoryFailure(failure: DuckDBFailure): boolean {
+  return failure.type === "out of memory";
+}
+
 /** After such a failure the DuckDB instance answers nothing else: it must be replaced. */
 export function isFatal(failure: DuckDBFailure): boolean {
   return failure.type === "fatal" || /database has been invalidated/.test(failure.message);
@@ -172,7 +177,7 @@ function locatedError(code: ErrorCode, message: string, place: TextPlace | null,
 }
 
 function codeOf(failure: DuckDBFailure): ErrorCode {
-  if (failure.type === "out of memory") return "RESULT_TOO_LARGE";
+  if (isOutOfMemoryFailure(failure)) return "RESULT_TOO_LARGE";
   if (failure.type === "permission") return "SQL_NOT_ALLOWED";
   return statementFaults.has(failure.type) ? "INVALID_SQL" : "INTERNAL";
 }

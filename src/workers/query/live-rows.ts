@@ -179,7 +179,8 @@ async function withConnection(
 ): Promise<void> {
   const { engine, hiddenFolders, onFatal } = place;
   const connection = await engine.checkOut(new Map());
-  const running = new RunningQuery(noSlot, connection.duckdb, text.timeoutMs, () => {});
+  const start = { slot: noSlot, connection: connection.duckdb, timeoutMs: text.timeoutMs, mayMove: false };
+  const running = new RunningQuery(start, () => {});
   let isReusable = false;
   try {
     isReusable = await work(connection, running);

@@ -1,16 +1,31 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { assert } from "../../shared/assert.js";
 import { ColumnKeys } from "../../shared/encryption/column-keys.js";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
-import type { KeptFile, QueryResult, QueryTask, QueryWorkerOptions } from "../../shared/query-messages.js";
+import type {
+  KeptFile,
+  QueryInstance,
+  QueryResult,
+  QueryTask,
+  QueryWorkerOptions,
+} from "../../shared/query-messages.js";
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
+import { limits } from "../../shared/limits.js";
 import { discardBody } from "../../shared/result-body.js";
 import { ResultRoom } from "../../shared/result-room.js";
 import { hasEncrypted } from "../../shared/schema/column-encryption.js";
 import { nameKey } from "../../shared/schema/table-schema.js";
-import { DuckDBEngine } from "./duckdb-engine.js";
-import { isFatal, isMissingFile, memoryLimit, readFailure, toClientError } from "./duckdb-error.js";
+import type { DuckDBEngine } from "./duckdb-engine.js";
+import {
+  isFatal,
+  isMissingFile,
+  isOutOfMemoryFailure,
+  memoryLimit,
+  readFailure,
+  toClientError,
+} from "./duckdb-error.js";
 import {
   type ExecuteTask,
   executeStatement,
@@ -26,7 +41,9 @@ import { runLive } from "./live-rows.js";
 import { openedView } from "./open-column.js";
 import { parseFilter } from "./parse-filter.js";
 import { parseStatement } from "./parse-statement.js";
+import { QueryEngines } from "./query-engines.js";
 import { RunningQueries, type RunningQuery } from "./running-queries.js";
+import { YoungQueries } from "./young-queries.js";
 
 /** A query that ran out of memory sooner than this is not the one that took it. */
 const smallQueryMs = 1_000;
@@ -34,67 +51,98 @@ const smallQueryMs = 1_000;
 const memoryPauseMs = 20;
 const memoryWaitMsMax = 10_000;
 
-/** The work of one query worker: a DuckDB instance, and the tasks that main sends, several at a time. */
+/**
+ * The task is to begin anew in the instance of all threads: that of one thread had not enough memory for it, or it ran there for
+ * long while other threads had nothing to do. Nothing of its result has gone out, as no result leaves before it is whole.
+ */
+const moved = Symbol("moved");
+
+/** The work of one query worker: its DuckDB instances, and the tasks that main sends, several at a time. */
 export class QueryRunner {
   readonly #options: QueryWorkerOptions;
   readonly #resultFolder: string;
-  readonly #spillFolder: string;
   /** Of all workers, and main's to clear up. */
   readonly #keptFolder: string;
   readonly #queries: RunningQueries;
   readonly #columns = new FileColumns();
   readonly #largeResults = new LargeResults();
   readonly #resultRoom = new ResultRoom();
-  readonly #columnKeys: ColumnKeys;
-  #engine: Promise<DuckDBEngine>;
+  readonly #engines: QueryEngines;
+  readonly #young: YoungQueries;
   /** Tasks under way. */
   #active = 0;
 
   /** `name` tells the worker's folders from those of others. */
   constructor(options: QueryWorkerOptions, name: string) {
     this.#options = options;
-    this.#columnKeys = new ColumnKeys(options.columnKeys ?? []);
+    const columnKeys = new ColumnKeys(options.columnKeys ?? []);
     this.#resultFolder = join(options.temporaryFolder, `results-${name}`);
-    this.#spillFolder = join(options.temporaryFolder, `spill-${name}`);
     this.#keptFolder = join(options.temporaryFolder, "kept");
     mkdirSync(this.#resultFolder, { recursive: true });
     mkdirSync(this.#keptFolder, { recursive: true });
     this.#queries = new RunningQueries(options);
-    this.#engine = this.#openEngine();
+    // One more than can run, as some wait for this thread to take their rows.
+    this.#young = new YoungQueries({ count: options.threads + 1, ageMsMax: limits.oneThreadYoungMs });
+    const resultFolders = [this.#resultFolder, this.#keptFolder];
+    this.#engines = new QueryEngines({ ...options, name, resultFolders, columnKeys });
   }
 
   /**
    * Operating errors are results; what it throws is a mistake.
    *
    * The memory is that of all queries together: while a large one has taken it all, a small one can find none. DuckDB
-   * ends the large one in a moment, so that the small one waits and tries again instead of failing with it.
+   * ends the large one in a moment, so that the small one waits and tries again instead of failing with it. In the instance of
+   * one thread no query takes it all for long: there they do not wait, but begin anew in the other one.
    */
   async run(task: QueryTask): Promise<QueryResult> {
     this.#active++;
     const startMs = performance.now();
     const retryUntilMs =
       startMs + Math.min(memoryWaitMsMax, task.kind === "execute" ? task.timeoutMs : memoryWaitMsMax);
+    let left = task;
     try {
+      if (this.#instanceOf(task) === "one-thread") {
+        const result = await this.#onOneThread(task);
+        if (result !== moved) return result;
+        left = withTimeLeft(task, performance.now() - startMs);
+      }
       for (let pauseMs = memoryPauseMs; ; pauseMs *= 2) {
         const attemptMs = performance.now();
-        const result = await this.#attempt(task);
+        const result = await this.#attempt(left, "all-threads");
+        assert(result !== moved, "all threads are all there is");
         const nowMs = performance.now();
         if (!isOutOfMemory(result) || nowMs - attemptMs > smallQueryMs) return result;
         if (this.#active === 1 || nowMs + pauseMs > retryUntilMs) return result;
         await sleep(pauseMs);
+        left = withTimeLeft(task, performance.now() - startMs);
       }
     } finally {
       this.#active--;
     }
   }
 
-  async #attempt(task: QueryTask): Promise<QueryResult> {
+  async #onOneThread(task: QueryTask): Promise<QueryResult | typeof moved> {
+    const young = await this.#young.enter();
     try {
-      return task.kind === "execute" ? await this.#execute(task) : await this.#parse(task);
+      return await this.#attempt(task, "one-thread");
+    } finally {
+      young.leave();
+    }
+  }
+
+  #instanceOf(task: QueryTask): QueryInstance {
+    return this.#engines.instanceFor((task.kind === "execute" ? task.instance : undefined) ?? "all-threads");
+  }
+
+  async #attempt(task: QueryTask, instance: QueryInstance): Promise<QueryResult | typeof moved> {
+    try {
+      return task.kind === "execute" ? await this.#execute(task, instance) : await this.#parse(task);
     } catch (error) {
       if (error instanceof MiniodbError) return { kind: "failed", error: toErrorMessage(error) };
+      // No memory for a connection, or for the instance. A mistake is met over there again.
+      if (instance === "one-thread") return moved;
       const failure = readFailure(error);
-      if (failure.type !== "out of memory") throw error;
+      if (!isOutOfMemoryFailure(failure)) throw error;
       const sql = textOf(task);
       const place = { sql, shiftBytes: 0, hiddenFolders: [] };
       return { kind: "failed", error: toErrorMessage(toClientError(failure, place, error)) };
@@ -106,7 +154,9 @@ export class QueryRunner {
     const { temporaryFolder, readableFolders } = this.#options;
     const hiddenFolders = [temporaryFolder, ...readableFolders];
     try {
-      return await runLive(task, { engine: await this.#engine, hiddenFolders, onFatal: () => this.#replaceEngine() });
+      const engine = await this.#engines.engine("all-threads");
+      const onFatal = (): void => void this.#engines.replace("all-threads", engine);
+      return await runLive(task, { engine, hiddenFolders, onFatal });
     } catch (error) {
       if (error instanceof MiniodbError) return { kind: "failed", error: toErrorMessage(error) };
       throw error;
@@ -120,19 +170,19 @@ export class QueryRunner {
 
   async close(): Promise<void> {
     this.#queries.close();
-    (await this.#engine).close();
+    await this.#engines.close();
   }
 
   async #parse(task: ParseTask): Promise<QueryResult> {
-    const engine = await this.#engine;
+    const engine = await this.#engines.engine("all-threads");
     const statement = await engine.withParser(async (parser) =>
       task.kind === "parse" ? parseStatement(parser, task.sql) : parseFilter(parser, task),
     );
     return { kind: "parsed", statement };
   }
 
-  async #execute(task: ExecuteTask): Promise<QueryResult> {
-    const engine = await this.#engine;
+  async #execute(task: ExecuteTask, instance: QueryInstance): Promise<QueryResult | typeof moved> {
+    const engine = await this.#engines.engine(instance);
     const unknown: string[] = [];
     const wanted = new Map<string, string>();
     for (const table of task.tables) {
@@ -142,7 +192,9 @@ export class QueryRunner {
     }
     const connection = await engine.checkOut(wanted);
     if (task.tables.some(({ schema }) => hasEncrypted(schema.columns))) connection.callsBack = true;
-    const running = this.#queries.start(task.slot, connection.duckdb, task.timeoutMs);
+    const { slot, timeoutMs } = task;
+    const mayMove = instance === "one-thread";
+    const running = this.#queries.start({ slot, connection: connection.duckdb, timeoutMs, mayMove });
     const place = {
       connection,
       running,
@@ -161,7 +213,8 @@ export class QueryRunner {
       const plan = isSlow(task, running) ? await explainPlan(connection, task) : undefined;
       return { kind: "rows", ...rows, ...(plan !== undefined && { plan }) };
     } catch (error) {
-      const failed = this.#failed(error, task, running.reason);
+      const failed = this.#failed(error, task, { instance, engine, running });
+      if (failed === moved) return moved;
       if (failed.kind !== "failed" || !isSlow(task, running)) return failed;
       const plan = await this.#planElsewhere(engine, task, wanted);
       return plan === undefined ? failed : { ...failed, plan };
@@ -202,11 +255,15 @@ export class QueryRunner {
   }
 
   /** A stopped query ends with the reason, whatever DuckDB made of the interrupt. */
-  #failed(error: unknown, task: ExecuteTask, reason: MiniodbError | undefined): QueryResult {
+  #failed(error: unknown, task: ExecuteTask, attempt: Attempt): QueryResult | typeof moved {
+    const { instance, engine, running } = attempt;
+    const { reason, isMoved } = running;
+    if (isMoved) return moved;
     if (reason !== undefined) return { kind: "failed", error: toErrorMessage(reason) };
     if (error instanceof MiniodbError) return { kind: "failed", error: toErrorMessage(error) };
     const failure = readFailure(error);
-    if (isFatal(failure)) this.#replaceEngine();
+    if (instance === "one-thread" && isOutOfMemoryFailure(failure)) return moved;
+    if (isFatal(failure)) void this.#engines.replace(instance, engine);
     if (isMissingFile(failure)) return { kind: "stale-files", message: failure.message };
     const { temporaryFolder, readableFolders } = this.#options;
     const shiftBytes = shiftBytesOf(task);
@@ -216,34 +273,25 @@ export class QueryRunner {
     const place = { sql, shiftBytes, hiddenFolders, columnNames };
     return { kind: "failed", error: toErrorMessage(toClientError(failure, place, error)) };
   }
-
-  #openEngine(): Promise<DuckDBEngine> {
-    const { memoryBytes, threads, spillBytesMax, readableFolders } = this.#options;
-    const engine = DuckDBEngine.open({
-      memoryBytes,
-      threads,
-      spillBytesMax,
-      spillFolder: this.#spillFolder,
-      allowedFolders: [...readableFolders, this.#resultFolder, this.#keptFolder],
-      columnKeys: this.#columnKeys,
-    });
-    // Whoever runs a task sees the error; until then it is nobody's.
-    engine.catch(() => {});
-    return engine;
-  }
-
-  /** The old instance refuses everything from now on; its other queries end with the same error. */
-  #replaceEngine(): void {
-    this.#engine = this.#openEngine();
-  }
 }
 
 type ParseTask = Exclude<QueryTask, ExecuteTask>;
+
+interface Attempt {
+  readonly instance: QueryInstance;
+  readonly engine: DuckDBEngine;
+  readonly running: RunningQuery;
+}
 
 /** What the client sent. */
 function textOf(task: QueryTask): string {
   if (task.kind === "execute") return task.statement.text;
   return task.kind === "parse" ? task.sql : task.filter;
+}
+
+/** What was tried before was part of the query's time. */
+function withTimeLeft(task: QueryTask, usedMs: number): QueryTask {
+  return task.kind === "execute" ? { ...task, timeoutMs: Math.max(1, task.timeoutMs - usedMs) } : task;
 }
 
 function isSlow({ slowMs = 0 }: ExecuteTask, running: RunningQuery): boolean {

@@ -11,8 +11,7 @@ before(async () => {
   engine = await DuckDBEngine.open({
     memoryBytes: 64 * 1024 * 1024,
     threads: 1,
-    spillFolder: "/nonexistent",
-    spillBytesMax: 0,
+    spill: null,
     allowedFolders: [],
   });
 });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type {
   ParameterValue,
   ParsedStatement,
+  QueryInstance,
   QueryResult,
   QueryTable,
   QueryWorkerOptions,
@@ -44,6 +45,8 @@ export interface ExecuteOptions {
   readonly timeoutMs?: number;
   readonly format?: ResultFormat;
   readonly slot?: number;
+  /** Absent: all threads. */
+  readonly instance?: QueryInstance;
 }
 
 let fixtureNumber = 0;
@@ -89,8 +92,10 @@ export async function openFixture(options: Partial<QueryWorkerOptions> = {}): Pr
       timeoutMs = 60_000,
       format = "original",
       values = [],
+      instance = "all-threads",
     } = given;
-    return runner.run({ kind: "execute", slot, statement, tables, values, limitRows, offsetRows, timeoutMs, format });
+    const range = { limitRows, offsetRows };
+    return runner.run({ kind: "execute", slot, instance, statement, tables, values, ...range, timeoutMs, format });
   };
   return {
     folder,
