@@ -21,8 +21,8 @@ import { operationColumn, splitOperations, type OperationRules } from "./split-o
 
 /** Of the column with the operations, which is in no table: columns of tables count from 1. */
 const operationFieldId = 0;
-/** A builder that has grown to this is not kept for the next batch. */
-const keptBytesMax = 16 * 1024 * 1024;
+/** A builder that has grown beyond this is not kept for the next batch: each table has one. */
+const keptBytesMax = 4 * 1024 * 1024;
 
 /** How the rows that were decoded become those of a table. */
 export interface TakeOptions extends OperationRules {
@@ -48,7 +48,10 @@ export interface TakenOperations {
  * table's once more, as far as rows that are left need it, so that rejected, deleted and undone rows leave no column behind.
  */
 export class OperationsBuilder {
-  #builder: BatchBuilder | null = null;
+  /** Kept from batch to batch, as decoders learn what its rows look like. */
+  #kept: BatchBuilder | null = null;
+  /** Of the batch in hand; one that fails is not taken, and its builder not kept. */
+  #current: BatchBuilder | null = null;
   /** What the builder's schema was made of, and that schema: as long as both are the same, the builder is. */
   #base: TableSchema | null = null;
   #hidden: TableSchema | null = null;
@@ -56,10 +59,12 @@ export class OperationsBuilder {
   /** An empty builder for one batch. Throws INVALID_REQUEST where the table has a column of the field's name. */
   begin(schema: TableSchema, rules: ColumnRules): BatchBuilder {
     const own = { ...rules, columnsMax: rules.columnsMax + 1 };
-    const known = this.#builder;
+    const known = this.#kept;
+    this.#kept = null;
     if (known !== null && this.#base === schema && known.schema === this.#hidden) {
       known.reset();
       known.rules = own;
+      this.#current = known;
       return known;
     }
     if (columnByName(schema, operationColumn) !== undefined) {
@@ -73,14 +78,15 @@ export class OperationsBuilder {
     builder.rules = own;
     this.#base = schema;
     this.#hidden = hidden;
-    this.#builder = builder;
+    this.#current = builder;
     return builder;
   }
 
   /** The decoded rows, sorted out; those that make no sense are rejected in the account. Valid until the next `begin`. */
   take(options: TakeOptions): TakenOperations {
-    const builder = this.#builder;
-    assert(builder !== null, "a batch is taken after it was begun");
+    const builder = this.#current;
+    assert(builder !== null, "a batch is taken after it was begun, and once");
+    this.#current = null;
     const batch = builder.finish();
     const column = (fieldId: number): ColumnData | undefined => batch.columns.find((each) => each.fieldId === fieldId);
     const rows = { rowCount: batch.rowCount, ids: column(idFieldId), words: column(operationFieldId) };
@@ -95,7 +101,7 @@ export class OperationsBuilder {
       { kind: recordKinds.rows, batch: generateId === null ? inserts : withIds(inserts, generateId) },
     ];
     const parts = all.filter((part) => part.batch.rowCount > 0);
-    if (builder.bytes() > keptBytesMax) this.#builder = null;
+    if (builder.bytes() <= keptBytesMax) this.#kept = builder;
     const isAsBegun = builder.schema === this.#hidden && options.schema === this.#base;
     return isAsBegun ? { parts, schema: options.schema } : evolve(builder.schema, parts, options);
   }

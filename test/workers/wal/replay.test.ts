@@ -7,6 +7,7 @@ import { ForgetfulDisk } from "../../../src/shared/disk/forgetful-disk.js";
 import { losePower } from "../../../src/shared/disk/power-loss.js";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { MiniodbError } from "../../../src/shared/errors.js";
+import { headerFields, recordKinds, sealRecord } from "../../../src/shared/formats/wal-record-v1.js";
 import { segmentHeaderBytes } from "../../../src/shared/formats/wal-segment-v1.js";
 import { openWal } from "../../../src/workers/wal/open-wal.js";
 import { seededRandom } from "../../harness/seeded-random.js";
@@ -151,6 +152,19 @@ test("a record of operations is there as a whole or not at all, wherever it is t
     assert.deepEqual(gaps.get(1), []);
   }
   harness.close();
+});
+
+test("a record of a kind that a newer version brought stops the replay", (context) => {
+  const folder = temporaryFolder(context);
+  const harness = new WalHarness({ disk, folder, segmentBytes: 1_000_000 });
+  harness.writeOperations(1, [1, 1, 1]);
+  assert.ok(harness.commitAll());
+  harness.close();
+  const bytes = new Uint8Array(readFileSync(firstSegment(folder)));
+  bytes[segmentHeaderBytes + headerFields.kind] = recordKinds.operations + 1;
+  sealRecord(bytes, segmentHeaderBytes, 1, segmentHeaderBytes);
+  writeFileSync(firstSegment(folder), bytes);
+  assert.throws(() => replayAll(disk, folder), /record of kind 6: a newer version wrote it/);
 });
 
 describe("damage in the middle", () => {
