@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { ConfigError, describeOptions, loadConfig, type Config } from "../shared/config.js";
+import { describeOptions, loadConfig, type Config } from "../shared/config.js";
+import { ConfigError } from "../shared/config-error.js";
 import { createLogger } from "../shared/log.js";
 
 /** Threads of libuv's pool for file work beside the queries, which keep one each busy. */

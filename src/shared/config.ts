@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { parseDocument } from "yaml";
+import { ConfigError } from "./config-error.js";
 import { type OptionKey, options } from "./config-options.js";
 import { editDistance } from "./edit-distance.js";
 import type { BooleanOption, ChoiceOption, IntegerOption, ListOption, Machine, Option } from "./option-types.js";
@@ -33,17 +34,6 @@ export type Config = {
     readonly [Key in OptionKey as Key extends `${Section}.${infer Name}` ? Name : never]: ValueOf<OptionTable[Key]>;
   };
 };
-
-/** The configuration cannot be used; the message is for the person who wrote it, one line per problem. */
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-  readonly problems: readonly string[];
-
-  constructor(problems: readonly string[]) {
-    super(`The configuration cannot be used:\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
-    this.problems = problems;
-  }
-}
 
 export interface ConfigSource {
   /** Arguments after the program name. */

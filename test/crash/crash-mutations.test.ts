@@ -8,6 +8,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { FailpointName } from "../../src/shared/failpoints.js";
+import { someOf } from "../harness/test-size.js";
 import { areAllPlaces, QuietServer } from "./quiet-server.js";
 
 const flushPlaces: readonly FailpointName[] = [
@@ -20,7 +21,7 @@ const flushPlaces: readonly FailpointName[] = [
   "flush.file.written",
   "commit.begun",
 ];
-const chosen = areAllPlaces ? flushPlaces : flushPlaces.slice(0, 3);
+const chosen = areAllPlaces ? flushPlaces : someOf(flushPlaces.slice(0, 3), 2);
 const logPlaces = ["wal.group.written", "wal.group.synced"] as const;
 const timestamp = "2026-11-20T12:00:00Z";
 

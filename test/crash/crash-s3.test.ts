@@ -2,7 +2,7 @@
 import { after } from "node:test";
 import { type FailpointName, failpointNames } from "../../src/shared/failpoints.js";
 import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
-import { sized } from "../harness/test-size.js";
+import { sized, someOf } from "../harness/test-size.js";
 import { testKills } from "./kill-suite.js";
 
 const isLong = process.env["MINIODB_TEST_FAILPOINT_KILLS"] !== undefined;
@@ -18,6 +18,8 @@ const isOfAnyStore = (name: FailpointName): boolean =>
   name !== "store.file.written" &&
   name !== "store.name.given";
 
+const ofAnyStore = failpointNames.filter(isOfAnyStore);
+
 let s3: S3TestServer | undefined;
 after(() => s3?.stop());
 
@@ -28,5 +30,5 @@ testKills({
     s3 = await startS3Server();
     return storeEnvironment(s3, await s3.createBucket());
   },
-  failpoints: failpointNames.filter(isOfAnyStore),
+  failpoints: isLong ? ofAnyStore : someOf(ofAnyStore, 2),
 });

@@ -15,12 +15,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { FailpointName } from "../../src/shared/failpoints.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
-import { sized, sizedBy } from "../harness/test-size.js";
+import { sized, sizedBy, someOf } from "../harness/test-size.js";
 import { HttpClient } from "../harness/http-client.js";
 import { CrashWriter } from "./crash-writer.js";
 
-const kills = sizedBy("MINIODB_TEST_KILLS", 2, 4);
+const kills = sizedBy("MINIODB_TEST_KILLS", 1, 4);
 const killsPerFailpoint = Number(process.env["MINIODB_TEST_FAILPOINT_KILLS"] ?? 1);
+const isLong = process.env["MINIODB_TEST_FAILPOINT_KILLS"] !== undefined;
+/** In a small run; each costs three seconds. */
+const failpointsSmall = 8;
 /** Up to so many times a life passes a place before it dies there. */
 const countMax = sized(2, 3);
 /** Acknowledged by all lives together, the last one however long it takes. */
@@ -62,7 +65,8 @@ export function testKills(suite: KillSuite): void {
   describe(suite.name, { skip: suite.skip }, () => registerKills(suite));
 }
 
-function registerKills({ store, failpoints }: KillSuite): void {
+function registerKills({ store, failpoints: all }: KillSuite): void {
+  const failpoints = isLong ? all : someOf(all, failpointsSmall);
   let storeEnv: Readonly<Record<string, string>> = {};
   const folder = mkdtempSync(join(tmpdir(), "miniodb-crash-"));
   const random = seededRandom(seed);

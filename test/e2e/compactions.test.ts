@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { sized } from "../harness/test-size.js";
 
 const dayMs = 86_400_000;
 const firstMs = Date.UTC(2026, 8, 1);
@@ -291,7 +292,7 @@ describe("compaction on request", () => {
       let full = 0;
       let flushes = 0;
       const written = (async () => {
-        for (let flush = 0; flush < 12 || (full === 0 && flush < 1000); flush++) {
+        for (let flush = 0; flush < sized(6, 12) || (full === 0 && flush < 1000); flush++) {
           flushes = flush + 1;
           await client.write("t", [{ timestamp: firstMs + flush, id: `w${flush}`, n: 1000 + flush, host: "w" }]);
           await ok(client.sendJson("/v1/tables/t/flush", {}));

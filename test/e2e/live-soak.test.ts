@@ -10,6 +10,7 @@ import { HttpClient, type Reply, type WriteReply } from "../harness/http-client.
 import { LiveClient, type LiveReply } from "../harness/live-client.js";
 import { seededRandom, type SeededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { someOf } from "../harness/test-size.js";
 
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 /** Times as much as by default, for long runs. */
@@ -23,6 +24,8 @@ const flags =
   "--flush-rows 40 --flush-interval-ms 150 --live-interval-ms 5 --compaction-interval-ms 200 --compaction-small-files-min 3".split(
     " ",
   );
+
+const disturbances = ["worker", "stop", "kill"] satisfies Disturbance[];
 
 interface Batch {
   readonly lastSequence: number;
@@ -111,7 +114,7 @@ class Follower {
 
 type Disturbance = "stop" | "kill" | "worker";
 
-for (const disturbance of ["worker", "stop", "kill"] satisfies Disturbance[]) {
+for (const disturbance of scale > 1 ? disturbances : someOf(disturbances, 1)) {
   test(`every row once and in order (${disturbance}; seed ${seed})`, { timeout: 120_000 }, async (t) => {
     const random = seededRandom(seed);
     // The ingest worker dies once, in the middle.

@@ -7,6 +7,7 @@
  * What a test asserts is the same in both; the variables of single suites (MINIODB_TEST_KILLS and others) go before it.
  */
 import assert from "node:assert/strict";
+import { seededRandom } from "./seeded-random.js";
 
 const sizes = ["small", "medium"] as const;
 const sizeOfCi = process.env["CI"] === "true" ? "medium" : "small";
@@ -24,4 +25,16 @@ export function sized<Value>(small: Value, medium: Value): Value {
 /** What the variable asks for, else what the size of this run does. */
 export function sizedBy(variable: `MINIODB_TEST_${string}`, small: number, medium: number): number {
   return Number(process.env[variable] ?? sized(small, medium));
+}
+
+/**
+ * So many of the like cases in a small run, in their order and others each time, unless MINIODB_TEST_SEED names them; all in
+ * a medium one. Which they were is to be seen in the names of the tests.
+ */
+export function someOf<Value>(cases: readonly Value[], small: number): readonly Value[] {
+  if (size === "medium") return cases;
+  const random = seededRandom(Number(process.env["MINIODB_TEST_SEED"] ?? Date.now() % 1_000_000));
+  const left = cases.map((_, index) => index);
+  while (left.length > small) left.splice(random.integer(left.length), 1);
+  return left.map((index) => cases[index] as Value);
 }

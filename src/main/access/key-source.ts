@@ -1,6 +1,7 @@
 /** Where the keys of AES-256 come from: files and options. No error shows a key. */
 import { readFileSync } from "node:fs";
-import { ConfigError, type Config } from "../../shared/config.js";
+import type { Config } from "../../shared/config.js";
+import { ConfigError } from "../../shared/config-error.js";
 
 const keyBytes = 32;
 

@@ -1,5 +1,5 @@
 import { Cron } from "croner";
-import { ConfigError } from "../../shared/config.js";
+import { ConfigError } from "../../shared/config-error.js";
 import type { BackupKind } from "../../shared/store/store-paths.js";
 
 interface Line {

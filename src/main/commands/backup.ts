@@ -3,7 +3,8 @@
  * over HTTP: it knows the rows that are not flushed, and has to hear of tables that come and go. Else `backups` and
  * `restore` take the folder as a server does, and work on the stores themselves; a backup cannot be made then.
  */
-import { ConfigError, loadConfig, type Config } from "../../shared/config.js";
+import { loadConfig, type Config } from "../../shared/config.js";
+import { ConfigError } from "../../shared/config-error.js";
 import { MiniodbError } from "../../shared/errors.js";
 import {
   backupsReply,

@@ -7,7 +7,8 @@
  * query.cursorAgeMs asks for, reads files that the server's collector keeps for it and this command does not.
  */
 import { existsSync } from "node:fs";
-import { ConfigError, loadConfig, type Config } from "../../shared/config.js";
+import { loadConfig, type Config } from "../../shared/config.js";
+import { ConfigError } from "../../shared/config-error.js";
 import { catalogContext, type CatalogContext } from "../../shared/iceberg/catalog-context.js";
 import { removeGarbage, surveyGarbage, type TableGarbage } from "../../shared/iceberg/collect-garbage.js";
 import type { StoreOptions } from "../../shared/messages.js";

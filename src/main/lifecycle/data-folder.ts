@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { DuckDBInstance } from "@duckdb/node-api";
+import { DuckDBInstance } from "../../shared/duckdb-api.js";
 import type { Disk } from "../../shared/disk/disk.js";
 import { makeFolderDurably } from "../../shared/disk/make-folder.js";
 import { openDisk } from "../../shared/disk/open-disk.js";

@@ -10,7 +10,8 @@ import type {
   RestoreCandidate,
   RestoreFrom,
 } from "../../shared/backup-messages.js";
-import { type Config, ConfigError } from "../../shared/config.js";
+import type { Config } from "../../shared/config.js";
+import { ConfigError } from "../../shared/config-error.js";
 import type { DeleteRowsResult, DeleteRowsTask } from "../../shared/delete-messages.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";

@@ -1,5 +1,4 @@
 import type { HttpServer, ServerOptions } from "./http-server.js";
-import { openNodeServer } from "./node-server.js";
 import { loadUws, openUwsServer } from "./uws-server.js";
 
 /** `auto` takes uWebSockets.js where it loads. */
@@ -16,14 +15,20 @@ export interface OpenedServer {
  * does not load.
  */
 export async function openServer(options: ServerOptions, choice: SocketsChoice = "auto"): Promise<OpenedServer> {
-  if (choice === "node") return { server: await openNodeServer(options), fallbackReason: null };
+  if (choice === "node") return { server: await openOnNode(options), fallbackReason: null };
   let uws;
   try {
     uws = loadUws();
   } catch (error) {
     if (choice === "uws") throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    return { server: await openNodeServer(options), fallbackReason: reason.replace(/\s+/g, " ") };
+    return { server: await openOnNode(options), fallbackReason: reason.replace(/\s+/g, " ") };
   }
   return { server: await openUwsServer(uws, options), fallbackReason: null };
+}
+
+/** Its WebSockets are a package's, which the other server does without. */
+async function openOnNode(options: ServerOptions): Promise<HttpServer> {
+  const { openNodeServer } = await import("./node-server.js");
+  return openNodeServer(options);
 }

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
-import { ConfigError, type Config } from "../config.js";
+import type { Config } from "../config.js";
+import { ConfigError } from "../config-error.js";
 import { openDisk } from "../disk/open-disk.js";
 import type { StoreOptions } from "../messages.js";
 import { LocalStore } from "./local-store.js";

@@ -62,7 +62,7 @@ export async function withDuckDB<Result>(
   const spillFolder = join(context.temporaryFolder, `spill-${randomUUID()}`);
   mkdirSync(spillFolder, { recursive: true });
   // Most persist workers never need it.
-  const { DuckDBInstance } = await import("@duckdb/node-api");
+  const { DuckDBInstance } = await import("../../shared/duckdb-api.js");
   const instance = await DuckDBInstance.create(":memory:", {
     threads: String(threads),
     memory_limit: `${Math.floor(context.compactionMemoryBytes / 1024)}KiB`,

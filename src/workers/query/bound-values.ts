@@ -1,15 +1,5 @@
-import {
-  BIGINT,
-  BOOLEAN,
-  DOUBLE,
-  type DuckDBType,
-  type DuckDBValue,
-  INTEGER,
-  LIST,
-  listValue,
-  SQLNULL,
-  VARCHAR,
-} from "@duckdb/node-api";
+import type { DuckDBType, DuckDBValue } from "@duckdb/node-api";
+import { BIGINT, BOOLEAN, DOUBLE, INTEGER, LIST, listValue, SQLNULL, VARCHAR } from "../../shared/duckdb-api.js";
 import { assert } from "../../shared/assert.js";
 import type { ParameterItem, ParameterValue, SelectStatement } from "../../shared/query-messages.js";
 

@@ -1,4 +1,5 @@
-import { type DuckDBConnection, DuckDBInstance, type DuckDBPreparedStatement } from "@duckdb/node-api";
+import type { DuckDBConnection, DuckDBPreparedStatement } from "@duckdb/node-api";
+import { DuckDBInstance } from "../../shared/duckdb-api.js";
 import { ColumnKeys } from "../../shared/encryption/column-keys.js";
 import { limits } from "../../shared/limits.js";
 import { keepByteOrderMarks } from "./byte-order-mark.js";

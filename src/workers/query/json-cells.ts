@@ -1,19 +1,12 @@
-import {
-  DATE,
-  type DuckDBDataChunk,
-  DuckDBDateValue,
-  DuckDBDecimalType,
-  type DuckDBType,
-  DuckDBTypeId,
-} from "@duckdb/node-api";
+import type { DuckDBDataChunk, DuckDBType } from "@duckdb/node-api";
+import { DATE, DuckDBDateValue, DuckDBDecimalType, DuckDBTypeId } from "../../shared/duckdb-api.js";
 import { assert } from "../../shared/assert.js";
 import { writeAscii, writeNull } from "./json-bytes.js";
 import { doubleBytesMax, writeDouble, writeInteger } from "./json-numbers.js";
 import { JsonTextCells } from "./json-text-cells.js";
 import { JsonTimestampCells } from "./json-timestamp-cells.js";
 import { decimalDigitsOfDouble, jsonWriter } from "./json-values.js";
-import { decimalWidth } from "./result-arrow.js";
-import { columnBytes, isValid, readLongs } from "./result-vectors.js";
+import { columnBytes, decimalWidth, isValid, readLongs } from "./result-vectors.js";
 
 /**
  * One column of a result as JSON, from DuckDB's bytes to UTF-8 without a JavaScript value per cell: 40 ns each, where

@@ -1,12 +1,12 @@
+import type { DuckDBType } from "@duckdb/node-api";
 import {
   DuckDBArrayType,
   DuckDBDecimalType,
   DuckDBListType,
   DuckDBMapType,
   DuckDBStructType,
-  type DuckDBType,
   DuckDBTypeId,
-} from "@duckdb/node-api";
+} from "../../shared/duckdb-api.js";
 import { decimalDigitsOfDouble, integerTypes } from "./json-values.js";
 import { quoteText } from "./table-view.js";
 

@@ -1,27 +1,29 @@
+import type {
+  DuckDBBlobValue,
+  DuckDBDateValue,
+  DuckDBDecimalValue,
+  DuckDBListValue,
+  DuckDBMapValue,
+  DuckDBStructValue,
+  DuckDBTimestampMillisecondsValue,
+  DuckDBTimestampNanosecondsValue,
+  DuckDBTimestampSecondsValue,
+  DuckDBTimestampValue,
+  DuckDBType,
+  DuckDBUnionValue,
+  DuckDBValue,
+  DuckDBVariantValue,
+} from "@duckdb/node-api";
 import {
   DuckDBArrayType,
-  type DuckDBBlobValue,
-  type DuckDBDateValue,
   DuckDBDecimalType,
-  type DuckDBDecimalValue,
   DuckDBListType,
-  type DuckDBListValue,
   DuckDBMapType,
-  type DuckDBMapValue,
   DuckDBStructType,
-  type DuckDBStructValue,
-  type DuckDBTimestampMillisecondsValue,
-  type DuckDBTimestampNanosecondsValue,
-  type DuckDBTimestampSecondsValue,
-  type DuckDBTimestampValue,
-  type DuckDBType,
   DuckDBTypeId,
   DuckDBUnionType,
-  type DuckDBUnionValue,
-  type DuckDBValue,
   DuckDBVarCharType,
-  type DuckDBVariantValue,
-} from "@duckdb/node-api";
+} from "../../shared/duckdb-api.js";
 
 /**
  * JSON text of DuckDB values: the rules of the original API's result_json, which json-expression.ts follows too.

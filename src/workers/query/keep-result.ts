@@ -1,4 +1,5 @@
-import { DuckDBTypeId, type DuckDBType } from "@duckdb/node-api";
+import type { DuckDBType } from "@duckdb/node-api";
+import { DuckDBTypeId } from "../../shared/duckdb-api.js";
 import { stat, unlink } from "node:fs/promises";
 import { limits } from "../../shared/limits.js";
 import { plainStatement } from "../../shared/plain-statement.js";

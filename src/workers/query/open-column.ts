@@ -8,13 +8,8 @@
  * statement does not use the column. It runs on the query worker's own thread, in which DuckDB's threads wait for it: nothing
  * there may wait for DuckDB, see `DuckDBEngine.discard`.
  */
-import {
-  type DuckDBConnection,
-  type DuckDBDataChunk,
-  DuckDBScalarFunction,
-  type DuckDBVector,
-  VARCHAR,
-} from "@duckdb/node-api";
+import type { DuckDBConnection, DuckDBDataChunk, DuckDBVector } from "@duckdb/node-api";
+import { DuckDBScalarFunction, VARCHAR } from "../../shared/duckdb-api.js";
 import { createRequire } from "node:module";
 import type { ColumnKeys } from "../../shared/encryption/column-keys.js";
 import { openTexts, type TextRows } from "../../shared/formats/sealed-value-v1.js";

@@ -1,4 +1,5 @@
-import { type DuckDBDataChunk, DuckDBDecimalType, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import type { DuckDBDataChunk, DuckDBType } from "@duckdb/node-api";
+import { DuckDBDecimalType, DuckDBTypeId } from "../../shared/duckdb-api.js";
 import {
   Binary,
   Bool,
@@ -27,6 +28,7 @@ import {
 import { BufferRegion, FieldNode, Message, RecordBatch } from "apache-arrow/ipc/metadata/message";
 import { assert } from "../../shared/assert.js";
 import { ArrowColumn, type ArrowColumnKind } from "./result-arrow-column.js";
+import { decimalWidth } from "./result-vectors.js";
 
 /** Rows and text of one record batch, so that a reader can work batch by batch; a chunk more than the rows fits in. */
 const batchRowsMax = 65_536;
@@ -129,13 +131,6 @@ export function arrowForm(type: DuckDBType): ArrowForm | null {
     };
   }
   return forms[type.typeId] ?? null;
-}
-
-/** Bytes in which DuckDB has a decimal. */
-export function decimalWidth(digits: number): 2 | 4 | 8 | 16 {
-  if (digits <= 4) return 2;
-  if (digits <= 9) return 4;
-  return digits <= 18 ? 8 : 16;
 }
 
 function fixed(type: DataType, width: number): ArrowForm {

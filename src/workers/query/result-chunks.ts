@@ -1,4 +1,5 @@
-import { type DuckDBDataChunk, type DuckDBResult, ResultReturnType } from "@duckdb/node-api";
+import type { DuckDBDataChunk, DuckDBResult } from "@duckdb/node-api";
+import { ResultReturnType } from "../../shared/duckdb-api.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { limits } from "../../shared/limits.js";
 import { boundValues } from "./bound-values.js";
@@ -7,7 +8,6 @@ import { hasFastCells } from "./json-cells.js";
 import { jsonExpression } from "./json-expression.js";
 import type { KnownResult } from "./known-results.js";
 import { inParentheses } from "./parse-statement.js";
-import { ArrowResult, arrowForm, endOfStream } from "./result-arrow.js";
 import { columnInfos, columnsOf, type ResultColumn } from "./result-columns.js";
 import { openSink, plainRangeSql, rangeSql } from "./result-copy.js";
 import { JsonResult, type JsonShape } from "./result-json.js";
@@ -118,6 +118,8 @@ export async function streamColumns(
   columns: readonly ResultColumn[],
 ): Promise<ColumnRows> {
   if (task.format === "msgpack") return msgpackRows(task, place, columns);
+  // Loading apache-arrow takes a fifth of a second: not for those who never ask for it.
+  const { ArrowResult, arrowForm, endOfStream } = await import("./result-arrow.js");
   const stream = await openStream(task, place, { columns, selectList: portableSelectList(columns) });
   const { given } = stream;
   if (given.some(({ type }) => arrowForm(type) === null)) return nestedArrow(task, place, columns);

@@ -1,4 +1,5 @@
-import { type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import type { DuckDBType } from "@duckdb/node-api";
+import { DuckDBTypeId } from "../../shared/duckdb-api.js";
 import { timestampExpression } from "./json-expression.js";
 import { isNested, jsonTextExpression } from "./result-portable.js";
 import type { ResultColumn } from "./result-columns.js";

@@ -1,4 +1,5 @@
-import { type DuckDBDataChunk, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import type { DuckDBDataChunk, DuckDBType } from "@duckdb/node-api";
+import { DuckDBTypeId } from "../../shared/duckdb-api.js";
 import { assert } from "../../shared/assert.js";
 import { tooLarge } from "./result-sink.js";
 import { MsgpackBuffer } from "./result-msgpack-buffer.js";

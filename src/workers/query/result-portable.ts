@@ -1,11 +1,11 @@
+import type { DuckDBType } from "@duckdb/node-api";
 import {
   DuckDBArrayType,
   DuckDBListType,
   DuckDBMapType,
   DuckDBStructType,
-  type DuckDBType,
   DuckDBTypeId,
-} from "@duckdb/node-api";
+} from "../../shared/duckdb-api.js";
 import { jsonExpression } from "./json-expression.js";
 import type { ResultColumn } from "./result-columns.js";
 import { quoteName } from "./table-view.js";

@@ -1,4 +1,5 @@
-import { DuckDBDecimalType, type DuckDBResult } from "@duckdb/node-api";
+import type { DuckDBResult } from "@duckdb/node-api";
+import { DuckDBDecimalType } from "../../shared/duckdb-api.js";
 import type { SelectStatement } from "../../shared/query-messages.js";
 import { withFileNames } from "./explain-paths.js";
 import { columnsOf } from "./result-columns.js";

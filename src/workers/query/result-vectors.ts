@@ -115,3 +115,10 @@ export function gatherTexts({ data }: ColumnBytes, rows: number, lengths: Uint32
     to += bytes;
   }
 }
+
+/** Bytes in which DuckDB has a decimal of so many digits. */
+export function decimalWidth(digits: number): 2 | 4 | 8 | 16 {
+  if (digits <= 4) return 2;
+  if (digits <= 9) return 4;
+  return digits <= 18 ? 8 : 16;
+}

@@ -29,6 +29,8 @@ describe("WebSocketConnection against ws", () => {
     connection = await WebSocketConnection.open(url, "/v1/stream?table=t", events);
   });
   after(() => {
+    // It would wait half a minute for their answers to its close frames.
+    for (const socket of server.clients) socket.terminate();
     server.close();
   });
 

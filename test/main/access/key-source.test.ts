@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { columnKeysOf } from "../../../src/main/access/key-source.js";
-import { ConfigError } from "../../../src/shared/config.js";
+import { ConfigError } from "../../../src/shared/config-error.js";
 
 const one = Buffer.alloc(32, 1);
 const two = Buffer.alloc(32, 2);

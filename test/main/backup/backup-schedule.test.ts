@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BackupSchedule } from "../../../src/main/backup/backup-schedule.js";
-import { ConfigError } from "../../../src/shared/config.js";
+import { ConfigError } from "../../../src/shared/config-error.js";
 
 const at = (time: string): number => Date.parse(`2026-11-23T${time}Z`);
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ConfigError, loadConfig } from "../../../src/shared/config.js";
+import { loadConfig } from "../../../src/shared/config.js";
+import { ConfigError } from "../../../src/shared/config-error.js";
 import { chooseMirror, chooseStore } from "../../../src/shared/store/open-store.js";
 
 function choose(env: Readonly<Record<string, string>>): ReturnType<typeof chooseStore> {
