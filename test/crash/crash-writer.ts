@@ -28,8 +28,6 @@ export interface CrashWriterOptions {
   readonly neverStored?: string;
   /** None asks for it: such writes wait while the store is away, and soon every connection would. */
   readonly isStoredAvoided?: boolean;
-  /** No batch deletes another's rows, so that no files of deletes come and go. */
-  readonly isDeletingAvoided?: boolean;
 }
 
 const day = 24 * 60 * 60 * 1000;
@@ -112,7 +110,7 @@ export class CrashWriter {
   }
 
   #newBatch(): SentBatch {
-    const { random, tables, isDeletingAvoided = false } = this.#options;
+    const { random, tables } = this.#options;
     const table = random.pick(tables);
     const count = random.integer(4) === 0 ? 1 : 1 + random.integer(60);
     const ids = Array.from({ length: count }, () => `r${++this.#lastId}`);
@@ -124,7 +122,7 @@ export class CrashWriter {
       return { timestamp, id, value, host: `host-${random.integer(10)}`, filler, ...late };
     });
     const batchId = random.integer(2) === 0 ? `b${this.#lastId}` : "";
-    const deletes = random.integer(4) === 0 && !isDeletingAvoided ? this.#deletable(table) : undefined;
+    const deletes = random.integer(4) === 0 ? this.#deletable(table) : undefined;
     const all = deletes === undefined ? rows : this.#mix(rows, deletes);
     const body = all.map((row) => JSON.stringify(row)).join("\n");
     const batch: SentBatch = { table, ids, body, batchId, deletes, rowCount: all.length, isAcknowledged: false };
