@@ -1,5 +1,5 @@
 /**
- * kill -9 in the flush of rows that replace and delete others, and in the group commit of a replace: every look afterwards has
+ * kill -9 in the flush of rows that replace and delete others, and in the group commit of a batch that does both: every look afterwards has
  * the new row or the old one, never both and never neither, and the store has the rows of before the flush or of after it. By
  * default some of the places; all:
  *
@@ -35,6 +35,12 @@ describe("kill -9 among mutations", () => {
     const reply = await client.send("/v1/data", { method, body: JSON.stringify(body) });
     assert.equal(reply.status, 200, JSON.stringify(reply.body));
   };
+  const operate = async (table: string, rows: readonly object[]): Promise<void> => {
+    const body = rows.map((row) => JSON.stringify(row)).join("\n");
+    const headers = { "content-type": "application/x-ndjson" };
+    const reply = await client.send(`/v1/tables/${table}/rows?mode=operations`, { body, headers });
+    assert.equal(reply.status, 200, JSON.stringify(reply.body));
+  };
   const look = async (table: string, more: Readonly<Record<string, unknown>> = {}): Promise<string> => {
     const rows = await client.query<{ id: string; n: number }>(`SELECT id, n FROM ${table} ORDER BY id, n`, more);
     return rows.map(({ id, n }) => `${id}${n}`).join(" ");
@@ -58,7 +64,12 @@ describe("kill -9 among mutations", () => {
     assert.equal((await flush(table)).status, 200);
     await send("PUT", { table, id: "a", timestamp, payload: { n: 5 } });
     await client.write(table, [{ timestamp, id: "e", n: 6 }]);
-    await send("DELETE", { table, ids: ["b", "e"] });
+    await operate(table, [
+      { _op: "d", id: "b" },
+      { _op: "c", id: "passing", n: 9 },
+      { _op: "d", id: "passing" },
+      { _op: "d", id: "e" },
+    ]);
     await send("PUT", { table, id: "c", payload: { n: 7 }, partial: true });
     assert.equal(await look(table), rowsAfter);
   };
@@ -91,12 +102,18 @@ describe("kill -9 among mutations", () => {
   }
 
   for (const place of logPlaces) {
-    test(`in the group commit of a replace, at ${place}`, async () => {
+    test(`in the group commit of a batch that deletes, replaces and inserts, at ${place}`, async () => {
       const table = logged(place);
-      await server.dieAt(place, () => send("PUT", { table, id: "a", timestamp, payload: { n: 2 } }));
+      const batch = [
+        { _op: "d", id: "a" },
+        { _op: "u", timestamp, id: "b", n: 1 },
+        { _op: "c", timestamp, id: "c", n: 1 },
+        { _op: "c", timestamp, id: "a", n: 2 },
+      ];
+      await server.dieAt(place, () => operate(table, batch));
       const seen = await look(table);
-      assert.ok(seen === "a1" || seen === "a2", seen);
-      if (place === "wal.group.synced") assert.equal(seen, "a2");
+      assert.ok(seen === "a1" || seen === "a2 b1 c1", seen);
+      if (place === "wal.group.synced") assert.equal(seen, "a2 b1 c1");
       assert.equal((await flush(table)).status, 200);
       assert.equal(await look(table), seen);
       assert.equal(await stored(table), seen);

@@ -12,7 +12,12 @@ interface SentBatch {
   readonly body: string;
   /** Empty: sent without one, so never repeated. */
   readonly batchId: string;
+  /** Of mixed operations: rows that come and go in it, and deletes of all rows of this one, which was acknowledged before. */
+  readonly deletes: SentBatch | undefined;
+  readonly rowCount: number;
   isAcknowledged: boolean;
+  /** By a batch that was sent, whatever came of it. */
+  deletedBy?: SentBatch;
 }
 
 export interface CrashWriterOptions {
@@ -61,7 +66,10 @@ export class CrashWriter {
     await Promise.all(this.#loops);
   }
 
-  /** Acknowledged rows are there once; others at most once, and a batch as a whole or not at all; nothing else is. */
+  /**
+   * Acknowledged rows are there once; others at most once, and a batch as a whole or not at all; nothing else is. Where a batch
+   * deletes another's rows, one of the two is there.
+   */
   async verify(url: string): Promise<void> {
     this.#url = url;
     for (const table of this.#options.tables) {
@@ -71,12 +79,22 @@ export class CrashWriter {
         `select id, count(*) as n from ${table} group by id`,
       );
       const counts = new Map(rows.map(({ id, n }) => [id, n]));
+      const isThere = ({ ids }: SentBatch): boolean => counts.get(ids[0] ?? "") !== undefined;
+      const there = new Set(batches.filter(isThere));
       for (const batch of batches) {
         const found = batch.ids.map((id) => counts.get(id) ?? 0);
         const label = `${table}: batch of ${batch.ids[0]} (${batch.isAcknowledged ? "acknowledged" : "not answered"})`;
         assert.ok(Math.max(...found) <= 1, `${label} is there ${Math.max(...found)} times`);
         assert.equal(new Set(found).size, 1, `${label} is there in part: ${found.join("")}`);
-        if (batch.isAcknowledged) assert.equal(found[0], 1, `${label} is lost`);
+        const { deletedBy } = batch;
+        if (deletedBy !== undefined && deletedBy.deletedBy === undefined) {
+          assert.equal(
+            found[0],
+            there.has(deletedBy) ? 0 : 1,
+            `${label} or the batch that deletes it is there, not both`,
+          );
+        } else if (deletedBy !== undefined) assert.equal(found[0], 0, `${label} is deleted`);
+        else if (batch.isAcknowledged) assert.equal(found[0], 1, `${label} is lost`);
         for (const id of batch.ids) counts.delete(id);
       }
       assert.deepEqual([...counts.keys()], [], `${table} has rows that nobody sent`);
@@ -101,12 +119,40 @@ export class CrashWriter {
       // Columns appear late, and a long column meets a fraction once some of it is in files.
       const late = this.#lastId > 500 ? { late: `text ${id}` } : {};
       const value = this.#lastId > 1000 && random.integer(50) === 0 ? 1.5 : random.integer(1000);
-      return JSON.stringify({ timestamp, id, value, host: `host-${random.integer(10)}`, filler, ...late });
+      return { timestamp, id, value, host: `host-${random.integer(10)}`, filler, ...late };
     });
     const batchId = random.integer(2) === 0 ? `b${this.#lastId}` : "";
-    const batch: SentBatch = { table, ids, body: rows.join("\n"), batchId, isAcknowledged: false };
+    const deletes = random.integer(4) === 0 ? this.#deletable(table) : undefined;
+    const all = deletes === undefined ? rows : this.#mix(rows, deletes);
+    const body = all.map((row) => JSON.stringify(row)).join("\n");
+    const batch: SentBatch = { table, ids, body, batchId, deletes, rowCount: all.length, isAcknowledged: false };
+    if (deletes !== undefined) deletes.deletedBy = batch;
     this.#sent.push(batch);
     return batch;
+  }
+
+  /** One that is there for sure, and that no other deletes. */
+  #deletable(table: string): SentBatch | undefined {
+    const { random } = this.#options;
+    for (let attempt = 0; attempt < 10 && this.#sent.length > 0; attempt++) {
+      const batch = random.pick(this.#sent);
+      if (batch.table === table && batch.isAcknowledged && batch.deletedBy === undefined) return batch;
+    }
+    return undefined;
+  }
+
+  /** The rows, inserted or replacing, among rows that come and go, and deletes of the other batch's. */
+  #mix(rows: readonly { readonly id: string }[], { ids }: SentBatch): object[] {
+    const { random } = this.#options;
+    const mixed: object[] = [];
+    const gone = [...ids];
+    for (const row of rows) {
+      mixed.push({ ...row, _op: random.pick(["insert", "replace", null]) });
+      const passing = { ...row, id: `passing-${row.id}` };
+      if (random.integer(4) === 0) mixed.push({ ...passing, _op: "insert" }, { id: passing.id, _op: "delete" });
+      mixed.push(...gone.splice(0, random.integer(3)).map((id) => ({ id, _op: "delete" })));
+    }
+    return [...mixed, ...gone.map((id) => ({ id, _op: "delete" }))];
   }
 
   /** False when the server is gone. */
@@ -118,9 +164,10 @@ export class CrashWriter {
       "content-type": "application/x-ndjson",
       ...(batch.batchId === "" ? {} : { "idempotency-key": batch.batchId }),
     };
+    const mode = batch.deletes === undefined ? "" : "&mode=operations";
     let reply;
     try {
-      reply = await this.#client.send(`/v1/tables/${batch.table}/rows?durability=${durability}`, {
+      reply = await this.#client.send(`/v1/tables/${batch.table}/rows?durability=${durability}${mode}`, {
         body: batch.body,
         headers,
       });
@@ -129,7 +176,7 @@ export class CrashWriter {
     }
     if (reply.status === 200) {
       const { accepted } = reply.body as { readonly accepted: number };
-      assert.equal(accepted, batch.ids.length, JSON.stringify(reply.body));
+      assert.equal(accepted, batch.rowCount, JSON.stringify(reply.body));
       batch.isAcknowledged = true;
       return true;
     }

@@ -1,5 +1,5 @@
 /**
- * Random replaces, merges and deletes by id, in a table of each mode, against a plain model: among inserts, flushes, merges of
+ * Random replaces, merges and deletes by id, alone and mixed in batches, in a table of each mode, against a plain model: among inserts, flushes, merges of
  * files, deletes by condition, a column that widens, and kills. Every look agrees. Longer and other runs:
  *
  *   MINIODB_TEST_STEPS=500 MINIODB_TEST_SEED=1
@@ -99,6 +99,28 @@ describe(`mutations against a model (seed ${seed}, ${steps} steps)`, () => {
     return `bulk replace ${rows.map(({ id }) => id).join(" ")}`;
   }
 
+  /** Inserts, replaces and deletes in one batch, the same ids again and again. */
+  async function mixed(table: string): Promise<string> {
+    let known = rowsOf(table);
+    const lines: string[] = [];
+    const done: string[] = [];
+    for (let count = 1 + random.integer(12); count > 0; count--) {
+      const row = newRow(random.pick(ids));
+      const op = random.pick([undefined, null, "insert", "c", "REPLACE", "u", "delete", "d"]);
+      const isPlain = op === undefined || op === null || op === "insert" || op === "c";
+      const stays = isPlain && table === "appended" ? known : without(known, new Set([row.id ?? ""]));
+      known = op === "delete" || op === "d" ? stays : [...stays, row];
+      lines.push(JSON.stringify({ ...row, _op: op }));
+      done.push(`${op} ${row.id}`);
+    }
+    const headers = { "content-type": "application/x-ndjson" };
+    const reply = await client.send(`/v1/tables/${table}/rows?mode=operations`, { body: lines.join("\n"), headers });
+    const { accepted, rejected } = reply.body as { accepted: number; rejected: number };
+    assert.deepEqual([reply.status, accepted, rejected], [200, lines.length, 0], JSON.stringify(reply.body));
+    tables.set(table, known);
+    return `mixed (${done.join(", ")})`;
+  }
+
   function send(method: "PUT" | "DELETE", body: object): Promise<Reply> {
     const headers = { "content-type": "application/json" };
     return client.send("/v1/data", { method, body: JSON.stringify(body), headers });
@@ -164,7 +186,8 @@ describe(`mutations against a model (seed ${seed}, ${steps} steps)`, () => {
       assert.equal(reply.status, 200, JSON.stringify(reply.body));
       return `${table}: flush`;
     }
-    const acts = [insert, insert, bulkReplace, replace, replace, replace, merge, merge, remove, remove, removeWhere];
+    const changes = [replace, replace, replace, merge, merge, remove, remove, removeWhere];
+    const acts = [insert, insert, bulkReplace, mixed, mixed, mixed, ...changes];
     // Several without a look between them: one segment then holds rows and what replaces them.
     const done: string[] = [];
     for (let count = 1 + random.integer(4); count > 0; count--) done.push(await random.pick(acts)(table));

@@ -9,6 +9,7 @@ export const rowErrorCodes = {
   TIMESTAMP_OUT_OF_RANGE: "the timestamp is outside years 1 to 9999",
   INVALID_ID: "the id breaks the table's id rule",
   ID_REQUIRED: "the row has no id, and the table does not generate one",
+  INVALID_OPERATION: "_op is neither insert, replace (upsert, update) nor delete, nor one of the letters c, r, u and d",
   INVALID_COLUMN_NAME: "the key cannot be a column name",
   UNKNOWN_COLUMN: "the table takes no new columns",
   TOO_MANY_COLUMNS: "the table has as many columns as the limit allows",
@@ -37,10 +38,13 @@ export class RowAccount {
   readonly errors: RowError[] = [];
   /** The rejected rows as NDJSON for the table of dead letters; null where nobody asked for them, or there are none. */
   letters: string | null = null;
-  readonly #errorsMax: number;
+  /** The positions of all rejected rows, ascending, where somebody wants to know them; else null. */
+  rejectedRows: number[] | null = null;
+  /** Errors that are kept. */
+  readonly errorsMax: number;
 
   constructor(errorsMax: number) {
-    this.#errorsMax = errorsMax;
+    this.errorsMax = errorsMax;
   }
 
   /** Number of rows seen so far, which is the position of the next. */
@@ -55,10 +59,22 @@ export class RowAccount {
   }
 
   reject(code: RowErrorCode, column: string | null, message?: string): void {
-    if (this.errors.length < this.#errorsMax) {
+    if (this.errors.length < this.errorsMax) {
       const name = column === null ? null : column.slice(0, columnCharsMax);
       this.errors.push({ row: this.rows, column: name, code, message: message ?? rowErrorCodes[code] });
     }
+    this.rejectedRows?.push(this.rows);
     this.rejected++;
+  }
+
+  /**
+   * So many rows that were counted as accepted are rejected after all. `late` are their errors in the order of the rows, the
+   * first `errorsMax` of them at least.
+   */
+  rejectAccepted(count: number, late: readonly RowError[]): void {
+    this.accepted -= count;
+    this.rejected += count;
+    const all = [...this.errors, ...late].toSorted((left, right) => left.row - right.row);
+    this.errors.splice(0, this.errors.length, ...all.slice(0, this.errorsMax));
   }
 }

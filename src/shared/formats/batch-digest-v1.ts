@@ -30,7 +30,7 @@ export interface DigestHeader {
 
 export interface DigestEntry {
   readonly tableUuid: string;
-  /** Of the record; the batch's first row has `firstSequence + batch.firstRow`. */
+  /** Of the record; the batch's last row has `firstSequence + lastRowOf(batch)`. */
   readonly firstSequence: number;
   readonly batch: BatchEntry;
 }

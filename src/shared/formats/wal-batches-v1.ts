@@ -5,12 +5,12 @@
  * ```
  *   0  u32  entryBytes     of this entry, a multiple of 8
  *   4  u16  keyBytes
- *   6  u16  0
+ *   6  u16  flags          1: rows of the request are in no record, see firstRow
  *   8  u32  accepted       rows of the request
  *  12  u32  rejected
  *  16  f64  createdMs      milliseconds since 1970
  *  24  16 B bodyHash
- *  40  u32  firstRow       of the request's rows, counted from the record's first
+ *  40  u32  firstRow       of the request's rows, counted from the record's first; with flag 1 their last
  *  44  u32  errorsBytes
  *  48       key            UTF-8: principal, NUL, batch id
  *           errors         UTF-8: JSON, or nothing
@@ -21,6 +21,7 @@ import { padTo8, viewOf } from "./wal-record-v1.js";
 
 export const bodyHashBytes = 16;
 const entryHeaderBytes = 48;
+const undoneFlag = 1;
 
 export interface BatchEntry {
   /** Principal, NUL, batch id. */
@@ -31,9 +32,16 @@ export interface BatchEntry {
   readonly rejected: number;
   /** First of its rows, counted from the record's first row. */
   readonly firstRow: number;
+  /** Accepted rows that others of the request undid are in no record: `firstRow` is then the last row that is. */
+  readonly hasUndone?: true;
   readonly createdMs: number;
   /** The row errors of the reply as JSON text, bounded by the caller; "" for none. */
   readonly errorsJson: string;
+}
+
+/** The last of its rows, counted from the record's first row. */
+export function lastRowOf({ firstRow, accepted, hasUndone }: BatchEntry): number {
+  return hasUndone === true ? firstRow : firstRow + accepted - 1;
 }
 
 /** Bytes that the entries take in a record. */
@@ -60,7 +68,8 @@ export function encodeBatches(target: Uint8Array, at: number, batches: readonly 
     const errorsBytes = buffer.write(batch.errorsJson, offset + entryHeaderBytes + keyBytes);
     const used = entryHeaderBytes + keyBytes + errorsBytes;
     view.setUint32(offset, padTo8(used), true);
-    view.setUint32(offset + 4, keyBytes, true);
+    view.setUint16(offset + 4, keyBytes, true);
+    view.setUint16(offset + 6, batch.hasUndone === true ? undoneFlag : 0, true);
     view.setUint32(offset + 8, batch.accepted, true);
     view.setUint32(offset + 12, batch.rejected, true);
     view.setFloat64(offset + 16, batch.createdMs, true);
@@ -109,5 +118,6 @@ export function batchEntryAt(bytes: Uint8Array, at: number): BatchEntry {
     firstRow: view.getUint32(at + 40, true),
     createdMs: view.getFloat64(at + 16, true),
     errorsJson: buffer.toString("utf8", errorsStart, end),
+    ...((view.getUint16(at + 6, true) & undoneFlag) !== 0 && { hasUndone: true as const }),
   };
 }

@@ -120,7 +120,7 @@ export function encodeSchemaRecord(record: SchemaRecord): Uint8Array {
   return target;
 }
 
-interface HeaderValues {
+export interface HeaderValues {
   readonly kind: number;
   readonly length: number;
   readonly tableUuid: string;
@@ -132,8 +132,8 @@ interface HeaderValues {
   readonly batchesOffset: number;
 }
 
-/** The WAL thread's fields are zero until it fills them in: an unsealed record never passes for one of a segment. */
-function writeHeader(view: DataView, at: number, header: HeaderValues): void {
+/** Writes all 64 bytes. The WAL thread's fields are zero until it fills them in: an unsealed record never passes for one of a segment. */
+export function writeHeader(view: DataView, at: number, header: HeaderValues): void {
   assert(header.length % 8 === 0 && header.length <= limits.walRecordBytesMax, "a record's length is within bounds");
   assert(header.columnCount <= 0xffff, "a record's column count fits its field");
   view.setUint32(at + headerFields.magic, walRecordMagic, true);

@@ -1,15 +1,15 @@
 /**
  * One record of the write-ahead log, version 1. Little-endian; offsets count from the record's first byte, which lies
  * at a multiple of 8 in its segment and in its block. A record is the same bytes in the ingest worker's shared block
- * and on disk; wal-record-v1-encode.ts writes it, wal-record-v1-parse.ts reads it.
+ * and on disk; wal-record-v1-encode.ts writes it, wal-record-v1-parse.ts reads it; wal-operations-v1.ts does both for operations records.
  *
  * ```
  *   0  u32  magic          "MWR1"
  *   4  u32  length         of the whole record, a multiple of 8
  *   8  u32  crc32          zlib's, over bytes [12, length)
- *  12  u8   kind           1 rows, 2 schema, 3 tombstones, 4 rows that replace
+ *  12  u8   kind           1 rows, 2 schema, 3 tombstones, 4 rows that replace, 5 operations
  *  13  u8   0
- *  14  u16  columnCount
+ *  14  u16  columnCount    (operations record: of its parts)
  *  16  u32  segment        number of the segment file                       } filled in by the
  *  20  u32  groupOffset    where in the segment its commit group starts     } WAL thread, with the crc
  *  24  16 B tableUuid
@@ -36,7 +36,13 @@
  * Records of kind 3 and 4 are laid out as rows records; what differs is what their rows mean. A row of kind 4 replaces
  * every row of its id with a lower sequence, those of its own record among them. A row of kind 3 is none: its id names
  * the rows with lower sequences that are deleted, and its timestamp says when. A reader that does not know these kinds
- * must stop, as it would bring back what they took out.
+ * must stop, as it would bring back what they took out; for an operations record the same is true.
+ *
+ * operations record         one batch of mixed operations, in the log as a whole or not at all
+ *  64        1 to 3 parts, one behind the other: records of kind 3, 4 and 1 in this order, none twice. Together they
+ *            have rowCount rows, whose sequences follow from firstSequence without a gap. Their own crc, segment and
+ *            groupOffset are 0: the outer checksum covers them, and who looks for records in damage takes no part for one.
+ *  batchesOffset             batchCount × batch entry: parts have none
  *
  * schema record
  *  64        JSON of the TableSchema, padded with zeros. firstSequence is that of the first row that needs it.
@@ -55,12 +61,20 @@ export const walRecordMagic = 0x3152_574d;
 export const recordHeaderBytes = 64;
 export const columnEntryBytes = 24;
 
-export const recordKinds = { rows: 1, schema: 2, tombstones: 3, replacing: 4 } as const;
+export const recordKinds = { rows: 1, schema: 2, tombstones: 3, replacing: 4, operations: 5 } as const;
 
 /** Records whose rows have sequences, whatever they mean. */
-export type RowsKind = Exclude<(typeof recordKinds)[keyof typeof recordKinds], typeof recordKinds.schema>;
+export type RowsKind = Exclude<
+  (typeof recordKinds)[keyof typeof recordKinds],
+  typeof recordKinds.schema | typeof recordKinds.operations
+>;
 
-/** False for a schema record, and for a kind that a newer version brought. */
+/** True for records of rows, and for those that have such records as their parts. */
+export function hasSequences(kind: number): boolean {
+  return kind === recordKinds.operations || isRowsKind(kind);
+}
+
+/** False for a schema record, for one of operations, and for a kind that a newer version brought. */
 export function isRowsKind(kind: number): kind is RowsKind {
   return kind === recordKinds.rows || kind === recordKinds.replacing || kind === recordKinds.tombstones;
 }

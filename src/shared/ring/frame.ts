@@ -57,6 +57,8 @@ export const frameFlags = {
   readsIds: 64,
   /** Rejected rows are kept as dead letters, whatever the table's settings say. */
   deadLetters: 128,
+  /** Each row's field `_op` says what it does. */
+  operations: 256,
 } as const;
 
 /** Fields of a frame to be written. Main keeps one and refills it: nothing here is held after `pushFrame`. */

@@ -210,9 +210,9 @@ export function backupOfTag(tag: string): string | undefined {
   return backupTimeMs(id) === undefined ? undefined : id;
 }
 
-/** True for data files, manifests and manifest lists: under one key there is never but one content, in all pools. */
+/** True for data files, delete files, manifests and manifest lists: under one key there is never but one content, in all pools. */
 export function isImmutableKey(key: string): boolean {
-  return dataFilePattern.test(key) || /\/metadata\/[^/]+\.avro$/.test(key);
+  return dataFilePattern.test(key) || deleteFilePattern.test(key) || /\/metadata\/[^/]+\.avro$/.test(key);
 }
 
 /**

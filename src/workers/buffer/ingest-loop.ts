@@ -96,6 +96,7 @@ export class IngestLoop {
         // Large bodies one after the other leave no other moment.
         this.#changeSchemas();
       },
+      emitOperations: (owner, operations) => this.#emitter.emitOperations(owner, operations),
     });
   }
 

@@ -1,7 +1,7 @@
-import { assert } from "../../shared/assert.js";
 import { openDisk } from "../../shared/disk/open-disk.js";
+import { lastRowOf } from "../../shared/formats/wal-batches-v1.js";
+import { rowsRecordsOf, type RowsRecordPlace } from "../../shared/formats/wal-operations-v1.js";
 import { parseRecordBatches } from "../../shared/formats/wal-record-v1-parse.js";
-import { isRowsKind, type RowsKind } from "../../shared/formats/wal-record-v1.js";
 import type { OpenTable, ReplayGap } from "../../shared/messages.js";
 import { readBatchDigests, replaySegments, type ReplayedRows } from "../wal/replay.js";
 import { SequenceOrder } from "../wal/sequence-order.js";
@@ -38,20 +38,20 @@ export function replayTables(
   }
   // Digests are older than any segment: their ids come first.
   readBatchDigests(disk, walFolder, 0, ({ tableUuid, firstSequence, batch }) => {
-    const lastSequence = firstSequence + batch.firstRow + batch.accepted - 1;
+    const lastSequence = firstSequence + lastRowOf(batch);
     const owner = owners.get(tableUuid);
     owner?.batchIds.remember(owner.slot, { entry: batch, lastSequence, logPosition: durablePosition });
   });
   replaySegments(disk, walFolder, {
     rows: (record) => {
-      const { kind } = record.header;
-      assert(isRowsKind(kind), "a record with rows is of a kind that has some");
       const owner = owners.get(record.tableUuid);
       if (owner === undefined) return;
       rememberBatches(owner, record);
       const order = orders.get(record.tableUuid);
-      const { firstSequence, rowCount } = record;
-      if (rowCount > 0) order?.offer(firstSequence, rowCount, () => copyRecord(owner, record, kind));
+      for (const place of rowsRecordsOf(record.bytes, record.at, record.header)) {
+        const { firstSequence, rowCount } = place;
+        if (rowCount > 0) order?.offer(firstSequence, rowCount, () => copyRecord(owner, record.bytes, place));
+      }
     },
     schema: ({ tableUuid, schema }) => {
       const catalogSchema = catalogSchemas.get(tableUuid);
@@ -65,11 +65,11 @@ export function replayTables(
   return { replayedRows, gaps };
 }
 
-function copyRecord(owner: TableOwner, record: ReplayedRows, kind: RowsKind): BufferedRecord {
-  const { at, length, firstSequence, rowCount } = record;
+function copyRecord(owner: TableOwner, bytes: Uint8Array, place: RowsRecordPlace): BufferedRecord {
+  const { kind, at, length, firstSequence, rowCount } = place;
   const block = owner.arena.reserve(length);
   const offset = block.used;
-  block.bytes.set(record.bytes.subarray(at, at + length), offset);
+  block.bytes.set(bytes.subarray(at, at + length), offset);
   block.used += length;
   return { kind, block, offset, length, firstSequence, rowCount, logPosition: durablePosition, createdMs: Date.now() };
 }
@@ -77,7 +77,7 @@ function copyRecord(owner: TableOwner, record: ReplayedRows, kind: RowsKind): Bu
 function rememberBatches(owner: TableOwner, record: ReplayedRows): void {
   if (record.header.batchCount === 0) return;
   for (const entry of parseRecordBatches(record.bytes, record.at, record.header)) {
-    const lastSequence = record.firstSequence + entry.firstRow + entry.accepted - 1;
+    const lastSequence = record.firstSequence + lastRowOf(entry);
     owner.batchIds.remember(owner.slot, { entry, lastSequence, logPosition: durablePosition });
   }
 }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { assert } from "../../shared/assert.js";
+import type { BatchBuilder } from "../../shared/columns/batch-builder.js";
 import { RowAccount } from "../../shared/columns/row-account.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.js";
@@ -17,6 +18,7 @@ import type { RememberedBatch } from "./batch-ids.js";
 import { deadLetters } from "./dead-letters.js";
 import { appendIds, IdReader, textsOfIds } from "./id-reader.js";
 import type { Replies } from "./replies.js";
+import type { OperationsRound } from "./round-emitter.js";
 import type { TableOwner } from "./table-owner.js";
 
 /** Bodies above this size are decoded in slices, other tables' requests in between. */
@@ -50,6 +52,8 @@ interface LargeDecode {
   readonly request: IngestRequest;
   readonly account: RowAccount;
   readonly decoding: Decoding;
+  /** Where its rows go. */
+  readonly builder: BatchBuilder;
   /** Its content encoding undone. */
   readonly body: Uint8Array;
   readonly batch: TableBatch | null;
@@ -84,6 +88,8 @@ export interface IntakeOptions {
   readonly reroute: (requestId: number, table: string, body: Uint8Array) => void;
   /** Ends the table's round with a record, so that a batch id of it becomes an entry. */
   readonly emitTable: (owner: TableOwner) => void;
+  /** As a round of its own; the table's round was ended before. */
+  readonly emitOperations: (owner: TableOwner, operations: OperationsRound) => void;
 }
 
 /**
@@ -282,11 +288,15 @@ export class RequestIntake {
     const account = new RowAccount(keepsLetters(owner, request.flags) ? limits.deadLettersMax : limits.rowErrorsMax);
     const idRequired = (request.flags & frameFlags.idRequired) !== 0;
     const isLarge = body.length > sliceBytes;
-    // A large body starts a round of its own, so that undoing it undoes nobody else's rows.
-    if (isLarge || kind !== owner.roundKind) this.#options.emitTable(owner);
+    const isMixed = hasOperations(request);
+    // A large body starts a round of its own, so that undoing it undoes nobody else's rows; one of operations is one.
+    if (isLarge || isMixed || kind !== owner.roundKind) this.#options.emitTable(owner);
     owner.roundKind = kind;
-    const target = owner.decodeTarget(account, request.receivedMicros, idRequired);
-    const rowStart = owner.builder.rowCount;
+    const target = isMixed
+      ? owner.operationsTarget(account, request.receivedMicros)
+      : owner.decodeTarget(account, request.receivedMicros, idRequired);
+    const { builder } = target;
+    const rowStart = builder.rowCount;
     try {
       const originalShape = (request.flags & frameFlags.originalShape) !== 0;
       const decoding = openDecode(request.format, originalShape, body, target);
@@ -294,16 +304,17 @@ export class RequestIntake {
         owner.busy = true;
         const inflatedBytes = body === request.body ? 0 : body.length;
         this.#inflatedBytes += inflatedBytes;
-        this.#large.push({ owner, request, account, decoding, body, batch, inflatedBytes });
+        this.#large.push({ owner, request, account, decoding, builder, body, batch, inflatedBytes });
         return;
       }
       while (!decoding.step(body.length + 1));
-      if (account.rejected > 0) keepLetters(owner, request, account, body);
+      if (isMixed) this.#finishOperations(owner, request, { account, body, batch });
+      else if (account.rejected > 0) keepLetters(owner, request, account, body);
     } catch (error) {
-      owner.builder.rollback(rowStart);
+      builder.rollback(rowStart);
       throw error;
     }
-    this.#finish(owner, request, { account, batch, rowStart });
+    if (!isMixed) this.#finish(owner, request, { account, batch, rowStart });
   }
 
   /** Rows of a batch of deletes are read apart: nothing but their ids comes into the table's builder. */
@@ -327,14 +338,18 @@ export class RequestIntake {
 
   /** True when the body is done, well or not. */
   #step(large: LargeDecode): boolean {
-    const { owner, request, account, decoding, body, batch } = large;
+    const { owner, request, account, decoding, builder, body, batch } = large;
     try {
       if (!decoding.step(sliceBytes)) return false;
-      owner.sealer.checkSize(owner.builder.finish(), owner.schema);
+      owner.sealer.checkSize(builder.finish(), builder.schema);
+      if (hasOperations(request)) {
+        this.#finishOperations(owner, request, { account, body, batch });
+        return true;
+      }
       if (account.rejected > 0) keepLetters(owner, request, account, body);
       this.#finish(owner, request, { account, batch, rowStart: 0 });
     } catch (error) {
-      owner.builder.rollback(0);
+      builder.rollback(0);
       this.#options.replies.fail(request.requestId, error);
     }
     return true;
@@ -368,6 +383,25 @@ export class RequestIntake {
     if (isRoundFull) this.#options.emitTable(owner);
   }
 
+  /** The rows of a request with mixed operations are decoded: they become a round of their own. */
+  #finishOperations(
+    owner: TableOwner,
+    request: IngestRequest,
+    decoded: { readonly account: RowAccount; readonly body: Uint8Array; readonly batch: TableBatch | null },
+  ): void {
+    const { account, body, batch } = decoded;
+    const { requestId, memory, receivedMicros, flags } = request;
+    const parts = owner.takeOperations(account, receivedMicros, (flags & frameFlags.idRequired) !== 0);
+    if (account.rejected > 0) keepLetters(owner, request, account, body);
+    if (account.accepted === 0) {
+      this.#options.replies.rejected(requestId, account, owner.slot);
+      return;
+    }
+    this.#options.emitOperations(owner, { request: { requestId, account, memory, batch }, parts });
+    // Nothing is left to be emitted, but the table may have become full.
+    this.touched.add(owner);
+  }
+
   /** Answers a batch id that was there before: with its account, or BATCH_ID_CONFLICT when the body differs. */
   #isRepeat(owner: TableOwner, request: IngestRequest, batch: TableBatch): boolean {
     if (owner.roundBatches.has(batch.key)) this.#options.emitTable(owner);
@@ -385,6 +419,10 @@ export class RequestIntake {
     }
     return true;
   }
+}
+
+function hasOperations({ flags }: IngestRequest): boolean {
+  return (flags & frameFlags.operations) !== 0;
 }
 
 /** What the rows of a request do to the earlier ones of their ids. */

@@ -1,15 +1,34 @@
 import { assert } from "../../shared/assert.js";
+import type { RowAccount } from "../../shared/columns/row-account.js";
 import { encodeRowsRecord, encodeSchemaRecord, recordBytes } from "../../shared/formats/wal-record-v1-encode.js";
-import type { BatchEntry } from "../../shared/formats/wal-batches-v1.js";
+import { lastRowOf, type BatchEntry } from "../../shared/formats/wal-batches-v1.js";
+import {
+  encodeOperationsRecord,
+  operationsRecordBytes,
+  type OperationsPart,
+} from "../../shared/formats/wal-operations-v1.js";
 import type { EntryRingProducer } from "../../shared/ring/entry-ring.js";
 import { newWalDescriptor, stageWalDescriptor } from "../../shared/ring/wal-descriptor.js";
 import type { Block } from "./block-pool.js";
 import type { Replies } from "./replies.js";
 import type { RoundRequest, TableOwner } from "./table-owner.js";
 
+interface AnnouncedRecord {
+  readonly firstSequence: number;
+  readonly batches: readonly BatchEntry[];
+  readonly logPosition: number;
+  readonly bytes: number;
+}
+
 const textDecoder = new TextDecoder();
 /** A round announces its rows, and the schema before them where it is new. */
 const recordsPerRound = 2;
+
+/** One request with mixed operations, whose rows have become the parts of a record. */
+export interface OperationsRound {
+  readonly request: Omit<RoundRequest, "rowStart" | "rowEnd" | "wantsId">;
+  readonly parts: readonly OperationsPart[];
+}
 
 /**
  * Ends a round: per table one record into shared memory, its rows into the table's buffer, its descriptor to the WAL
@@ -53,7 +72,7 @@ export class RoundEmitter {
     // Before anything is staged: a reply whose record is not announced would be let out with the next one.
     assert(this.roomBeside(1) >= 0, "a round is emitted while the log's ring has room");
     const firstSequence = buffer.lastSequence + 1;
-    const schema = this.#newSchema(owner, firstSequence);
+    const schema = this.#newSchema(owner, firstSequence, builder.rowCount);
     const batch = owner.sealer.seal(builder.finish(), builder.schema);
     const nowMs = Date.now();
     const batches = batchEntries(round, nowMs);
@@ -86,15 +105,58 @@ export class RoundEmitter {
       logPosition,
       createdMs: nowMs,
     });
+    this.#note(owner, { firstSequence, batches, logPosition, bytes });
+    builder.reset();
+    owner.round = [];
+    owner.roundBatches.clear();
+  }
+
+  /**
+   * A round that is one batch of operations: one record and one log position, so that it becomes durable and visible as a
+   * whole; its parts go into the table's buffer as the records that they are. The owner's round was emitted before.
+   */
+  emitOperations(owner: TableOwner, { request, parts: plain }: OperationsRound): void {
+    const { builder, buffer, identity, slot } = owner;
+    assert(owner.round.length === 0 && this.roomBeside(1) >= 0, "a batch of operations has a round of its own");
+    const parts = plain.map(({ kind, batch }) => ({ kind, batch: owner.sealer.seal(batch, builder.schema) }));
+    const rowCount = parts.reduce((sum, { batch }) => sum + batch.rowCount, 0);
+    const firstSequence = buffer.lastSequence + 1;
+    const lastSequence = firstSequence + rowCount - 1;
+    const schema = this.#newSchema(owner, firstSequence, rowCount);
+    const nowMs = Date.now();
+    const { requestId, account, memory, batch: id } = request;
+    const batches =
+      id === null ? [] : [{ ...entryOf(id, account, { firstRow: rowCount - 1, nowMs }), hasUndone: true as const }];
+    const bytes = operationsRecordBytes(parts, batches);
+    const block = owner.arena.reserve(bytes + (schema?.length ?? 0));
+    if (schema !== null) this.#emitSchema(owner, block, schema);
+    const offset = block.used;
+    const tableUuid = identity.uuid;
+    const record = { tableUuid, firstSequence, schemaVersion: builder.schema.version, parts, batches };
+    const places = encodeOperationsRecord(block.bytes, offset, record);
+    block.used += bytes;
+    const before = this.#replies.logPosition;
+    this.#replies.accepted({ requestId, account, memory, sequence: lastSequence, tableSlot: slot, id: null });
+    if (memory) {
+      owner.memorySequence = lastSequence;
+      this.#replies.gateOnly();
+    }
+    const { logPosition } = this.#replies;
+    this.#announce(block, { offset, length: bytes, completions: (logPosition - before) | 0 });
+    for (const { at, ...place } of places) {
+      buffer.append({ ...place, block, offset: at, logPosition, createdMs: nowMs });
+    }
+    this.#note(owner, { firstSequence, batches, logPosition, bytes });
+  }
+
+  /** What is remembered of a record that was announced. */
+  #note(owner: TableOwner, { firstSequence, batches, logPosition, bytes }: AnnouncedRecord): void {
     for (const entry of batches) {
-      const lastSequence = firstSequence + entry.firstRow + entry.accepted - 1;
+      const lastSequence = firstSequence + lastRowOf(entry);
       owner.batchIds.remember(owner.slot, { entry, lastSequence, logPosition });
     }
     this.#pending.push({ logPosition, bytes });
     this.#pendingBytes += bytes;
-    builder.reset();
-    owner.round = [];
-    owner.roundBatches.clear();
   }
 
   /** Lets the WAL thread see what was announced; true when it has something to write. The completions go first. */
@@ -106,8 +168,8 @@ export class RoundEmitter {
   }
 
   /** The record of the owner's schema; null where the log has it. */
-  #newSchema(owner: TableOwner, firstSequence: number): Uint8Array | null {
-    const { schema, rowCount } = owner.builder;
+  #newSchema(owner: TableOwner, firstSequence: number, rowCount: number): Uint8Array | null {
+    const { schema } = owner.builder;
     if (schema.version === owner.loggedSchemaVersion) return null;
     if (schema.columns.some((column) => column.replacesFieldId !== undefined)) {
       owner.wideningSequence = firstSequence + rowCount - 1;
@@ -146,21 +208,22 @@ export class RoundEmitter {
   }
 }
 
-function batchEntries(round: readonly RoundRequest[], createdMs: number): BatchEntry[] {
+function batchEntries(round: readonly RoundRequest[], nowMs: number): BatchEntry[] {
   const entries: BatchEntry[] = [];
   for (const { batch, account, rowStart } of round) {
     if (batch === null) continue;
-    entries.push({
-      key: batch.key,
-      bodyHash: batch.bodyHash,
-      accepted: account.accepted,
-      rejected: account.rejected,
-      firstRow: rowStart,
-      createdMs,
-      errorsJson: account.errors.length === 0 ? "" : JSON.stringify(account.errors),
-    });
+    entries.push(entryOf(batch, account, { firstRow: rowStart, nowMs }));
   }
   return entries;
+}
+
+function entryOf(
+  { key, bodyHash }: NonNullable<RoundRequest["batch"]>,
+  { accepted, rejected, errors }: RowAccount,
+  { firstRow, nowMs }: { readonly firstRow: number; readonly nowMs: number },
+): BatchEntry {
+  const errorsJson = errors.length === 0 ? "" : JSON.stringify(errors);
+  return { key, bodyHash, accepted, rejected, firstRow, createdMs: nowMs, errorsJson };
 }
 
 function idOf(owner: TableOwner, row: number): string | null {

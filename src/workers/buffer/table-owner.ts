@@ -3,6 +3,7 @@ import type { RowAccount } from "../../shared/columns/row-account.js";
 import { assert } from "../../shared/assert.js";
 import { limits } from "../../shared/limits.js";
 import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.js";
+import type { OperationsPart } from "../../shared/formats/wal-operations-v1.js";
 import type { OpenTable, TableIdentity } from "../../shared/messages.js";
 import type { OwnerSchema } from "../../shared/table-messages.js";
 import { applyOperations, type SchemaOperation } from "../../shared/schema/schema-operations.js";
@@ -14,8 +15,9 @@ import type { BatchIds } from "./batch-ids.js";
 import { BlockArena } from "./block-arena.js";
 import type { Block } from "./block-pool.js";
 import { ColumnSealer } from "./column-sealer.js";
-import { idGenerator, idRule, type AcceptsId } from "./id-rule.js";
+import { acceptsAnyId, idGenerator, idRule, type AcceptsId } from "./id-rule.js";
 import { hasValuesIn } from "./measure-rows.js";
+import { OperationsBuilder } from "./operations-builder.js";
 import { TableBuffer, type BufferedRecord } from "./table-buffer.js";
 
 /** A request whose rows are in the builder and wait for the round's record. */
@@ -71,6 +73,7 @@ export class TableOwner {
   reportedFull = false;
   settings: TableSettings;
   readonly #worker: number;
+  readonly #operations = new OperationsBuilder();
   #acceptsId: AcceptsId;
   #generateId: (() => string) | null;
   /** Field ids that may be in files of the store: from the moment a flush takes records. */
@@ -116,12 +119,48 @@ export class TableOwner {
     // An id that was made just now has no earlier rows: where they matter, it must be given.
     const generateId = isPlain ? this.#generateId : null;
     const defaults: RowDefaults = { receivedMicros, generateId, idRequired: idRequired || !isPlain };
+    return this.#target(this.builder, account, defaults, this.#acceptsId);
+  }
+
+  /**
+   * Of a request with mixed operations, into a builder of its own: what its ids must be is decided by `takeOperations`, which
+   * knows what each row does. Throws INVALID_REQUEST where the table has a column of the name that says it.
+   */
+  operationsTarget(account: RowAccount, receivedMicros: number): DecodeTarget {
+    account.rejectedRows = [];
+    const defaults: RowDefaults = { receivedMicros, generateId: null, idRequired: false };
+    const builder = this.#operations.begin(this.schema, this.#rules());
+    return this.#target(builder, account, defaults, acceptsAnyId);
+  }
+
+  /**
+   * The decoded rows of such a request as the parts of its record, under the schema that they need, which is the table's from
+   * now on. Only while no rows are in the round. Rows that make no sense are rejected in the account.
+   */
+  takeOperations(account: RowAccount, receivedMicros: number, idRequired: boolean): readonly OperationsPart[] {
+    const isUpsert = this.settings.mode === "upsert";
+    const { parts, schema } = this.#operations.take({
+      account,
+      schema: this.schema,
+      isCommitted: (fieldId) => this.#committedFieldIds.has(fieldId),
+      isUpsert,
+      idRequired,
+      acceptsId: this.#acceptsId,
+      canMakeIds: this.#generateId !== null,
+      generateId: this.#generateId,
+      receivedMicros,
+    });
+    if (schema !== this.schema) this.builder.replaceSchema(schema);
+    return parts;
+  }
+
+  #target(builder: BatchBuilder, account: RowAccount, defaults: RowDefaults, acceptsId: AcceptsId): DecodeTarget {
     return {
-      builder: this.builder,
+      builder,
       account,
       table: this.identity.name,
       defaults,
-      acceptsId: this.#acceptsId,
+      acceptsId,
       valueBytesMax: limits.valueBytesMax,
       depthMax: limits.valueDepthMax,
     };

@@ -8,13 +8,13 @@ import {
   type DigestHeader,
 } from "../../shared/formats/batch-digest-v1.js";
 import { parseSchemaRecord } from "../../shared/formats/wal-record-v1-parse.js";
-import { isRowsKind, recordKinds, type RecordHeader } from "../../shared/formats/wal-record-v1.js";
+import { hasSequences, recordKinds, type RecordHeader } from "../../shared/formats/wal-record-v1.js";
 import { parseSegmentHeader, segmentHeaderBytes, type SegmentHeader } from "../../shared/formats/wal-segment-v1.js";
 import type { TableSchema } from "../../shared/schema/table-schema.js";
 import { SegmentReader, type Damage } from "./segment-reader.js";
 import { listDigests, listSegments, readFile, type NumberedFile } from "./wal-folder.js";
 
-/** A record with rows, or with tombstones, of the log. It lies at [at, at + length) of `bytes`, which is valid during the call only. */
+/** A record of the log whose rows have sequences; one of operations as a whole, see rowsRecordsOf. It lies at [at, at + length) of `bytes`, which is valid during the call only. */
 export interface ReplayedRows {
   readonly tableUuid: string;
   readonly firstSequence: number;
@@ -95,7 +95,7 @@ function visitSegment(reader: SegmentReader, visitor: ReplayVisitor): void {
     const { header, bytes, at } = record;
     const { tableUuid, firstSequence, rowCount, length } = header;
     const segment = reader.number;
-    if (isRowsKind(header.kind)) {
+    if (hasSequences(header.kind)) {
       visitor.rows({ tableUuid, firstSequence, rowCount, header, bytes, at, length, segment });
     } else if (header.kind === recordKinds.schema) {
       visitor.schema({ tableUuid, schema: parseSchemaRecord(bytes, at).schema, header, firstSequence, segment });

@@ -1,7 +1,7 @@
 import type { Disk } from "../../shared/disk/disk.js";
 import { failpoint } from "../../shared/failpoints.js";
 import { DigestBuilder } from "../../shared/formats/batch-digest-v1.js";
-import { isRowsKind } from "../../shared/formats/wal-record-v1.js";
+import { hasSequences } from "../../shared/formats/wal-record-v1.js";
 import type { BatchDigests } from "./batch-digests.js";
 import type { SegmentLog } from "./segment-log.js";
 import { SegmentReader, type SegmentRecord } from "./segment-reader.js";
@@ -104,7 +104,7 @@ export class Upkeep {
       const builder = new DigestBuilder(digests.sinceMs(nowMs()));
       for (const record of this.#records(segment)) {
         if (record === undefined) yield;
-        else if (isRowsKind(record.header.kind) && !index.isDropped(record.header.tableUuid)) {
+        else if (hasSequences(record.header.kind) && !index.isDropped(record.header.tableUuid)) {
           builder.add(record.bytes, record.at, record.header);
         }
       }

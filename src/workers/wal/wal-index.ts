@@ -1,5 +1,5 @@
 import { assert } from "../../shared/assert.js";
-import { isRowsKind, type RecordHeader } from "../../shared/formats/wal-record-v1.js";
+import { hasSequences, type RecordHeader } from "../../shared/formats/wal-record-v1.js";
 
 /** What one segment holds of one table. */
 interface TableInSegment {
@@ -81,7 +81,7 @@ export class WalIndex {
   /** Notes a record that is durable in the segment. */
   addRecord(segment: IndexedSegment, header: RecordHeader): void {
     // A schema is kept until the first row that needs it is in the store, and the schema with it.
-    const last = isRowsKind(header.kind) ? header.firstSequence + header.rowCount - 1 : header.firstSequence;
+    const last = hasSequences(header.kind) ? header.firstSequence + header.rowCount - 1 : header.firstSequence;
     const known = segment.tables.get(header.tableUuid);
     if (known === undefined) {
       segment.tables.set(header.tableUuid, { lastSequence: last, bytes: header.length });
@@ -89,7 +89,7 @@ export class WalIndex {
       known.lastSequence = Math.max(known.lastSequence, last);
       known.bytes += header.length;
     }
-    if (isRowsKind(header.kind) && header.batchCount > 0) segment.hasBatches = true;
+    if (hasSequences(header.kind) && header.batchCount > 0) segment.hasBatches = true;
   }
 
   /** A commit of the catalog covers the table up to this sequence. */
@@ -128,7 +128,7 @@ export class WalIndex {
   isNeeded(header: RecordHeader): boolean {
     const { tableUuid, firstSequence, rowCount } = header;
     if (this.#dropped.has(tableUuid)) return false;
-    const last = isRowsKind(header.kind) ? firstSequence + rowCount - 1 : firstSequence;
+    const last = hasSequences(header.kind) ? firstSequence + rowCount - 1 : firstSequence;
     return last > this.flushedSequence(tableUuid);
   }
 

@@ -9,6 +9,8 @@ import {
   backupTag,
   backupTimeMs,
   dataFileKey,
+  deleteFileKey,
+  isImmutableKey,
   keyOfUri,
   locationPrefix,
   manifestKey,
@@ -87,6 +89,16 @@ describe("store paths", () => {
     for (const other of ["miniodb.backup.x", "nightly", id]) assert.equal(backupOfTag(other), undefined);
     for (const other of [`.miniodb-backup/manifests/x.full.json`, versionKey(location, 1)]) {
       assert.equal(parseBackupManifestKey(other), undefined);
+    }
+  });
+
+  test("data, deletes, manifests and lists never change under their key; versions, hints and records do", () => {
+    const file = { day: 20_484, createdMs: 1_767_225_600_123, uuid };
+    const name = { location, commitId: uuid, attemptUuid: uuid };
+    const immutable = [dataFileKey(location, file), deleteFileKey(location, file), manifestKey(name, 0)];
+    for (const key of [...immutable, manifestListKey(name, 77)]) assert.ok(isImmutableKey(key), key);
+    for (const key of [versionKey(location, 1), versionHintKey(location)]) {
+      assert.ok(!isImmutableKey(key), key);
     }
   });
 

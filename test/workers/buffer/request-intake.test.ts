@@ -11,6 +11,7 @@ import {
   EntryRingGate,
   EntryRingProducer,
 } from "../../../src/shared/ring/entry-ring.js";
+import { recordKinds } from "../../../src/shared/formats/wal-record-v1.js";
 import { frameEncodings, frameFlags, frameFormats } from "../../../src/shared/ring/frame.js";
 import { ringWords } from "../../../src/shared/ring/ring-layout.js";
 import { newWalDescriptor, takeWalDescriptor, walDescriptorBytes } from "../../../src/shared/ring/wal-descriptor.js";
@@ -65,6 +66,7 @@ class Intake {
       needTable: (name) => this.needed.push(name),
       reroute: () => assert.fail("there is one worker"),
       emitTable: (owner) => this.emitter.emit(owner),
+      emitOperations: (owner, operations) => this.emitter.emitOperations(owner, operations),
     });
   }
 
@@ -93,17 +95,20 @@ class Intake {
     for (const block of owner.flushed(owner.buffer.lastSequence, owner.schema)) this.#pool.free(block, 0);
   }
 
-  take(requestId: number, line: string, flags = 0): void {
-    this.#take({ requestId, flags, table: "t", encoding: frameEncodings.identity, body: Buffer.from(line) });
+  take(requestId: number, line: string, flags = 0, more: Partial<IngestRequest> = {}): void {
+    this.#take({ requestId, flags, table: "t", encoding: frameEncodings.identity, body: Buffer.from(line) }, more);
   }
 
   takeGzip(requestId: number, table: string, lines: string): void {
     this.#take({ requestId, flags: 0, table, encoding: frameEncodings.gzip, body: gzipSync(lines) });
   }
 
-  #take(request: Pick<IngestRequest, "requestId" | "flags" | "table" | "encoding" | "body">): void {
+  #take(
+    request: Pick<IngestRequest, "requestId" | "flags" | "table" | "encoding" | "body">,
+    more: Partial<IngestRequest> = {},
+  ): void {
     const fixed = { format: frameFormats.ndjson, memory: false, receivedMicros: 0, batchId: "", principal: "" };
-    this.intake.take({ ...fixed, ...request });
+    this.intake.take({ ...fixed, ...request, ...more });
   }
 
   endRound(): void {
@@ -118,6 +123,15 @@ class Intake {
     const descriptor = newWalDescriptor();
     while (takeWalDescriptor(this.#descriptors, descriptor)) this.#gate.open(descriptor.completions);
     this.#descriptors.release();
+  }
+
+  /** The same with one record; false where there is none. */
+  logOne(): boolean {
+    const descriptor = newWalDescriptor();
+    if (!takeWalDescriptor(this.#descriptors, descriptor)) return false;
+    this.#gate.open(descriptor.completions);
+    this.#descriptors.release();
+    return true;
   }
 
   /** Requests answered as done since the last call, with the sequence that each got. */
@@ -203,6 +217,133 @@ test("the blocks of a table are free once all its rows are in the store, the sch
   rig.log();
   rig.flush(owner);
   assert.deepEqual([...rig.blocks], []);
+});
+
+const mixed = [
+  { _op: "insert", id: "a", v: 1 },
+  { _op: "delete", id: "a" },
+  { _op: "insert", id: "a", v: 2 },
+  { _op: "replace", id: "b", v: 3, s: "new" },
+  { _op: "delete", id: "c" },
+  { id: "d", v: 4 },
+]
+  .map((row) => JSON.stringify(row))
+  .join("\n");
+
+test("a batch of operations is one record, visible as a whole, between the rounds before and behind it", () => {
+  const rig = new Intake();
+  const owner = rig.open("t");
+  rig.take(1, `{"id":"a","v":0}`);
+  rig.take(2, mixed, frameFlags.operations);
+  rig.take(3, `{"id":"a","v":9}`);
+  const isDurable = (position: number): boolean => rig.replies.isDurable(position);
+  const visible = (): number => owner.buffer.visibleSequence((record) => owner.isVisible(record, isDurable));
+  rig.endRound();
+  const kinds = owner.buffer.records.map(({ kind, firstSequence, rowCount }) => [kind, firstSequence, rowCount]);
+  const { rows, replacing, tombstones } = recordKinds;
+  assert.deepEqual(kinds, [
+    [rows, 1, 1],
+    [tombstones, 2, 2],
+    [replacing, 4, 1],
+    [rows, 5, 2],
+    [rows, 7, 1],
+  ]);
+  const [, ...parts] = owner.buffer.records.slice(0, 4).map(({ logPosition }) => logPosition);
+  assert.equal(new Set(parts).size, 1);
+  const seen = new Set([visible()]);
+  while (rig.logOne()) seen.add(visible());
+  assert.deepEqual([...seen], [0, 1, 6, 7]);
+  assert.deepEqual(rig.answers(), [
+    { requestId: 1, sequence: 1 },
+    { requestId: 2, sequence: 6 },
+    { requestId: 3, sequence: 7 },
+  ]);
+  assert.deepEqual(
+    owner.schema.columns.map(({ name }) => name),
+    ["timestamp", "id", "v", "s"],
+  );
+  rig.flush(owner);
+  assert.deepEqual([owner.buffer.rows, owner.buffer.bytes], [0, 0]);
+  assert.deepEqual([...rig.blocks], []);
+});
+
+test("with durability memory a batch of operations is visible at once, and as a whole", () => {
+  const rig = new Intake();
+  const owner = rig.open("t");
+  rig.take(1, mixed, frameFlags.operations, { memory: true });
+  assert.equal(
+    owner.buffer.visibleSequence((record) => owner.isVisible(record, () => false)),
+    5,
+  );
+  rig.endRound();
+  rig.log();
+  assert.deepEqual(rig.failures, []);
+});
+
+test("a repeat of a batch of operations gets the sequence of its last row that is in a record", () => {
+  const rig = new Intake();
+  const owner = rig.open("t");
+  const undone = `{"_op":"u","id":"a","v":1}\n`.repeat(50);
+  rig.take(1, undone, frameFlags.operations, { batchId: "b1" });
+  // One in flight joins, and main hears of it by the immediate ring.
+  rig.take(2, undone, frameFlags.operations, { batchId: "b1" });
+  rig.take(3, `${undone}{"id":"b"}`, frameFlags.operations, { batchId: "b1" });
+  assert.deepEqual([owner.buffer.lastSequence, owner.buffer.rows], [1, 1]);
+  const known = owner.batchIds.find(owner.slot, "\0b1", Date.now());
+  assert.deepEqual([known?.lastSequence, known?.entry.accepted], [1, 50]);
+  assert.equal(rig.failures.length, 1);
+  assert.match(rig.failures[0] ?? "", /batch id was used before/);
+});
+
+test("a batch of operations that is cut off, or all wrong, leaves nothing, not even columns", () => {
+  const rig = new Intake();
+  const owner = rig.open("t");
+  const json = { format: frameFormats.json };
+  rig.take(1, `[{"_op":"u","id":"a","v":1}, {"_op":`, frameFlags.operations, json);
+  rig.take(2, `{"_op":"what","id":"a","v":1}`, frameFlags.operations);
+  rig.endRound();
+  assert.equal(owner.schema, initialSchema);
+  assert.deepEqual([owner.buffer.lastSequence, rig.blocks.size, rig.failures.length], [0, 0, 2]);
+  rig.take(3, mixed, frameFlags.operations);
+  assert.equal(owner.buffer.lastSequence, 5);
+});
+
+test("a large batch of operations is decoded in slices, its table's other writes before and behind it", () => {
+  const rig = new Intake();
+  const owner = rig.open("t");
+  const other = rig.open("o");
+  rig.take(1, `{"id":"x","v":0}`);
+  const count = 40_000;
+  const lines = Array.from({ length: count }, (_, n) =>
+    JSON.stringify({ _op: n % 2 === 0 ? "replace" : "delete", id: `i${n % 1000}`, v: n, text: "x".repeat(40) }),
+  );
+  rig.take(2, lines.join("\n"), frameFlags.operations);
+  rig.take(3, `{"id":"x","v":1}`);
+  rig.take(4, `{"id":"x","v":1}`, 0, { table: "o" });
+  assert.ok(rig.intake.hasLarge && owner.busy);
+  assert.equal(owner.schema.columns.length, 3);
+  for (let round = 0; round < 100 && rig.intake.hasLarge; round++) rig.intake.stepLarge();
+  rig.endRound();
+  rig.log();
+  const { rows, replacing, tombstones } = recordKinds;
+  assert.deepEqual(
+    owner.buffer.records.map(({ kind, rowCount }) => [kind, rowCount]),
+    [
+      [rows, 1],
+      [tombstones, 500],
+      [replacing, 500],
+      [rows, 1],
+    ],
+  );
+  assert.equal(other.buffer.rows, 1);
+  assert.deepEqual(
+    rig
+      .answers()
+      .map(({ requestId }) => requestId)
+      .toSorted(),
+    [1, 2, 3, 4],
+  );
+  assert.equal(owner.schema.columns.length, 4);
 });
 
 test("what was durable once is so for ever, also after 2^31 more replies", () => {

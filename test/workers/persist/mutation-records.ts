@@ -1,6 +1,6 @@
 import { BatchBuilder } from "../../../src/shared/columns/batch-builder.js";
 import { encodeRowsRecord, recordBytes } from "../../../src/shared/formats/wal-record-v1-encode.js";
-import { recordKinds, type RowsKind } from "../../../src/shared/formats/wal-record-v1.js";
+import { isRowsKind, recordKinds, type RowsKind } from "../../../src/shared/formats/wal-record-v1.js";
 import type { RecordSlice } from "../../../src/shared/messages.js";
 import { initialSchema, withColumn, type TableSchema } from "../../../src/shared/schema/table-schema.js";
 import type { SeededRandom } from "../../harness/seeded-random.js";
@@ -17,7 +17,7 @@ export interface LivingRow extends MutationRow {
 }
 
 const tableUuid = "00000000-0000-4000-8000-000000000000";
-const kinds = Object.values(recordKinds).filter((kind): kind is RowsKind => kind !== recordKinds.schema);
+const kinds = Object.values(recordKinds).filter((kind) => isRowsKind(kind));
 
 /** A table's log with rows, rows that replace, and tombstones, and which rows live. */
 export class MutationLog {

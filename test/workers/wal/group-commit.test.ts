@@ -206,7 +206,9 @@ function live(harness: WalHarness, random: SeededRandom, flushed: Map<number, nu
       random.integer(4) === 0
         ? [batchOf(`${table}-${harness.sequences.get(table)}-${random.integer(1e9)}`, Date.now())]
         : [];
-    harness.write(table, 1 + random.integer(30), { worker, batches, textBytes: 10 + random.integer(300) });
+    const rowCount = 1 + random.integer(30);
+    if (random.integer(4) === 0) harness.writeOperations(table, [rowCount, 1, 2], { worker, batches });
+    else harness.write(table, rowCount, { worker, batches, textBytes: 10 + random.integer(300) });
     if (random.integer(3) > 0) harness.commit.round();
     if (random.integer(8) === 0) {
       // As in the server: only what is durable is flushed. Table 1 is stuck, so that it is copied forward.

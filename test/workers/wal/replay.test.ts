@@ -7,10 +7,11 @@ import { ForgetfulDisk } from "../../../src/shared/disk/forgetful-disk.js";
 import { losePower } from "../../../src/shared/disk/power-loss.js";
 import { RealDisk } from "../../../src/shared/disk/real-disk.js";
 import { MiniodbError } from "../../../src/shared/errors.js";
+import { headerFields, recordKinds, sealRecord } from "../../../src/shared/formats/wal-record-v1.js";
 import { segmentHeaderBytes } from "../../../src/shared/formats/wal-segment-v1.js";
 import { openWal } from "../../../src/workers/wal/open-wal.js";
 import { seededRandom } from "../../harness/seeded-random.js";
-import { replayAll, temporaryFolder, WalHarness } from "./wal-harness.js";
+import { batchOf, replayAll, temporaryFolder, WalHarness } from "./wal-harness.js";
 
 const disk = new RealDisk();
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Date.now() % 1_000_000);
@@ -120,6 +121,50 @@ describe("a torn tail", () => {
     assert.deepEqual(wal.damage, report.damage);
     assert.equal(readdirSync(join(folder, "quarantine")).filter((name) => name.endsWith(".torn")).length, 1);
   });
+});
+
+test("a record of operations is there as a whole or not at all, wherever it is torn or damaged", (context) => {
+  const folder = temporaryFolder(context);
+  const harness = new WalHarness({ disk, folder, segmentBytes: 1_000_000 });
+  harness.write(1, 2);
+  assert.ok(harness.commit.round());
+  const start = disk.stat(firstSegment(folder))?.bytes ?? 0;
+  harness.writeOperations(1, [2, 3, 4], { batches: [batchOf("operations", Date.now())] });
+  assert.ok(harness.commit.round());
+  const whole = readFileSync(firstSegment(folder));
+  for (let cut = start; cut <= whole.length; cut++) {
+    writeFileSync(firstSegment(folder), whole.subarray(0, cut));
+    const { sequences, keys } = replayAll(disk, folder);
+    assert.deepEqual(sequences.get(1), rowsUpTo(cut === whole.length ? 11 : 2), `cut at ${cut}`);
+    assert.equal(keys.has("operations"), cut === whole.length);
+  }
+  for (let at = start; at < whole.length; at += 7) {
+    const bytes = Buffer.from(whole);
+    bytes[at] = (bytes[at] as number) ^ 1;
+    writeFileSync(firstSegment(folder), bytes);
+    assert.deepEqual(replayAll(disk, folder).sequences.get(1), rowsUpTo(2), `byte ${at}`);
+  }
+  writeFileSync(firstSegment(folder), whole);
+  // A commit covers whole records; a part that one did cover all the same is passed over.
+  for (let flushed = 0; flushed <= 11; flushed++) {
+    const { sequences, gaps } = replayAll(disk, folder, new Map([[1, flushed]]));
+    assert.deepEqual(sequences.get(1), rowsUpTo(11).slice(flushed));
+    assert.deepEqual(gaps.get(1), []);
+  }
+  harness.close();
+});
+
+test("a record of a kind that a newer version brought stops the replay", (context) => {
+  const folder = temporaryFolder(context);
+  const harness = new WalHarness({ disk, folder, segmentBytes: 1_000_000 });
+  harness.writeOperations(1, [1, 1, 1]);
+  assert.ok(harness.commitAll());
+  harness.close();
+  const bytes = new Uint8Array(readFileSync(firstSegment(folder)));
+  bytes[segmentHeaderBytes + headerFields.kind] = recordKinds.operations + 1;
+  sealRecord(bytes, segmentHeaderBytes, 1, segmentHeaderBytes);
+  writeFileSync(firstSegment(folder), bytes);
+  assert.throws(() => replayAll(disk, folder), /record of kind 6: a newer version wrote it/);
 });
 
 describe("damage in the middle", () => {

@@ -152,7 +152,8 @@ describe("copy-forward", () => {
     const folder = temporaryFolder(context);
     const harness = new WalHarness({ disk, folder, segmentBytes, walBytesMax: 3 * segmentBytes });
     for (let i = 0; i < 10; i++) {
-      harness.write(2, 2);
+      if (i % 2 === 0) harness.write(2, 3);
+      else harness.writeOperations(2, [1, 1, 1]);
       harness.writeSchema(3);
       harness.write(3, 1, { batches: [batchOf(`stuck-${i}`, Date.now())] });
       fillSegments(harness, 1, 1);
@@ -167,7 +168,7 @@ describe("copy-forward", () => {
     );
     assert.deepEqual(
       replayed.sequences.get(2),
-      Array.from({ length: 20 }, (_, i) => i + 1),
+      Array.from({ length: 30 }, (_, i) => i + 1),
     );
     assert.equal(replayed.sequences.get(3)?.length, 10);
     assert.ok(replayed.schemas.length >= 10);
@@ -221,6 +222,7 @@ describe("batch digests", () => {
     harness.write(1, 1, { batches: [batchOf("a", nowMs), batchOf("b", nowMs - 2 * day)] });
     harness.write(2, 1, { batches: [batchOf("dropped", nowMs)] });
     harness.write(1, 0, { batches: [batchOf("all-rejected", nowMs)] });
+    harness.writeOperations(1, [1, 1, 1], { batches: [batchOf("operations", nowMs)] });
     fillSegments(harness, 1, 2);
     harness.wal.index.noteDropped(uuidOf(2));
     harness.flush(1);
@@ -231,6 +233,7 @@ describe("batch digests", () => {
     assert.deepEqual(seen, [
       [uuidOf(1), 1, "a"],
       [uuidOf(1), 2, "all-rejected"],
+      [uuidOf(1), 2, "operations"],
     ]);
     readBatchDigests(disk, folder, nowMs + 1, () => assert.fail("too old"));
 

@@ -8,7 +8,13 @@ import type { ColumnBatch } from "../../../src/shared/columns/column-batch.js";
 import type { Disk } from "../../../src/shared/disk/disk.js";
 import type { BatchEntry } from "../../../src/shared/formats/wal-batches-v1.js";
 import { encodeRowsRecord, encodeSchemaRecord, recordBytes } from "../../../src/shared/formats/wal-record-v1-encode.js";
-import { parseRowsRecord } from "../../../src/shared/formats/wal-record-v1-parse.js";
+import {
+  encodeOperationsRecord,
+  operationsRecordBytes,
+  rowsRecordsOf,
+} from "../../../src/shared/formats/wal-operations-v1.js";
+import { parseRecordBatches, parseRows } from "../../../src/shared/formats/wal-record-v1-parse.js";
+import { recordKinds } from "../../../src/shared/formats/wal-record-v1.js";
 import { completionBytes } from "../../../src/shared/ring/completion.js";
 import { createEntryRing, EntryRingGate, EntryRingProducer } from "../../../src/shared/ring/entry-ring.js";
 import { stageWalDescriptor, walDescriptorBytes } from "../../../src/shared/ring/wal-descriptor.js";
@@ -122,6 +128,29 @@ export class WalHarness {
     this.written[worker]?.push({ table, firstSequence, rowCount, keys: batches.map(({ key }) => key) });
   }
 
+  /** One record of operations, with so many rows of each kind. */
+  writeOperations(
+    table: number,
+    rowCounts: readonly [number, number, number],
+    options: { worker?: number; batches?: BatchEntry[] } = {},
+  ): void {
+    const { worker = 0, batches = [] } = options;
+    const firstSequence = (this.sequences.get(table) ?? 0) + 1;
+    let sequence = firstSequence;
+    const kinds = [recordKinds.tombstones, recordKinds.replacing, recordKinds.rows];
+    const parts = kinds.map((kind, index) => {
+      const rowCount = rowCounts[index] ?? 0;
+      sequence += rowCount;
+      return { kind, batch: rowsOf(table, sequence - rowCount, rowCount) };
+    });
+    this.sequences.set(table, sequence - 1);
+    const bytes = new Uint8Array(new SharedArrayBuffer(operationsRecordBytes(parts, batches)));
+    encodeOperationsRecord(bytes, 0, { tableUuid: uuidOf(table), firstSequence, schemaVersion: 0, parts, batches });
+    this.#send(worker, bytes);
+    const keys = batches.map(({ key }) => key);
+    this.written[worker]?.push({ table, firstSequence, rowCount: sequence - firstSequence, keys });
+  }
+
   writeSchema(table: number, worker = 0): void {
     const firstSequence = (this.sequences.get(table) ?? 0) + 1;
     const record = encodeSchemaRecord({ tableUuid: uuidOf(table), firstSequence, schema: initialSchema });
@@ -201,9 +230,7 @@ export function replayAll(disk: Disk, folder: string, flushed: ReadonlyMap<numbe
   const report = replaySegments(disk, folder, {
     rows: (record) => {
       const table = Number(record.tableUuid.slice(-12));
-      const { batch, batches } = parseRowsRecord(record.bytes, record.at);
-      const rows = checkedRows(table, record.firstSequence, batch);
-      for (const { key } of batches) keys.add(key);
+      for (const { key } of parseRecordBatches(record.bytes, record.at, record.header)) keys.add(key);
       records.push({ table, firstSequence: record.firstSequence, rowCount: record.rowCount, segment: record.segment });
       const list = sequences.get(table) ?? [];
       sequences.set(table, list);
@@ -211,7 +238,10 @@ export function replayAll(disk: Disk, folder: string, flushed: ReadonlyMap<numbe
         orders.get(table) ??
         new SequenceOrder<number[]>(flushed.get(table) ?? 0, (kept, skip) => list.push(...kept.slice(skip)));
       orders.set(table, order);
-      if (record.rowCount > 0) order.offer(record.firstSequence, record.rowCount, () => rows);
+      for (const { at, firstSequence, rowCount } of rowsRecordsOf(record.bytes, record.at, record.header)) {
+        const rows = checkedRows(table, firstSequence, parseRows(record.bytes, at).batch);
+        if (rowCount > 0) order.offer(firstSequence, rowCount, () => rows);
+      }
     },
     schema: ({ tableUuid, schema }) => schemas.push(`${Number(tableUuid.slice(-12))} v${schema.version}`),
   });

@@ -7,7 +7,7 @@ import { assertTableName } from "../../catalog/table-service.js";
 import type { MutationService } from "../../mutate/mutation-service.js";
 import { readPartialRow } from "../../mutate/row-envelope.js";
 import type { HttpExchange, RequestListener } from "../../sockets/http-server.js";
-import { parseDurability, parseMode } from "../websocket/stream-message.js";
+import { parseDurability, parseMode, refuseSoft } from "../websocket/stream-message.js";
 import { HttpWrite, type RenderOutcome, type WriteDoor, type WriteHead } from "./http-write.js";
 import type { WriteAccount, WriteOutcome } from "../../write/write-request.js";
 import { sendReply } from "./send-reply.js";
@@ -123,7 +123,9 @@ function readMode({ query }: HttpExchange): { readonly flags: number; readonly i
   if (isCounted === undefined) {
     throw new MiniodbError("INVALID_REQUEST", "count must be true or false", { field: "count" });
   }
-  return { flags: parseMode(parameters.get("mode") ?? ""), isCounted };
+  const flags = parseMode(parameters.get("mode") ?? "");
+  if (parameters.get("soft") === "true") refuseSoft(flags);
+  return { flags, isCounted };
 }
 
 /** What headers and query string say; all of it must be read before the handler returns. */

@@ -69,6 +69,8 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
   const format = readText(header, "format", seq);
   const durability = readText(header, "durability", seq);
   const mode = readText(header, "mode", seq);
+  const modeFlags = mode === undefined ? defaults.modeFlags : parseMode(mode, seq);
+  if (header["soft"] === true) refuseSoft(modeFlags, seq);
   const batchId = readText(header, "batch_id", seq) ?? "";
   if (Buffer.byteLength(batchId) > limits.batchIdBytesMax) {
     throw invalid(`batch_id has at most ${limits.batchIdBytesMax} bytes`, seq);
@@ -79,7 +81,7 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
     table,
     format: format === undefined ? defaults.format : streamFormat(format, seq),
     durability: durability === undefined ? defaults.durability : parseDurability(durability, seq),
-    modeFlags: mode === undefined ? defaults.modeFlags : parseMode(mode, seq),
+    modeFlags,
     batchId,
     body: message.subarray(end + 1),
   };
@@ -87,12 +89,14 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
 
 /** From the query string of the upgrade request. Throws INVALID_REQUEST. */
 export function parseStreamDefaults(query: URLSearchParams): StreamDefaults {
+  const modeFlags = parseMode(query.get("mode") ?? "", null);
+  if (query.get("soft") === "true") refuseSoft(modeFlags);
   return {
     letterFlag: parseLetters(query.get("dead_letters") ?? false, null),
     table: query.get("table") ?? "",
     format: streamFormat(query.get("format") ?? "ndjson", null),
     durability: parseDurability(query.get("durability") ?? "fsync", null),
-    modeFlags: parseMode(query.get("mode") ?? "", null),
+    modeFlags,
   };
 }
 
@@ -110,14 +114,21 @@ export function parseDurability(name: string, seq: StreamMessage["seq"] = null):
 }
 
 /**
- * The frameFlags of what the rows of a batch do to the earlier ones of their ids: `replace`, `delete`, or empty, what the
- * table's own mode says. Throws INVALID_REQUEST.
+ * The frameFlags of what the rows of a batch do to the earlier ones of their ids: `replace`, `delete`, `operations` where each
+ * row says it itself, or empty, what the table's own mode says. Throws INVALID_REQUEST.
  */
 export function parseMode(name: string, seq: StreamMessage["seq"] = null): number {
   if (name === "") return frameFlags.mayCreateTable;
   if (name === "replace") return frameFlags.mayCreateTable | frameFlags.replaces;
   if (name === "delete") return frameFlags.deletes | frameFlags.idRequired;
-  throw invalid("mode must be replace or delete, or be left out", seq);
+  if (name === "operations") return frameFlags.mayCreateTable | frameFlags.operations;
+  throw invalid("mode must be replace, delete or operations, or be left out", seq);
+}
+
+/** For a batch that asks for soft deletes: nobody shall take a hard one for it. Throws INVALID_REQUEST where it deletes. */
+export function refuseSoft(modeFlags: number, seq: StreamMessage["seq"] = null): void {
+  if ((modeFlags & (frameFlags.deletes | frameFlags.operations)) === 0) return;
+  throw invalid("soft deletes are for DELETE /v1/data: batches delete for good", seq);
 }
 
 function streamFormat(name: string, seq: StreamMessage["seq"]): FrameFormat {
