@@ -21,10 +21,16 @@ export interface FileCacheOptions {
   readonly onError: (doing: string, error: unknown) => void;
 }
 
+/** Entries by key, each with a pin, and the fetches that bring those of them that are not here. */
+interface Pinned {
+  readonly entries: ReadonlyMap<string, CacheEntry>;
+  readonly flights: readonly Promise<number>[];
+}
+
 /** A query that waits for room: it holds nothing meanwhile, so that two of them never wait for each other. */
 interface Waiter {
   readonly files: ReadonlyMap<string, StoredFile>;
-  readonly grant: (entries: Map<string, CacheEntry>) => void;
+  readonly grant: (pinned: Pinned) => void;
   readonly fail: (error: unknown) => void;
 }
 
@@ -90,7 +96,7 @@ export class FileCache implements LocalFiles {
   async open(files: readonly StoredFile[], signal: CancelSignal): Promise<OpenFiles> {
     signal.throwIfAborted();
     const wanted = new Map(files.map((file) => [file.key, file]));
-    const entries = this.#pin(wanted, this.#waiters.length === 0) ?? (await this.#wait(wanted, signal));
+    const { entries, flights } = this.#pin(wanted, this.#waiters.length === 0) ?? (await this.#wait(wanted, signal));
     // Whoever gets an error owes nothing; the pins are this call's until it returns.
     let isReleased = false;
     const release = (): void => {
@@ -100,7 +106,6 @@ export class FileCache implements LocalFiles {
       this.#admit();
     };
     try {
-      const flights = [...entries.values()].flatMap(({ flight }) => (flight === null ? [] : [flight]));
       const fetched = flights.length === 0 ? [] : await unlessAborted(Promise.all(flights), signal);
       const misses = fetched.filter((bytes) => bytes > 0).length;
       const cachedFiles = entries.size - misses;
@@ -158,7 +163,7 @@ export class FileCache implements LocalFiles {
 
   // ---- room
 
-  #wait(files: ReadonlyMap<string, StoredFile>, signal: CancelSignal): Promise<Map<string, CacheEntry>> {
+  #wait(files: ReadonlyMap<string, StoredFile>, signal: CancelSignal): Promise<Pinned> {
     return new Promise((grant, reject) => {
       const onAbort = (): void => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
@@ -182,10 +187,10 @@ export class FileCache implements LocalFiles {
   #admit(): void {
     for (let first = this.#waiters[0]; first !== undefined; first = this.#waiters[0]) {
       try {
-        const entries = this.#pin(first.files, true);
-        if (entries === null) return;
+        const pinned = this.#pin(first.files, true);
+        if (pinned === null) return;
         this.#waiters.shift();
-        first.grant(entries);
+        first.grant(pinned);
       } catch (error) {
         this.#waiters.shift();
         first.fail(error);
@@ -194,10 +199,10 @@ export class FileCache implements LocalFiles {
   }
 
   /**
-   * The entries of these files by key, pinned, with a flight for each that is not here; null, and nothing changed, where
+   * The entries of these files, pinned, with a flight for each that is not here; null, and nothing changed, where
    * there is no room for them, or where some are missing and none may be added.
    */
-  #pin(files: ReadonlyMap<string, StoredFile>, mayAdd: boolean): Map<string, CacheEntry> | null {
+  #pin(files: ReadonlyMap<string, StoredFile>, mayAdd: boolean): Pinned | null {
     const found = new Map<string, CacheEntry>();
     const missing: { readonly file: StoredFile; readonly id: string }[] = [];
     let missingBytes = 0;
@@ -217,13 +222,16 @@ export class FileCache implements LocalFiles {
       this.#evict(victims);
       for (const { file, id } of missing) found.set(file.key, this.#index.add(id, file.bytes));
     }
-    // Nothing above has waited, so that all of this is one step for every other query.
+    // Nothing above has waited, so that all of this is one step for every other query. The flights are taken here: one that
+    // fails before the caller comes to look is gone from its entry.
+    const flights: Promise<number>[] = [];
     for (const [key, entry] of found) {
       entry.pins++;
       this.#index.touch(entry);
       if (entry.flight === null && !entry.isProven) this.#fetch(key, entry);
+      if (entry.flight !== null) flights.push(entry.flight);
     }
-    return found;
+    return { entries: found, flights };
   }
 
   /** The entry of an object of this size. One whose file is gone or has another size is fetched again. */

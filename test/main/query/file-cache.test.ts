@@ -263,6 +263,37 @@ describe("file cache", () => {
     assert.deepEqual([cache.stats.pinnedBytes, cache.stats.usedBytes, cache.stats.fetchFailures], [0, 200, 2]);
   });
 
+  test("a fetch that fails in the moment that lets a waiting query in is that query's error", async () => {
+    const [a, b, c] = (await Promise.all(["a", "b", "c"].map((name) => put(name, 100)))) as [
+      StoredFile,
+      StoredFile,
+      StoredFile,
+    ];
+    let failFetch: ((reason: Error) => void) | undefined;
+    const cache = new FileCache({
+      folder,
+      bytesMax: 200,
+      fetchesMax: 2,
+      fetch: (task) =>
+        task.key === b.key
+          ? new Promise((_resolve, reject) => {
+              failFetch = reject;
+            })
+          : fetchObject(warehouse.context, { kind: "fetch-object", ...task }),
+      onError: (doing, error) => assert.fail(`${doing}: ${String(error)}`),
+    });
+    const held = await cache.open([a], never);
+    const fetching = cache.open([b], never);
+    await delay(5);
+    const waiting = cache.open([b, c], never);
+    assert.equal(cache.stats.waiting, 1);
+    failFetch?.(new Error("by plan"));
+    held.release();
+    await assert.rejects(fetching, /by plan/);
+    await assert.rejects(waiting, /by plan/);
+    assert.equal(cache.stats.pinnedBytes, 0);
+  });
+
   test("random queries: never over the bound, never a wrong or missing byte, nobody forgotten", async () => {
     const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Math.floor(Math.random() * 1e6));
     const random = seededRandom(seed);
