@@ -36,7 +36,8 @@ export interface ReferenceAnswers {
   readonly time: readonly number[];
   readonly rows: readonly (readonly Cell[])[];
   readonly copy: number;
-  readonly clients: { readonly queries: number; readonly elapsedMs: number };
+  /** The time of each query, in ms. */
+  readonly clients: { readonly times: readonly number[]; readonly elapsedMs: number };
 }
 
 export type ReferenceReply =

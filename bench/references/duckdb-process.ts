@@ -108,16 +108,17 @@ async function copy(sql: string, path: string, options: string): Promise<number>
 
 async function runClients(statements: readonly string[], clients: number, durationMs: number) {
   const startMs = performance.now();
-  let queries = 0;
+  const times: number[] = [];
   const loop = async (client: number): Promise<void> =>
     withConnection(async (connection) => {
       for (let at = client; performance.now() - startMs < durationMs; at += clients) {
+        const sentMs = performance.now();
         await readAll(connection, statements[at % statements.length] as string);
-        queries++;
+        times.push(performance.now() - sentMs);
       }
     });
   await Promise.all(Array.from({ length: clients }, (_, client) => loop(client)));
-  return { queries, elapsedMs: performance.now() - startMs };
+  return { times, elapsedMs: performance.now() - startMs };
 }
 
 function work(task: ReferenceTask): Promise<ReferenceAnswers[keyof ReferenceAnswers]> {

@@ -5,7 +5,7 @@ import type { SnapshotTable } from "./snapshot-provider.js";
 export interface InstanceChoice {
   /** Of all its files; see `scanBytesOf`. */
   readonly scanBytes: number;
-  /** Queries in a worker, with this one. */
+  /** Queries in any of the workers, with this one. */
   readonly running: number;
   /** DuckDB's, of all workers. */
   readonly threads: number;
