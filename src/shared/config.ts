@@ -3,9 +3,10 @@
  * default. Every problem is found before any is reported, so that one start shows them all.
  */
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { parseDocument } from "yaml";
+import type * as Yaml from "yaml";
 import { ConfigError } from "./config-error.js";
 import { type OptionKey, options } from "./config-options.js";
 import { editDistance } from "./edit-distance.js";
@@ -221,6 +222,8 @@ function readFile(path: string, settings: Settings, problems: string[]): void {
     problems.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
     return;
   }
+  // Most servers have no file, and the library has seventy modules.
+  const { parseDocument } = createRequire(import.meta.url)("yaml") as typeof Yaml;
   const document = parseDocument(text);
   if (document.errors.length > 0) {
     for (const error of document.errors) problems.push(`${path}: ${error.message.split("\n")[0] ?? "not YAML"}`);

@@ -20,7 +20,7 @@ import { hostname, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { loadConfig, type Config } from "../../shared/config.js";
 import { MiniodbError } from "../../shared/errors.js";
-import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../shared/iceberg/catalog-options.js";
 import type { PersistWorkerOptions } from "../../shared/messages.js";
 import { chooseStore } from "../../shared/store/open-store.js";
 import { StoreHealth } from "../../shared/store/store-health.js";

@@ -15,7 +15,7 @@ import { ConfigError } from "../../shared/config-error.js";
 import type { DeleteRowsResult, DeleteRowsTask } from "../../shared/delete-messages.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
-import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../shared/iceberg/catalog-options.js";
 import type { RollbackRequest, TagRequest } from "../../shared/iceberg/commit-refs.js";
 import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { MirrorReport } from "../../shared/iceberg/mirror-table.js";

@@ -1,4 +1,5 @@
-import { RE2JS } from "re2js";
+import { createRequire } from "node:module";
+import type * as Re2 from "re2js";
 import { limits } from "../limits.js";
 
 /**
@@ -8,6 +9,8 @@ import { limits } from "../limits.js";
  */
 export function compileIdPattern(pattern: string): ((text: string) => boolean) | null {
   if (pattern.length > limits.idPatternCharactersMax) return null;
+  // 260 KB of code, for the few tables that have a pattern.
+  const { RE2JS } = createRequire(import.meta.url)("re2js") as typeof Re2;
   try {
     const compiled = RE2JS.compile(pattern);
     return (text) => compiled.matcher(text).find();
