@@ -3,13 +3,12 @@
  * default. Every problem is found before any is reported, so that one start shows them all.
  */
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import type * as Yaml from "yaml";
 import { ConfigError } from "./config-error.js";
 import { type OptionKey, options } from "./config-options.js";
 import { editDistance } from "./edit-distance.js";
+import { requirePackage } from "./require-package.js";
 import type { BooleanOption, ChoiceOption, IntegerOption, ListOption, Machine, Option } from "./option-types.js";
 
 type OptionTable = typeof options;
@@ -223,7 +222,7 @@ function readFile(path: string, settings: Settings, problems: string[]): void {
     return;
   }
   // Most servers have no file, and the library has seventy modules.
-  const { parseDocument } = createRequire(import.meta.url)("yaml") as typeof Yaml;
+  const { parseDocument } = requirePackage("yaml");
   const document = parseDocument(text);
   if (document.errors.length > 0) {
     for (const error of document.errors) problems.push(`${path}: ${error.message.split("\n")[0] ?? "not YAML"}`);

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
-import { Piscina } from "piscina";
+import type { Piscina } from "piscina";
 import type {
   BackupCheck,
   BackupEntry,
@@ -39,12 +39,15 @@ import type { MirrorWorkerOptions } from "../../shared/mirror-messages.js";
 import { chooseBackupPlace, chooseMirror, chooseStore, placeOf } from "../../shared/store/open-store.js";
 import { type ExclusionOptions, StoreExclusion } from "../../shared/store/store-exclusion.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
+import { requirePackage } from "../../shared/require-package.js";
 import { backupKeyOf } from "../backup/backup-key.js";
 import { FileCache } from "../query/file-cache.js";
 import type { StoredFile } from "../query/local-files.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
 import { type DataFolder, type FolderLock, holderOf, takeCacheFolder } from "./data-folder.js";
 import { workerUrls } from "./worker-urls.js";
+
+const piscina = requirePackage("piscina");
 
 type Done<Kind extends PersistResult["kind"]> = Extract<PersistResult, { kind: Kind }>;
 type WithoutKind<Task> = Omit<Task, "kind">;
@@ -255,7 +258,7 @@ export class PersistPool {
   /** Flushed files stay in `cache`, too; what merges read is taken from it as far as it is there. */
   constructor(workerData: PersistWorkerOptions, threads: PersistThreads, cache: FileCache | null = null) {
     this.#cache = cache;
-    this.#pool = new Piscina({
+    this.#pool = new piscina.Piscina({
       filename: workerUrls.persist,
       name: "runPersistTask",
       minThreads: threads.min,

@@ -12,9 +12,9 @@
  * metadata, `miniodb.crc32`, over everything else; other readers ignore it, and files of other writers have none.
  */
 import type avsc from "avsc";
-import { createRequire } from "node:module";
 import { crc32, deflateRawSync, inflateRawSync } from "node:zlib";
 import { MiniodbError } from "../errors.js";
+import { requirePackage } from "../require-package.js";
 import { toLongValue, type LongValue } from "./exact-json.js";
 
 /** An Avro schema with Iceberg's attributes (`field-id`, `element-id`), which the library does not know. */
@@ -62,7 +62,7 @@ function library(): Library {
 }
 
 function loadLibrary(): Library {
-  const loaded = createRequire(import.meta.url)("avsc") as typeof avsc;
+  const loaded = requirePackage("avsc");
   const longType = loaded.types.LongType.__with({
     fromBuffer: (buffer: Buffer) => toLongValue(buffer.readBigInt64LE(0)),
     toBuffer: (value: LongValue) => {
