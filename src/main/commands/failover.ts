@@ -25,7 +25,8 @@ import type { PersistWorkerOptions } from "../../shared/messages.js";
 import { chooseStore } from "../../shared/store/open-store.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { dataFolderAt } from "../lifecycle/data-folder.js";
-import { mirrorOptionsOf, openMirrorPool, type PersistPool } from "../lifecycle/persist-pool.js";
+import { mirrorOptionsOf } from "../lifecycle/persist-options.js";
+import { openMirrorPool, type PersistPool } from "../lifecycle/persist-pool.js";
 import { planFailover, type FailoverPlan } from "./plan-failover.js";
 
 /** Tables that are copied at once, each some objects at once. */
