@@ -62,7 +62,7 @@ const backupTasksPerThread = 8;
 export interface PersistPools {
   /** Short tasks that somebody waits for: hot segments, and the tables' own commits. They never wait for a flush. */
   readonly quick: PersistPool;
-  /** Flushes. Its threads are there from the first one on. */
+  /** Flushes. Its thread is there from the first one on. */
   readonly flush: PersistPool;
   /** Deletes: they would hold up seals, and wait for compactions. Its thread is there only while it has work. */
   readonly deletes: PersistPool;
@@ -159,7 +159,10 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
 /** While the files and the commit of one table are on their way, the thread encodes those of another. */
 function openFlushPool(options: PersistWorkerOptions, max: number, cache: FileCache | null): PersistPool {
   const isRemote = options.store.kind !== "local";
-  const threads = { min: 0, max, isRemote, tasksPerThread: isRemote ? flushesPerThread : 1, idleMs: longIdleMs };
+  const tasksPerThread = isRemote ? flushesPerThread : 1;
+  // One comes when all others have as many tasks as they take: several that take several would not share them.
+  const min = tasksPerThread > 1 && max > 1 ? max : 0;
+  const threads = { min, max, isRemote, tasksPerThread, idleMs: longIdleMs };
   return new PersistPool({ ...options, lowPriority: false }, threads, cache);
 }
 
