@@ -94,6 +94,24 @@ describe("imports", () => {
     );
   });
 
+  test("CommonJS packages come by require-package.ts, as importing them is dear", () => {
+    const loader = src.find(({ path }) => path === "src/shared/require-package.ts");
+    const packages = new Set(
+      [...(loader?.text.matchAll(/^import type .* from "([^"]+)";$/gm) ?? [])].map(([, name]) => name),
+    );
+    assert.ok(packages.has("piscina"));
+    const imported = src.flatMap(({ path, text }) =>
+      [...text.matchAll(/^import (?!type )[^;]*? from "([^"]+)"|\bimport\("([^"]+)"\)/gm)].map(([, name, later]) => [
+        path,
+        name ?? later,
+      ]),
+    );
+    none(
+      imported.filter(([, name]) => packages.has(name)),
+      "see src/shared/require-package.ts",
+    );
+  });
+
   test("no barrels: a file exports what it defines", () => {
     none(
       offences(all, (line) => /^export\s+(?:type\s+)?(?:\*|\{[^}]*\})\s*(?:as\s+\w+\s*)?from\b/.test(line)),

@@ -2,7 +2,7 @@
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadConfig } from "../../src/shared/config.js";
-import { defaultCatalogOptions } from "../../src/shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../src/shared/iceberg/catalog-options.js";
 import { chooseStore } from "../../src/shared/store/open-store.js";
 import { StoreHealth } from "../../src/shared/store/store-health.js";
 import { copyObject } from "../../src/workers/persist/fetch-object.js";

@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { defaultCatalogOptions } from "../../src/shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../src/shared/iceberg/catalog-options.js";
 import { initialSchema } from "../../src/shared/schema/table-schema.js";
 import { StoreHealth } from "../../src/shared/store/store-health.js";
 import { flushRows } from "../../src/workers/persist/flush.js";

@@ -57,6 +57,22 @@ export type BackupTask =
   /** Ends one that will not be published; answered by `done`. */
   | { readonly kind: "discard-table"; readonly identity: TableIdentity };
 
+const kinds: Readonly<Record<BackupTask["kind"], true>> = {
+  "back-up": true,
+  "list-backups": true,
+  "verify-backup": true,
+  "remove-backup": true,
+  "sweep-backups": true,
+  "plan-restore": true,
+  "restore-table": true,
+  "publish-table": true,
+  "discard-table": true,
+};
+
+export function isBackupTask(task: { readonly kind: string }): task is BackupTask {
+  return Object.hasOwn(kinds, task.kind);
+}
+
 export interface BackupReport {
   readonly id: string;
   readonly kind: BackupKind;

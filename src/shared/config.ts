@@ -5,10 +5,10 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { parseDocument } from "yaml";
 import { ConfigError } from "./config-error.js";
 import { type OptionKey, options } from "./config-options.js";
 import { editDistance } from "./edit-distance.js";
+import { requirePackage } from "./require-package.js";
 import type { BooleanOption, ChoiceOption, IntegerOption, ListOption, Machine, Option } from "./option-types.js";
 
 type OptionTable = typeof options;
@@ -221,6 +221,8 @@ function readFile(path: string, settings: Settings, problems: string[]): void {
     problems.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
     return;
   }
+  // Most servers have no file, and the library has seventy modules.
+  const { parseDocument } = requirePackage("yaml");
   const document = parseDocument(text);
   if (document.errors.length > 0) {
     for (const error of document.errors) problems.push(`${path}: ${error.message.split("\n")[0] ?? "not YAML"}`);

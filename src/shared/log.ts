@@ -3,8 +3,11 @@
  * synchronously: a line that was written is there after a crash too, and the rates here are a few lines a second.
  * Never log per request or per row.
  */
-import { pino, stdTimeFunctions, type DestinationStream, type Logger as PinoLogger } from "pino";
+import type { DestinationStream, Logger as PinoLogger } from "pino";
 import type { Config } from "./config.js";
+import { requirePackage } from "./require-package.js";
+
+const { pino, stdTimeFunctions } = requirePackage("pino");
 
 /** What the code of the server uses of a logger: facts first, then the sentence. */
 export type Logger = Pick<PinoLogger, "trace" | "debug" | "info" | "warn" | "error" | "fatal"> & {

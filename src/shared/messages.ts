@@ -14,7 +14,7 @@ import type { BackupResult, BackupTask, BackupWorkerOptions } from "./backup-mes
 import type { RowError } from "./columns/row-account.js";
 import type { DeleteResult, DeleteTask } from "./delete-messages.js";
 import type { ErrorMessage } from "./errors.js";
-import type { CatalogOptions } from "./iceberg/catalog-context.js";
+import type { CatalogOptions } from "./iceberg/catalog-options.js";
 import type { CommitResult } from "./iceberg/commit-result.js";
 import type { HistoryRequest, LoadedSnapshot, SnapshotInfo } from "./iceberg/table-history.js";
 import type { MirrorResult, MirrorTask, MirrorWorkerOptions } from "./mirror-messages.js";

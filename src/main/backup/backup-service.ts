@@ -17,6 +17,8 @@ export interface BackupServiceOptions {
   readonly flushes: FlushCoordinator;
   /** Of backups. */
   readonly pool: PersistPool;
+  /** Of the first look. */
+  readonly looking: Pick<PersistPool, "listBackups">;
   /** Of short commits: the tags. */
   readonly tagging: PersistPool;
   readonly schedule: BackupSchedule;
@@ -83,7 +85,7 @@ export class BackupService {
 
   /** Finds out in the background which backups there are. */
   start(): void {
-    this.list({ sinceMs: 0, withContents: false }).then(
+    this.#options.looking.listBackups({ sinceMs: 0, withContents: false }).then(
       (backups) => {
         for (const { kind, timeMs } of backups) this.#note(kind, timeMs);
       },

@@ -20,12 +20,13 @@ import { hostname, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { loadConfig, type Config } from "../../shared/config.js";
 import { MiniodbError } from "../../shared/errors.js";
-import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../shared/iceberg/catalog-options.js";
 import type { PersistWorkerOptions } from "../../shared/messages.js";
 import { chooseStore } from "../../shared/store/open-store.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
 import { dataFolderAt } from "../lifecycle/data-folder.js";
-import { mirrorOptionsOf, openMirrorPool, type PersistPool } from "../lifecycle/persist-pool.js";
+import { mirrorOptionsOf } from "../lifecycle/persist-options.js";
+import { openMirrorPool, type PersistPool } from "../lifecycle/persist-pool.js";
 import { planFailover, type FailoverPlan } from "./plan-failover.js";
 
 /** Tables that are copied at once, each some objects at once. */

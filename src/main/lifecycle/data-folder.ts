@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
-import { DuckDBInstance } from "../../shared/duckdb-api.js";
 import type { Disk } from "../../shared/disk/disk.js";
 import { makeFolderDurably } from "../../shared/disk/make-folder.js";
 import { openDisk } from "../../shared/disk/open-disk.js";
@@ -79,6 +79,14 @@ export function takeCacheFolder(path: string): Promise<FolderLock> {
 
 const lockName = "lock.duckdb";
 
+/** Of DuckDB's addon: the classes around it, in some hundred modules, are for queries. */
+interface Bindings {
+  create_config(): unknown;
+  set_config(config: unknown, name: string, value: string): void;
+  open(path: string, config: unknown): Promise<unknown>;
+  close_sync(database: unknown): void;
+}
+
 /**
  * Node has no file locks, DuckDB has: an open database file is locked by the operating system (fcntl) until its process
  * ends, however it ends. Nothing is ever stored in that file.
@@ -86,8 +94,12 @@ const lockName = "lock.duckdb";
 async function takeLock(path: string, lockFile: string, what: string): Promise<FolderLock> {
   mkdirSync(path, { recursive: true });
   try {
-    const instance = await DuckDBInstance.create(lockFile);
-    return { release: () => instance.closeSync() };
+    const duckdb = loadBindings();
+    const config = duckdb.create_config();
+    // No threads of its own: it has nothing to do.
+    duckdb.set_config(config, "threads", "1");
+    const database = await duckdb.open(lockFile, config);
+    return { release: () => duckdb.close_sync(database) };
   } catch (error) {
     throw new MiniodbError(
       "SERVER_BUSY",
@@ -96,4 +108,9 @@ async function takeLock(path: string, lockFile: string, what: string): Promise<F
       error,
     );
   }
+}
+
+function loadBindings(): Bindings {
+  const { resolve: find } = createRequire(import.meta.url);
+  return createRequire(find("@duckdb/node-api"))("@duckdb/node-bindings") as Bindings;
 }

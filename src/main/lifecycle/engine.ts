@@ -396,6 +396,7 @@ export class Engine {
       registry: this.registry,
       flushes: this.flushes,
       pool: pools.backup,
+      looking: pools.backupLook,
       tagging: pools.quick,
       schedule: new BackupSchedule({ pointers, full }, Date.now()),
       keepDays,

@@ -1,12 +1,15 @@
 import { MessageChannel } from "node:worker_threads";
-import { Piscina } from "piscina";
+import type { Piscina } from "piscina";
 import { MiniodbError } from "../../shared/errors.js";
 import type { IngestOptions, IngestToMain, MainToIngest, OpenTable } from "../../shared/messages.js";
 import type { WalWorkerLink } from "../../shared/wal-messages.js";
 import type { MainDoorbell } from "../../shared/ring/doorbell.js";
+import { requirePackage } from "../../shared/require-package.js";
 import { IngestLink } from "../write/ingest-link.js";
 import type { WalThread } from "./wal-thread.js";
 import { workerUrls } from "./worker-urls.js";
+
+const piscina = requirePackage("piscina");
 
 type Ready = Extract<IngestToMain, { kind: "ready" }>;
 
@@ -50,7 +53,7 @@ export class IngestWorkers {
   constructor(options: IngestWorkersOptions) {
     this.#options = options;
     const { workers } = options;
-    this.#pool = new Piscina({
+    this.#pool = new piscina.Piscina({
       filename: workerUrls.ingest,
       name: "runIngest",
       minThreads: workers,

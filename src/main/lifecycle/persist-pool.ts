@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { join, resolve } from "node:path";
-import { Piscina } from "piscina";
+import type { Piscina } from "piscina";
 import type {
   BackupCheck,
   BackupEntry,
@@ -11,11 +11,10 @@ import type {
   RestoreFrom,
 } from "../../shared/backup-messages.js";
 import type { Config } from "../../shared/config.js";
-import { ConfigError } from "../../shared/config-error.js";
 import type { DeleteRowsResult, DeleteRowsTask } from "../../shared/delete-messages.js";
 import { fromErrorMessage, MiniodbError } from "../../shared/errors.js";
 import type { Logger } from "../../shared/log.js";
-import { defaultCatalogOptions } from "../../shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../shared/iceberg/catalog-options.js";
 import type { RollbackRequest, TagRequest } from "../../shared/iceberg/commit-refs.js";
 import { applyCommit, type CommitResult } from "../../shared/iceberg/commit-result.js";
 import type { MirrorReport } from "../../shared/iceberg/mirror-table.js";
@@ -29,22 +28,23 @@ import type {
   PersistTask,
   PersistWorkerOptions,
   SealTask,
-  StoreOptions,
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
 import type { TableSchema } from "../../shared/schema/table-schema.js";
 import type { SettingsPatch, TableSettings } from "../../shared/schema/table-settings.js";
-import type { MirrorWorkerOptions } from "../../shared/mirror-messages.js";
-import { chooseBackupPlace, chooseMirror, chooseStore, placeOf } from "../../shared/store/open-store.js";
-import { type ExclusionOptions, StoreExclusion } from "../../shared/store/store-exclusion.js";
+import { chooseStore, placeOf } from "../../shared/store/open-store.js";
+import type { ExclusionOptions } from "../../shared/store/store-exclusion.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
-import { backupKeyOf } from "../backup/backup-key.js";
+import { requirePackage } from "../../shared/require-package.js";
 import { FileCache } from "../query/file-cache.js";
 import type { StoredFile } from "../query/local-files.js";
 import { FilesInPlace, type LocalFiles } from "../query/local-files.js";
-import { type DataFolder, type FolderLock, holderOf, takeCacheFolder } from "./data-folder.js";
+import { type DataFolder, type FolderLock, takeCacheFolder } from "./data-folder.js";
+import { backupOptionsOf, exclusionOf, mirrorOptionsOf, withExclusion } from "./persist-options.js";
 import { workerUrls } from "./worker-urls.js";
+
+const piscina = requirePackage("piscina");
 
 type Done<Kind extends PersistResult["kind"]> = Extract<PersistResult, { kind: Kind }>;
 type WithoutKind<Task> = Omit<Task, "kind">;
@@ -52,8 +52,8 @@ type BackupTaskOf<Kind extends BackupTask["kind"]> = WithoutKind<Extract<BackupT
 
 /** A thread beyond the minimum ends after so long without work. */
 const idleMs = 10_000;
-/** A query that finds its files missing is not to wait for a thread and new connections, too. */
-const fetchIdleMs = 10 * 60_000;
+/** Flushes come again and again, and a query that finds its files missing is not to wait for a thread and new connections, too. */
+const longIdleMs = 10 * 60_000;
 const quickTasksPerThread = 8;
 const flushesPerThread = 4;
 const mirrorTasksPerThread = 8;
@@ -62,7 +62,7 @@ const backupTasksPerThread = 8;
 export interface PersistPools {
   /** Short tasks that somebody waits for: hot segments, and the tables' own commits. They never wait for a flush. */
   readonly quick: PersistPool;
-  /** Flushes. */
+  /** Flushes. Its thread is there from the first one on. */
   readonly flush: PersistPool;
   /** Deletes: they would hold up seals, and wait for compactions. Its thread is there only while it has work. */
   readonly deletes: PersistPool;
@@ -72,6 +72,8 @@ export interface PersistPools {
   readonly mirror: PersistPool | null;
   /** Backups and restores: they take as long as they take. Its thread is there only while it has work. */
   readonly backup: PersistPool;
+  /** Looks which backups there are: a thread that is there anyway, where no second store is asked over a network. */
+  readonly backupLook: PersistPool;
   /** Of all calls to the second pool. */
   readonly mirrorHealth: StoreHealth;
   /** Committed data files on this machine, for queries. */
@@ -117,17 +119,17 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   // Seals go on while other tasks of the thread wait for a network.
   const tasksPerThread = isRemote ? quickTasksPerThread : 1;
   const cache = localFiles instanceof FileCache ? localFiles : null;
-  const quick = new PersistPool({ ...options, lowPriority: false }, { min: 1, max: 1, isRemote, tasksPerThread });
-  const flush = new PersistPool(
-    { ...options, lowPriority: false },
-    // While the files and the commit of one table are on their way, the thread encodes those of another.
-    { min: config.flush.workers, max: config.flush.workers, isRemote, tasksPerThread: isRemote ? flushesPerThread : 1 },
-    cache,
+  const backups = backupOptionsOf(config, placeOf(store));
+  const quick = new PersistPool(
+    { ...options, lowPriority: false, backup: backups },
+    { min: 1, max: 1, isRemote, tasksPerThread },
   );
+  const flush = openFlushPool(options, config.flush.workers, cache);
   const deletes = new PersistPool({ ...options, lowPriority: false }, { min: 0, max: 1, isRemote });
   const background = new PersistPool(options, { min: 0, max: 1, isRemote }, cache);
   const mirror = second === null ? null : openMirrorPool(options);
-  const backup = openBackupPool(options, backupOptionsOf(config, placeOf(store)));
+  const backup = openBackupPool(options, backups);
+  const isNear = [options.store, second?.store, backups.store].every((place) => (place?.kind ?? "local") === "local");
   return {
     quick,
     flush,
@@ -135,6 +137,7 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
     background,
     mirror,
     backup,
+    backupLook: isNear ? quick : backup,
     mirrorHealth,
     localFiles,
     storeHealth,
@@ -153,37 +156,14 @@ export async function openPersistPools(config: Config, folder: DataFolder, log: 
   };
 }
 
-/** Of servers on one store, if it turns out to have no conditional puts. */
-function exclusionOf({ redis, store, nodeId }: Config, folder: DataFolder): ExclusionOptions {
-  const { host, port, username, password, db, tls } = redis;
-  return {
-    memory: new StoreExclusion().memory,
-    redis: host === "" ? null : { host, port, username, password, database: db, isTls: tls },
-    claim: { holder: holderOf(folder), node: nodeId === "" ? hostname() : nodeId, staleMs: store.claimMs },
-  };
-}
-
-function withExclusion(store: StoreOptions, exclusion: ExclusionOptions): StoreOptions {
-  return store.kind === "s3" ? { ...store, exclusion } : store;
-}
-
-/** What workers need of the second pool; null where there is none. Throws ConfigError. */
-export function mirrorOptionsOf(
-  config: Config,
-  parts: { readonly store: StoreOptions; readonly storeHealth: StoreHealth; readonly by: string },
-): MirrorWorkerOptions | null {
-  const store = chooseMirror(config);
-  if (store === null) return null;
-  const { copiesMax, rateBytesMax } = config.mirror;
-  if (placeOf(store) === placeOf(parts.store)) throw new ConfigError(["mirror.* names the same place as store.*"]);
-  const places = { firstPlace: placeOf(parts.store), secondPlace: placeOf(store) };
-  return { store, storeHealth: parts.storeHealth.memory, ...places, by: parts.by, copiesMax, rateBytesMax };
-}
-
-/** What workers need for backups. Throws ConfigError. */
-function backupOptionsOf(config: Config, warehouse: string): BackupWorkerOptions {
-  const { copiesMax, rateBytesMax } = config.backup;
-  return { store: chooseBackupPlace(config), key: backupKeyOf(config), warehouse, copiesMax, rateBytesMax };
+/** While the files and the commit of one table are on their way, the thread encodes those of another. */
+function openFlushPool(options: PersistWorkerOptions, max: number, cache: FileCache | null): PersistPool {
+  const isRemote = options.store.kind !== "local";
+  const tasksPerThread = isRemote ? flushesPerThread : 1;
+  // One comes when all others have as many tasks as they take: several that take several would not share them.
+  const min = tasksPerThread > 1 && max > 1 ? max : 0;
+  const threads = { min, max, isRemote, tasksPerThread, idleMs: longIdleMs };
+  return new PersistPool({ ...options, lowPriority: false }, threads, cache);
 }
 
 /** One thread; with several tasks, so that a list need not wait for a copy. */
@@ -221,7 +201,7 @@ async function openLocalFiles(config: Config, folder: DataFolder, { options, log
   const { bytesMax, fetchesMax } = config.cache;
   const cacheFolder = config.cache.folder === "" ? folder.cache : resolve(config.cache.folder);
   const cacheLock = await takeCacheFolder(cacheFolder);
-  const threads = { min: 0, max: 1, isRemote: true, tasksPerThread: fetchesMax, idleMs: fetchIdleMs };
+  const threads = { min: 0, max: 1, isRemote: true, tasksPerThread: fetchesMax, idleMs: longIdleMs };
   const fetching = new PersistPool({ ...options, lowPriority: false }, threads);
   const localFiles = new FileCache({
     folder: cacheFolder,
@@ -255,7 +235,7 @@ export class PersistPool {
   /** Flushed files stay in `cache`, too; what merges read is taken from it as far as it is there. */
   constructor(workerData: PersistWorkerOptions, threads: PersistThreads, cache: FileCache | null = null) {
     this.#cache = cache;
-    this.#pool = new Piscina({
+    this.#pool = new piscina.Piscina({
       filename: workerUrls.persist,
       name: "runPersistTask",
       minThreads: threads.min,

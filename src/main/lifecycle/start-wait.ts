@@ -30,7 +30,7 @@ export async function loadPatiently(pools: PersistPools, wait: StartWait): Promi
     log.warn({ waitedMs: Math.round(performance.now() - startMs) }, `the start waits for ${placeOf(pools)}`);
   }, sayMs);
   try {
-    const states = await pools.flush.loadWarehouse();
+    const states = await pools.quick.loadWarehouse();
     claim.start();
     doorway.waitsFor = "replay of the log";
     return states;

@@ -1,10 +1,12 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
-import { Piscina } from "piscina";
 import { MiniodbError } from "../../shared/errors.js";
 import type { ToWal, WalOptions, WalToMain, WalWorkerLink } from "../../shared/wal-messages.js";
 import type { MainDoorbell } from "../../shared/ring/doorbell.js";
 import { createDoorbell } from "../../shared/ring/doorbell.js";
+import { requirePackage } from "../../shared/require-package.js";
 import { workerUrls } from "./worker-urls.js";
+
+const piscina = requirePackage("piscina");
 
 export type OpenedLog = Extract<WalToMain, { kind: "opened" }>;
 type WalLoad = Extract<WalToMain, { kind: "wal-load" }>;
@@ -34,7 +36,7 @@ export class WalThread {
   stall: { readonly message: string; readonly sinceMs: number } | null = null;
   readonly #options: WalThreadOptions;
   readonly #events: WalThreadEvents;
-  readonly #pool = new Piscina({ filename: workerUrls.wal, name: "runWal", minThreads: 1, maxThreads: 1 });
+  readonly #pool = new piscina.Piscina({ filename: workerUrls.wal, name: "runWal", minThreads: 1, maxThreads: 1 });
   readonly #port: MessagePort;
   readonly #workerPort: MessagePort;
   #onOpened: (opened: OpenedLog) => void = () => {};

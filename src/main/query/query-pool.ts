@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BroadcastChannel } from "node:worker_threads";
-import { Piscina } from "piscina";
+import type { Piscina } from "piscina";
 import { fromErrorMessage } from "../../shared/errors.js";
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
 import {
@@ -14,7 +14,10 @@ import {
   type QueryWorkerOptions,
 } from "../../shared/query-messages.js";
 import { type PackedQueryTask, packTask } from "../../shared/packed-query-task.js";
+import { requirePackage } from "../../shared/require-package.js";
 import { workerUrls } from "../lifecycle/worker-urls.js";
+
+const piscina = requirePackage("piscina");
 
 export interface QueryPoolOptions {
   readonly workers: number;
@@ -87,7 +90,7 @@ export class QueryPool {
       cancelChannel,
       progressWords,
     };
-    this.#pool = new Piscina({
+    this.#pool = new piscina.Piscina({
       // A path: piscina makes one of a URL for each task. Nobody reads its histograms.
       filename: fileURLToPath(workerUrls.query),
       recordTiming: false,

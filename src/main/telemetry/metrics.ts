@@ -1,4 +1,5 @@
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import type { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { requirePackage } from "../../shared/require-package.js";
 import type { WalTotals } from "../../shared/wal-messages.js";
 import type { StoreStats } from "../../shared/store/store-health.js";
 import type { CompactionOutcome } from "../upkeep/compactions.js";
@@ -6,6 +7,8 @@ import type { BackupStatus } from "../backup/backup-service.js";
 import type { MirrorLag, MirrorTotals } from "../upkeep/mirror-loop.js";
 import type { FileStats } from "../query/local-files.js";
 import type { WriteOutcome } from "../write/write-request.js";
+
+const prom = requirePackage("prom-client");
 
 /** Values that are read when somebody asks, not counted along the way. */
 export interface MetricSources {
@@ -39,7 +42,7 @@ const latencySecondsBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.
 
 /** Prometheus series of this node. Names end in their unit. */
 export class Metrics {
-  readonly #registry = new Registry();
+  readonly #registry = new prom.Registry();
   readonly #writes: Counter<"outcome">;
   readonly #rowsAccepted: Counter;
   readonly #rowsRejected: Counter;
@@ -61,11 +64,16 @@ export class Metrics {
 
   constructor(sources: MetricSources, version: string) {
     const registers = [this.#registry];
-    const counter = (name: string, help: string): Counter => new Counter({ name, help, registers });
-    collectDefaultMetrics({ register: this.#registry });
-    const info = new Gauge({ name: "miniodb_info", help: "1, with the version.", labelNames: ["version"], registers });
+    const counter = (name: string, help: string): Counter => new prom.Counter({ name, help, registers });
+    prom.collectDefaultMetrics({ register: this.#registry });
+    const info = new prom.Gauge({
+      name: "miniodb_info",
+      help: "1, with the version.",
+      labelNames: ["version"],
+      registers,
+    });
     info.set({ version }, 1);
-    this.#writes = new Counter({
+    this.#writes = new prom.Counter({
       name: "miniodb_writes_total",
       help: "Batches by outcome.",
       labelNames: ["outcome"],
@@ -74,19 +82,19 @@ export class Metrics {
     this.#rowsAccepted = counter("miniodb_rows_accepted_total", "Rows accepted.");
     this.#rowsRejected = counter("miniodb_rows_rejected_total", "Rows rejected, each with a reason in its reply.");
     this.#bodyBytes = counter("miniodb_write_body_bytes_total", "Bytes of write bodies as they were sent.");
-    this.#queries = new Counter({
+    this.#queries = new prom.Counter({
       name: "miniodb_queries_total",
       help: "Queries by outcome.",
       labelNames: ["outcome"],
       registers,
     });
-    this.#querySeconds = new Histogram({
+    this.#querySeconds = new prom.Histogram({
       name: "miniodb_query_seconds",
       help: "Time of a query, its wait included.",
       buckets: latencySecondsBuckets,
       registers,
     });
-    this.#flushes = new Counter({
+    this.#flushes = new prom.Counter({
       name: "miniodb_flushes_total",
       help: "Flushes by outcome.",
       labelNames: ["outcome"],
@@ -94,7 +102,7 @@ export class Metrics {
     });
     this.#flushedRows = counter("miniodb_flushed_rows_total", "Rows, and deletes by id, committed to the store.");
     this.#compactedFiles = counter("miniodb_compacted_files_total", "Files that were merged into others.");
-    this.#compactions = new Counter({
+    this.#compactions = new prom.Counter({
       name: "miniodb_compactions_total",
       help: "Compactions by outcome; unverified: a merge did not keep its rows and was not committed.",
       labelNames: ["outcome"],
@@ -102,7 +110,7 @@ export class Metrics {
     });
     this.#expiredFiles = counter("miniodb_retention_files_total", "Files that left their table by its retention_days.");
     this.#expiredRows = counter("miniodb_retention_rows_total", "Rows that left their table by its retention_days.");
-    this.#workerCrashes = new Counter({
+    this.#workerCrashes = new prom.Counter({
       name: "miniodb_pool_crashes_total",
       help: "Worker threads that died and were replaced.",
       labelNames: ["pool"],
@@ -201,7 +209,7 @@ const noQueries: QueryLoad = {
 };
 
 function registerLive(live: () => LiveLoad, registers: Registry[]): void {
-  new Gauge({
+  new prom.Gauge({
     name: "miniodb_live_subscriptions",
     help: "Live queries.",
     registers,
@@ -209,7 +217,7 @@ function registerLive(live: () => LiveLoad, registers: Registry[]): void {
       this.set(live().count);
     },
   });
-  new Gauge({
+  new prom.Gauge({
     name: "miniodb_live_lag_rows",
     help: "Acknowledged rows that the slowest live query has not looked at.",
     registers,
@@ -235,7 +243,7 @@ function newTally(): Tally {
 /** Series whose value is read at each scrape. */
 function registerSources(sources: MetricSources, queries: () => QueryLoad, registers: Registry[]): void {
   const gauge = (name: string, help: string, read: () => number): void => {
-    new Gauge({
+    new prom.Gauge({
       name,
       help,
       registers,
@@ -245,7 +253,7 @@ function registerSources(sources: MetricSources, queries: () => QueryLoad, regis
     });
   };
   const total = (name: string, help: string, read: () => number): void => {
-    new Counter({
+    new prom.Counter({
       name,
       help,
       registers,

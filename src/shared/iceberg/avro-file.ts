@@ -11,9 +11,10 @@
  * The format has no checksum, and the library loops for very long on a damaged count. So our files carry one in their
  * metadata, `miniodb.crc32`, over everything else; other readers ignore it, and files of other writers have none.
  */
-import avsc from "avsc";
+import type avsc from "avsc";
 import { crc32, deflateRawSync, inflateRawSync } from "node:zlib";
 import { MiniodbError } from "../errors.js";
+import { requirePackage } from "../require-package.js";
 import { toLongValue, type LongValue } from "./exact-json.js";
 
 /** An Avro schema with Iceberg's attributes (`field-id`, `element-id`), which the library does not know. */
@@ -47,44 +48,61 @@ const recordsPerBlock = 1_000;
 /** A block says its size before it is there; a damaged one must not ask for all memory. */
 const inflatedBytesMax = 1024 * 1024 * 1024;
 
-const longType = avsc.types.LongType.__with({
-  fromBuffer: (buffer: Buffer) => toLongValue(buffer.readBigInt64LE(0)),
-  toBuffer: (value: LongValue) => {
-    const buffer = Buffer.alloc(8);
-    buffer.writeBigInt64LE(BigInt(value));
-    return buffer;
-  },
-  fromJSON: (value: number) => value,
-  toJSON: (value: LongValue) => Number(value),
-  isValid: (value: unknown) => typeof value === "bigint" || Number.isSafeInteger(value),
-  compare: (left: LongValue, right: LongValue) => (left < right ? -1 : left > right ? 1 : 0),
-});
+interface Library {
+  readonly toType: (schemaText: string) => avsc.Type;
+  readonly headerType: avsc.Type;
+  readonly blockType: avsc.Type;
+}
+
+let loadedLibrary: Library | undefined;
+
+/** Loaded by the first file: threads that meet none do without. */
+function library(): Library {
+  return (loadedLibrary ??= loadLibrary());
+}
+
+function loadLibrary(): Library {
+  const loaded = requirePackage("avsc");
+  const longType = loaded.types.LongType.__with({
+    fromBuffer: (buffer: Buffer) => toLongValue(buffer.readBigInt64LE(0)),
+    toBuffer: (value: LongValue) => {
+      const buffer = Buffer.alloc(8);
+      buffer.writeBigInt64LE(BigInt(value));
+      return buffer;
+    },
+    fromJSON: (value: number) => value,
+    toJSON: (value: LongValue) => Number(value),
+    isValid: (value: unknown) => typeof value === "bigint" || Number.isSafeInteger(value),
+    compare: (left: LongValue, right: LongValue) => (left < right ? -1 : left > right ? 1 : 0),
+  });
+  // The library's own type for schemas leaves out attributes, which it ignores.
+  const toType = (schemaText: string): avsc.Type =>
+    loaded.Type.forSchema(JSON.parse(schemaText) as avsc.Type, { registry: { long: longType } });
+  return { toType, headerType: toType(headerSchema), blockType: toType(blockSchema) };
+}
+
 /** Making a type compiles code (milliseconds); a process meets few schemas, over and over. */
 const typesMax = 64;
 const types = new Map<string, avsc.Type>();
 
-const headerType = toType(
-  JSON.stringify({
-    type: "record",
-    name: "Header",
-    fields: [
-      { name: "magic", type: { type: "fixed", name: "Magic", size: 4 } },
-      { name: "meta", type: { type: "map", values: "bytes" } },
-      { name: "sync", type: { type: "fixed", name: "HeaderSync", size: 16 } },
-    ],
-  }),
-);
-const blockType = toType(
-  JSON.stringify({
-    type: "record",
-    name: "Block",
-    fields: [
-      { name: "count", type: "long" },
-      { name: "data", type: "bytes" },
-      { name: "sync", type: { type: "fixed", name: "BlockSync", size: 16 } },
-    ],
-  }),
-);
+const headerSchema = JSON.stringify({
+  type: "record",
+  name: "Header",
+  fields: [
+    { name: "magic", type: { type: "fixed", name: "Magic", size: 4 } },
+    { name: "meta", type: { type: "map", values: "bytes" } },
+    { name: "sync", type: { type: "fixed", name: "HeaderSync", size: 16 } },
+  ],
+});
+const blockSchema = JSON.stringify({
+  type: "record",
+  name: "Block",
+  fields: [
+    { name: "count", type: "long" },
+    { name: "data", type: "bytes" },
+    { name: "sync", type: { type: "fixed", name: "BlockSync", size: 16 } },
+  ],
+});
 
 /** `sync` (16 bytes) should be random per file: it is how a reader finds the next block after damage. */
 export function encodeAvroFile(file: AvroFile, sync: Uint8Array): Uint8Array {
@@ -96,6 +114,7 @@ export function encodeAvroFile(file: AvroFile, sync: Uint8Array): Uint8Array {
 }
 
 function encode(file: AvroFile, sync: Uint8Array): Uint8Array {
+  const { headerType, blockType } = library();
   const schemaText = JSON.stringify(file.schema);
   const type = toType(schemaText);
   const syncBytes = asBuffer(sync);
@@ -134,6 +153,7 @@ export function decodeAvroFile(bytes: Uint8Array, name: string): AvroFile {
 
 /** The library answers an offset of -1 where the bytes end before the value does. */
 function decode(bytes: Buffer): AvroFile {
+  const { headerType, blockType } = library();
   const { value, offset: headerEnd } = headerType.decode(bytes, 0);
   const header: Header = value;
   if (headerEnd < 0 || !header.magic.equals(magic)) throw new Error("it does not start as one");
@@ -186,8 +206,7 @@ function inflaterOf(codec: string): (data: Buffer) => Buffer {
 function toType(text: string): avsc.Type {
   const known = types.get(text);
   if (known !== undefined) return known;
-  // The library's own type for schemas leaves out attributes, which it ignores.
-  const type = avsc.Type.forSchema(JSON.parse(text) as avsc.Type, { registry: { long: longType } });
+  const type = library().toType(text);
   if (types.size === typesMax) types.clear();
   types.set(text, type);
   return type;

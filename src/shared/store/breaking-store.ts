@@ -1,11 +1,5 @@
-import {
-  BrokenCircuitError,
-  circuitBreaker,
-  CircuitState,
-  ExponentialBackoff,
-  handleAll,
-  type IBreaker,
-} from "cockatiel";
+import type { IBreaker } from "cockatiel";
+import { requirePackage } from "../require-package.js";
 import {
   compareChecksum,
   type ByteRange,
@@ -18,6 +12,8 @@ import {
 } from "./object-store.js";
 import { isPassingFailure, isStoreFailure, StoreError } from "./store-failure.js";
 import type { StoreHealth } from "./store-health.js";
+
+const { BrokenCircuitError, circuitBreaker, CircuitState, ExponentialBackoff, handleAll } = requirePackage("cockatiel");
 
 export interface BreakingOptions {
   /** Failures in a row, over at least this time, after which calls are held back: many at once may be one mishap. */

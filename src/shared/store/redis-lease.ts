@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis";
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { requirePackage } from "../require-package.js";
 import type { AnnouncedPut, CommitLease, HeldLease } from "./leased-store.js";
 import { StoreError } from "./store-failure.js";
 import type { RedisOptions } from "./store-exclusion.js";
@@ -130,7 +131,7 @@ function keysOf(warehouse: string, folder: string): string[] {
 
 /** A connection for one thread, made at its first command. Commands fail after seconds, and it comes back by itself. */
 export async function openRedis(options: RedisOptions): Promise<Redis> {
-  const { Redis: Client } = await import("ioredis");
+  const { Redis: Client } = requirePackage("ioredis");
   const redis = new Client({
     host: options.host,
     port: options.port,

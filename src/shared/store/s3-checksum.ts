@@ -1,6 +1,9 @@
-import { HeadObjectCommand, type S3Client } from "@aws-sdk/client-s3";
-import { crc32c } from "@node-rs/crc32";
+import type { S3Client } from "@aws-sdk/client-s3";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { requirePackage } from "../require-package.js";
+
+const { crc32c } = requirePackage("@node-rs/crc32");
+const { HeadObjectCommand } = requirePackage("@aws-sdk/client-s3");
 
 const pieceBytes = 4 * 1024 * 1024;
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { rootCertificates } from "node:tls";
-import { S3Client, type S3ClientConfig } from "@aws-sdk/client-s3";
+import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
+import { requirePackage } from "../require-package.js";
 import { MiniodbError } from "../errors.js";
 import type { S3Options } from "./s3-options.js";
 
@@ -35,7 +36,7 @@ export function openS3Client(options: S3Options): S3Client {
       credentials: { accessKeyId, secretAccessKey, ...(sessionToken !== "" && { sessionToken }) },
     }),
   };
-  const client = new S3Client(config);
+  const client = new (requirePackage("@aws-sdk/client-s3").S3Client)(config);
   client.middlewareStack.add(
     (next) => (call) => {
       leaveBodyUnsigned(call.request);

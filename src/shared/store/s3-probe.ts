@@ -1,11 +1,14 @@
-import { ListObjectsV2Command, type S3Client } from "@aws-sdk/client-s3";
+import type { S3Client } from "@aws-sdk/client-s3";
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { requirePackage } from "../require-package.js";
 import { MiniodbError } from "../errors.js";
 import { type S3Options, warehouseUri } from "./s3-options.js";
 import { codeOfS3Error, storeErrorOf } from "./s3-errors.js";
 import { S3Store } from "./s3-store.js";
 import { isPassingFailure } from "./store-failure.js";
+
+const { ListObjectsV2Command } = requirePackage("@aws-sdk/client-s3");
 
 /** Puts of one key at once, of which one may win. */
 const claims = 4;

@@ -1,15 +1,8 @@
-import {
-  DeleteObjectCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  ListObjectsV2Command,
-  type ListObjectsV2CommandOutput,
-  PutObjectCommand,
-  type S3Client,
-} from "@aws-sdk/client-s3";
+import type { ListObjectsV2CommandOutput, S3Client } from "@aws-sdk/client-s3";
 import { readFileSync, rmSync, statSync } from "node:fs";
 import { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import { requirePackage } from "../require-package.js";
 import { assert } from "../assert.js";
 import { assertKey } from "./key-rules.js";
 import {
@@ -27,6 +20,9 @@ import { type S3Options, warehouseUri } from "./s3-options.js";
 import { codeOfS3Error, statusOfS3Error, storeErrorOf } from "./s3-errors.js";
 import { uploadParts } from "./s3-upload.js";
 import { StoreError } from "./store-failure.js";
+
+const { DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand } =
+  requirePackage("@aws-sdk/client-s3");
 
 /** Rounds of "another conditional put of this key is under way", and the longest pause between two of them. */
 const conflictRoundsMax = 6;

@@ -1,17 +1,18 @@
-import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  type CompletedPart,
-  CreateMultipartUploadCommand,
-  ListMultipartUploadsCommand,
-  type S3Client,
-  UploadPartCommand,
-} from "@aws-sdk/client-s3";
+import type { CompletedPart, S3Client } from "@aws-sdk/client-s3";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import { requirePackage } from "../require-package.js";
 import { crc32cBase64 } from "./s3-checksum.js";
 import { storeErrorOf } from "./s3-errors.js";
 import { isPassingFailure, StoreError } from "./store-failure.js";
+
+const {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  UploadPartCommand,
+} = requirePackage("@aws-sdk/client-s3");
 
 /** S3's bound, and its smallest part but for the last. */
 const partsMax = 10_000;

@@ -4,7 +4,7 @@ import { MiniodbError } from "../../shared/errors.js";
 import { failpoint } from "../../shared/failpoints.js";
 import { catalogContext } from "../../shared/iceberg/catalog-context.js";
 import { endLife, publishTable } from "../../shared/iceberg/table-life.js";
-import type { PersistResult, PersistTask, PersistWorkerOptions } from "../../shared/messages.js";
+import type { PersistResult, PersistWorkerOptions } from "../../shared/messages.js";
 import { ObjectNotFound } from "../../shared/store/object-store.js";
 import { isStoreFailure } from "../../shared/store/store-failure.js";
 import { StoreHealth } from "../../shared/store/store-health.js";
@@ -15,22 +15,6 @@ import { listBackups, removeBackup, sweepBackups, verifyBackup } from "./keep-ba
 import { openWrapped, type PersistContext } from "./persist-context.js";
 import { findCandidates, prepareRestore } from "./restore-backup.js";
 import { Throttle } from "./throttle.js";
-
-const kinds: Readonly<Record<BackupTask["kind"], true>> = {
-  "back-up": true,
-  "list-backups": true,
-  "verify-backup": true,
-  "remove-backup": true,
-  "sweep-backups": true,
-  "plan-restore": true,
-  "restore-table": true,
-  "publish-table": true,
-  "discard-table": true,
-};
-
-export function isBackupTask(task: PersistTask): task is BackupTask {
-  return Object.hasOwn(kinds, task.kind);
-}
 
 /** The parts of one worker thread; opens the place of full backups. */
 export async function openBackupParts(persist: PersistContext, worker: PersistWorkerOptions): Promise<BackupParts> {

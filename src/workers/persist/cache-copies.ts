@@ -1,9 +1,11 @@
-import { crc32 } from "@node-rs/crc32";
 import { randomUUID } from "node:crypto";
 import { closeSync, copyFileSync, linkSync, openSync, readSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { requirePackage } from "../../shared/require-package.js";
 import type { CachedCopy, CopyPlace } from "../../shared/messages.js";
 import { cachedPath, cacheId, digestOfParts, partBytes, partsFolder } from "../../shared/store/cache-paths.js";
+
+const { crc32 } = requirePackage("@node-rs/crc32");
 
 interface Copy extends Omit<CachedCopy, "path"> {
   readonly part: string;

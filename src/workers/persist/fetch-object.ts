@@ -1,7 +1,7 @@
-import { crc32 } from "@node-rs/crc32";
 import { randomUUID } from "node:crypto";
 import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { requirePackage } from "../../shared/require-package.js";
 import { assert } from "../../shared/assert.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { FetchResult, FetchTask } from "../../shared/messages.js";
@@ -22,6 +22,8 @@ import {
 } from "../../shared/store/object-store.js";
 import { isStoreFailure } from "../../shared/store/store-failure.js";
 import { checkStop, type PersistContext } from "./persist-context.js";
+
+const { crc32 } = requirePackage("@node-rs/crc32");
 
 /**
  * Requests that one object is shared out to, as one connection to S3 gives 85 to 90 MB/s. No more than are of use: each takes

@@ -13,24 +13,17 @@ import type {
   TableIdentity,
   TableState,
 } from "../../shared/messages.js";
+import type { MirrorTask } from "../../shared/mirror-messages.js";
 import type { HistoryTask } from "../../shared/table-messages.js";
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { noteDropped } from "../../shared/shared-memory-gc.js";
 import { lowerThreadPriority } from "../../shared/thread-priority.js";
+import { type BackupTask, isBackupTask } from "../../shared/backup-messages.js";
 import type { BackupParts } from "./back-up.js";
-import { isBackupTask, openBackupParts, performBackupTask } from "./backup-tasks.js";
-import { CacheCopies } from "./cache-copies.js";
 import { commitOnce } from "./commit-once.js";
-import { commitSchema } from "./commit-schema.js";
-import { compactFiles } from "./compact.js";
-import { deleteRows } from "./delete-rows.js";
-import { fetchObject } from "./fetch-object.js";
-import { flushRows } from "./flush.js";
-import { withSecondNames } from "./local-copies.js";
-import { MirrorPools, performMirrorTask } from "./mirror-pools.js";
+import type { MirrorPools } from "./mirror-pools.js";
 import { checkStore, openPersistContext, tendClaim, prepare, type PersistContext } from "./persist-context.js";
 import { sealRows } from "./seal.js";
-import { warmUp } from "./warm-up.js";
 
 if ((workerData as PersistWorkerOptions).lowPriority) lowerThreadPriority();
 
@@ -67,6 +60,7 @@ let openedPools: MirrorPools | undefined;
 
 async function pools(): Promise<MirrorPools> {
   const persist = await context();
+  const { MirrorPools } = await import("./mirror-pools.js");
   openedPools ??= new MirrorPools(persist, workerData as PersistWorkerOptions);
   return openedPools;
 }
@@ -75,6 +69,7 @@ let openedBackups: Promise<BackupParts> | undefined;
 
 async function backups(): Promise<BackupParts> {
   const persist = await context();
+  const { openBackupParts } = await import("./backup-tasks.js");
   openedBackups ??= openBackupParts(persist, workerData as PersistWorkerOptions);
   try {
     return await openedBackups;
@@ -85,7 +80,8 @@ async function backups(): Promise<BackupParts> {
 }
 
 /**
- * The piscina task of the seal pool and the persist pool. What an operator or a repetition can help comes back as
+ * The piscina task of the seal pool and the persist pool. A thread loads what its tasks need: that of the seal pool is made by
+ * each start, and has little to do with flushes, merges, backups. What an operator or a repetition can help comes back as
  * `failed`; a programmer's mistake rejects, with its stack.
  */
 export async function runPersistTask(task: PersistTask): Promise<PersistResult> {
@@ -113,36 +109,36 @@ type CatalogTask = Extract<
 >;
 
 async function perform(task: PersistTask): Promise<PersistResult> {
-  if (isBackupTask(task)) return performBackupTask(await backups(), await context(), task);
+  if (isBackupTask(task)) return backupTask(task);
   switch (task.kind) {
     case "seal": {
       const sealed = await sealRows(task);
       noteDropped(bytesOf(task.slice));
       return sealed;
     }
-    case "flush": {
-      const flushed = await flushTable(await context(), task);
-      noteDropped(bytesOf(task.slice));
-      return flushed;
-    }
+    case "flush":
+      return flushTable(await context(), task);
     case "compact":
       return { kind: "committed", commit: await compactTable(await context(), task) };
-    case "commit-schema":
+    case "commit-schema": {
+      const { commitSchema } = await import("./commit-schema.js");
       return { kind: "committed", commit: await commitSchema(await context(), task) };
-    case "delete-rows":
+    }
+    case "delete-rows": {
+      const { deleteRows } = await import("./delete-rows.js");
       return deleteRows(await context(), task);
+    }
     case "load-past-rows": {
       const past = await (await context()).catalog.loadPastRows(task.identity, task.through);
       return { kind: "past-rows", past };
     }
-    case "warm-up":
+    case "warm-up": {
+      const { warmUp } = await import("./warm-up.js");
       await warmUp((workerData as PersistWorkerOptions).temporaryFolder);
       return { kind: "done" };
+    }
     case "load-warehouse":
-      if (task.isFirst) {
-        await prepare(workerData as PersistWorkerOptions);
-        await beginOnFirst(await context());
-      }
+      if (task.isFirst) await begin();
       return { kind: "tables", states: await loadWarehouse(await context()) };
     case "check-store":
       await checkStore(await context());
@@ -167,8 +163,10 @@ async function perform(task: PersistTask): Promise<PersistResult> {
       const { graceMs, keepKeys } = task;
       return collected(await (await context()).catalog.collectGarbage({ graceMs, keepKeys: new Set(keepKeys) }));
     }
-    case "fetch-object":
+    case "fetch-object": {
+      const { fetchObject } = await import("./fetch-object.js");
       return fetchObject(await context(), task);
+    }
     case "check-pools":
     case "mirror-table":
     case "survey-mirror":
@@ -176,8 +174,24 @@ async function perform(task: PersistTask): Promise<PersistResult> {
     case "inspect-pools":
     case "fence-first":
     case "promote-second":
-      return performMirrorTask(await pools(), task);
+      return mirrorTask(task);
   }
+}
+
+/** Before any other task. */
+async function begin(): Promise<void> {
+  await prepare(workerData as PersistWorkerOptions);
+  await beginOnFirst(await context());
+}
+
+async function backupTask(task: BackupTask): Promise<PersistResult> {
+  const { performBackupTask } = await import("./backup-tasks.js");
+  return performBackupTask(await backups(), await context(), task);
+}
+
+async function mirrorTask(task: MirrorTask): Promise<PersistResult> {
+  const { performMirrorTask } = await import("./mirror-pools.js");
+  return performMirrorTask(await pools(), task);
 }
 
 /** What the catalog does without the rest of a worker's parts. */
@@ -230,9 +244,11 @@ async function changeTable(
 }
 
 async function flushTable(persist: PersistContext, task: FlushTask): Promise<PersistResult> {
+  const [{ CacheCopies }, { flushRows }] = await Promise.all([import("./cache-copies.js"), import("./flush.js")]);
   const copies = new CacheCopies(task.copies);
   try {
     const commit = await flushRows(persist, task, copies);
+    noteDropped(bytesOf(task.slice));
     // A commit of an earlier task has other files.
     return { kind: "committed", commit, copies: commit.delta === null ? [] : copies.publish() };
   } finally {
@@ -241,7 +257,9 @@ async function flushTable(persist: PersistContext, task: FlushTask): Promise<Per
 }
 
 /** What of the files is in the file cache may leave it at any time: the merge reads it by second names. */
-function compactTable(persist: PersistContext, task: CompactTask): Promise<CommitResult> {
+async function compactTable(persist: PersistContext, task: CompactTask): Promise<CommitResult> {
+  const modules = [import("./local-copies.js"), import("./compact.js")] as const;
+  const [{ withSecondNames }, { compactFiles }] = await Promise.all(modules);
   return withSecondNames(persist, task.localPaths ?? {}, (localPaths) =>
     compactFiles({ ...persist, localPaths }, task),
   );

@@ -6,11 +6,11 @@ import { encodeRowsRecord, recordBytes } from "../../shared/formats/wal-record-v
 import { initialSchema } from "../../shared/schema/table-schema.js";
 import { sealRows } from "./seal.js";
 
-/** After this many, WebAssembly and JavaScript run compiled code. */
-const rounds = 20;
+/** The first call takes a hundred times as long as the later ones. More calls keep the compiler, and new tables waiting. */
+const rounds = 5;
 const rowsPerRound = 200;
 
-/** Seals a few rows over and over: the first call takes a hundred times as long as the later ones. Leaves no file. */
+/** Seals a few rows over and over. Leaves no file. */
 export async function warmUp(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `warm-up-${randomUUID()}.parquet`);

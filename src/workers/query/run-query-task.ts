@@ -1,10 +1,12 @@
-import { move, transferableSymbol, valueSymbol } from "piscina";
 import { parentPort, threadId, workerData } from "node:worker_threads";
 import { MiniodbError, toErrorMessage } from "../../shared/errors.js";
 import { type PackedQueryTask, unpackTask } from "../../shared/packed-query-task.js";
 import type { QueryResult, QueryWorkerBroken, QueryWorkerOptions } from "../../shared/query-messages.js";
 import type { LiveResult, LiveTask } from "../../shared/live-messages.js";
+import { requirePackage } from "../../shared/require-package.js";
 import { QueryRunner } from "./query-runner.js";
+
+const piscina = requirePackage("piscina");
 
 /** Made when the thread starts, so that the first query finds DuckDB open. */
 const runner = new QueryRunner(workerData as QueryWorkerOptions, String(threadId));
@@ -23,7 +25,7 @@ export async function runQueryTask(task: PackedQueryTask): Promise<QueryResult> 
     if (result.kind !== "rows" || result.body.kind === "file") return result;
     // Of pieces only the first is no shared memory; to copy it is nothing beside the others.
     if (result.body.kind === "pieces") return result;
-    return move(new MovedResult(result, result.body.bytes.buffer)) as unknown as QueryResult;
+    return piscina.move(new MovedResult(result, result.body.bytes.buffer)) as unknown as QueryResult;
   } finally {
     running--;
     if (isBroken) endWhenIdle();
@@ -72,11 +74,11 @@ class MovedResult {
     this.#buffer = buffer;
   }
 
-  get [transferableSymbol](): ArrayBufferLike {
+  get [piscina.transferableSymbol](): ArrayBufferLike {
     return this.#buffer;
   }
 
-  get [valueSymbol](): QueryResult {
+  get [piscina.valueSymbol](): QueryResult {
     return this.#result;
   }
 }

@@ -12,6 +12,11 @@ type ReplaceWorker = Extract<ToWal, { kind: "replace-worker" }>;
 
 /** Longest sleep: messages of main ring no bell. */
 const idleMs = 20;
+/**
+ * A spare halves the time of a commit, but it takes a thread and 64 MiB of zeros: so it is made when the log is really written
+ * to, which a server under load is after milliseconds.
+ */
+const commitsBeforeSpare = 16;
 /** Between attempts while the log cannot be written. */
 const retryMs = 250;
 const loadEveryMs = 1_000;
@@ -99,7 +104,7 @@ class WalThread {
     if (committed) this.#mainBell.ring();
     if (this.#replacements.length > 0) this.#replaceWorkers();
     const nowMs = Date.now();
-    this.#wal.spares.prepare(nowMs);
+    if (this.#wal.log.syncs >= commitsBeforeSpare) this.#wal.spares.prepare(nowMs);
     const busy = this.#keepUp(nowMs);
     this.#sendLoad(nowMs);
     if (this.#commit.isStalled) this.#sleepStalled();

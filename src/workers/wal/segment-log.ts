@@ -65,6 +65,11 @@ export class SegmentLog {
     return { writtenBytes: this.#writtenBytes, syncs: this.#syncs };
   }
 
+  /** Commits of this process. */
+  get syncs(): number {
+    return this.#syncs;
+  }
+
   /**
    * Writes records from `from` on, as many as the segment takes, and returns the index of the first that was left.
    * On return those before it are durable. Throws the disk's error: then none of them counts as written, and the

@@ -7,7 +7,8 @@ import type { SpareFiller } from "./spare-pool.js";
 import { writeFully } from "./wal-folder.js";
 
 /**
- * Fills spare segments on a small thread of its own, because writing 64 MiB of zeros takes hundreds of milliseconds.
+ * Fills spare segments on a small thread of its own, because writing 64 MiB of zeros takes hundreds of milliseconds. It is
+ * there from the first request on.
  * The two threads share one word:
  *
  * ```
@@ -30,7 +31,8 @@ interface FillerData {
 export class ThreadSpareFiller implements SpareFiller {
   readonly #state: Int32Array;
   readonly #path: string;
-  readonly #worker: Worker;
+  readonly #open: () => Worker;
+  #worker: Worker | undefined;
 
   /** `path` is where each spare is filled; `entry` is the file that runs `runSpareFiller`. */
   constructor(entry: URL, path: string, bytes: number) {
@@ -38,11 +40,14 @@ export class ThreadSpareFiller implements SpareFiller {
     this.#state = new Int32Array(state);
     this.#path = path;
     const data: FillerData = { state, path, bytes };
-    this.#worker = new Worker(entry, { workerData: data, name: "wal-spare" });
-    this.#worker.unref();
+    this.#open = () => new Worker(entry, { workerData: data, name: "wal-spare" });
   }
 
   request(): void {
+    if (this.#worker === undefined) {
+      this.#worker = this.#open();
+      this.#worker.unref();
+    }
     if (Atomics.compareExchange(this.#state, 0, states.idle, states.wanted) === states.idle) {
       Atomics.notify(this.#state, 0);
     }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-options.js";
 import { planGarbage, planRemoval, retainedVersions } from "../../../src/shared/iceberg/plan-garbage.js";
 import { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
 import { listVersions } from "../../../src/shared/iceberg/version-log.js";

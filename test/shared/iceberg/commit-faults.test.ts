@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { MiniodbError } from "../../../src/shared/errors.js";
-import { defaultCatalogOptions, type CatalogContext } from "../../../src/shared/iceberg/catalog-context.js";
+import type { CatalogContext } from "../../../src/shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-options.js";
 import type { AppendRequest } from "../../../src/shared/iceberg/commit-files.js";
 import { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
 import { listVersions } from "../../../src/shared/iceberg/version-log.js";

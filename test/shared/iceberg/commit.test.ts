@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { catalogContext, defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-context.js";
+import { catalogContext } from "../../../src/shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-options.js";
 import { applyCommit, type CommitResult } from "../../../src/shared/iceberg/commit-result.js";
 import { TableCatalog } from "../../../src/shared/iceberg/table-catalog.js";
 import { readVersion } from "../../../src/shared/iceberg/version-log.js";

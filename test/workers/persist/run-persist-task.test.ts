@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { Piscina } from "piscina";
-import { defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-options.js";
 import type { PersistResult, PersistTask, PersistWorkerOptions, TableState } from "../../../src/shared/messages.js";
 import { StoreHealth } from "../../../src/shared/store/store-health.js";
 import { seededRandom } from "../../harness/seeded-random.js";
