@@ -1,7 +1,7 @@
 import type { ColumnData } from "../../shared/columns/column-batch.js";
+import { IdTable } from "../../shared/columns/id-table.js";
 import { rowErrorCodes, type RowAccount, type RowError, type RowErrorCode } from "../../shared/columns/row-account.js";
 import { idColumn } from "../../shared/schema/table-schema.js";
-import { IdTable } from "../persist/id-table.js";
 import type { AcceptsId } from "./id-rule.js";
 
 /** The field of a row that says what it does, in batches of mode `operations`. */
