@@ -93,10 +93,9 @@ function readActs(rows: OperationRows, rules: OperationRules, account: RowAccoun
   const actOf = new Uint8Array(rowCount);
   const late: RowError[] = [];
   let count = 0;
-  const before = account.rejectedRows ?? [];
   let rejectedBefore = 0;
   for (let row = 0; row < rowCount; row++) {
-    while ((before[rejectedBefore] ?? Infinity) <= row + rejectedBefore) rejectedBefore++;
+    while (account.isRejected(row + rejectedBefore)) rejectedBefore++;
     let act: Act = column !== undefined && isPresent(column, row) ? readWord(column, row) : acts.insert;
     if (act === acts.insert && rules.isUpsert) act = acts.replace;
     const fault = act === acts.rejected ? wrongWord(column, row) : faultOfId(rows.ids, row, act, rules);

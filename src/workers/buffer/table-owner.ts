@@ -127,7 +127,7 @@ export class TableOwner {
    * knows what each row does. Throws INVALID_REQUEST where the table has a column of the name that says it.
    */
   operationsTarget(account: RowAccount, receivedMicros: number): DecodeTarget {
-    account.rejectedRows = [];
+    account.noteRejected();
     const defaults: RowDefaults = { receivedMicros, generateId: null, idRequired: false };
     const builder = this.#operations.begin(this.schema, this.#rules());
     return this.#target(builder, account, defaults, acceptsAnyId);
