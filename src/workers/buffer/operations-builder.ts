@@ -7,6 +7,7 @@ import { takeRows } from "../../shared/columns/take-rows.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { OperationsPart } from "../../shared/formats/wal-operations-v1.js";
 import { recordKinds } from "../../shared/formats/wal-record-v1.js";
+import { limits } from "../../shared/limits.js";
 import {
   columnByName,
   idFieldId,
@@ -23,6 +24,8 @@ import { operationColumn, splitOperations, type OperationRules } from "./split-o
 const operationFieldId = 0;
 /** A builder that has grown beyond this is not kept for the next batch: each table has one. */
 const keptBytesMax = 4 * 1024 * 1024;
+/** Of a text in its column, beside its bytes. */
+const offsetBytes = 4;
 
 /** How the rows that were decoded become those of a table. */
 export interface TakeOptions extends OperationRules {
@@ -82,7 +85,10 @@ export class OperationsBuilder {
     return builder;
   }
 
-  /** The decoded rows, sorted out; those that make no sense are rejected in the account. Valid until the next `begin`. */
+  /**
+   * The decoded rows, sorted out; those that make no sense are rejected in the account. Valid until the next `begin`. Throws
+   * BODY_TOO_LARGE where ids that are made for them are more than a batch has room for.
+   */
   take(options: TakeOptions): TakenOperations {
     const builder = this.#current;
     assert(builder !== null, "a batch is taken after it was begun, and once");
@@ -98,7 +104,7 @@ export class OperationsBuilder {
     const all: OperationsPart[] = [
       { kind: recordKinds.tombstones, batch: tombstonesOf(takeRows(ids, split.tombstones, idFieldId), receivedMicros) },
       { kind: recordKinds.replacing, batch: takeRows(data, split.replacing, timestampFieldId) },
-      { kind: recordKinds.rows, batch: generateId === null ? inserts : withIds(inserts, generateId) },
+      { kind: recordKinds.rows, batch: generateId === null ? inserts : withIds(inserts, generateId, builder.bytes()) },
     ];
     const parts = all.filter((part) => part.batch.rowCount > 0);
     if (builder.bytes() <= keptBytesMax) this.#kept = builder;
@@ -156,11 +162,20 @@ function tombstonesOf({ rowCount, columns }: ColumnBatch, receivedMicros: number
   return { rowCount, columns: [times.finish(rowCount), ...columns] };
 }
 
-/** The same rows, those without an id with a new one. */
-function withIds(batch: ColumnBatch, generateId: () => string): ColumnBatch {
+/**
+ * The same rows, those without an id with a new one. The decoder has bounded the batch, at `bytes` with its other rows; a row
+ * of two bytes may get an id of a hundred. So throws BODY_TOO_LARGE before any is made.
+ */
+function withIds(batch: ColumnBatch, generateId: () => string, bytes: number): ColumnBatch {
   const { rowCount, columns } = batch;
   const ids = columns.find(({ fieldId }) => fieldId === idFieldId);
-  if (ids?.nullCount === 0) return batch;
+  const missing = ids?.nullCount ?? rowCount;
+  if (missing === 0) return batch;
+  // All that a table makes are of one length, give or take a digit.
+  if (bytes + missing * (Buffer.byteLength(generateId()) + offsetBytes) > limits.batchBytesMax) {
+    const message = `The body's rows take more than ${limits.batchBytesMax} bytes as columns, with the ids that are made for them`;
+    throw new MiniodbError("BODY_TOO_LARGE", message, { limitBytes: limits.batchBytesMax });
+  }
   const made = new ColumnBuilder(idFieldId, "string");
   for (let row = 0; row < rowCount; row++) {
     const start = ids?.offsets?.[row] ?? 0;
