@@ -49,6 +49,12 @@ interface KeptLine {
   readonly content: string;
 }
 
+/** As it is written. */
+interface NewLine extends KeptLine {
+  readonly table_name: string;
+  readonly table_uuid: string;
+}
+
 /**
  * Rows that were deleted softly, in a table of the server's own: one row each, with the time of the deletion as its timestamp.
  * They are durable there before they leave their table, so that a crash between the two leaves them in both, and the delete
@@ -63,11 +69,11 @@ export class RowKeeper {
   }
 
   /**
-   * Keeps all rows of these ids; durable in the log when it resolves. Rejects, and keeps nothing that counts, with
-   * RESULT_TOO_LARGE for more than main takes at once, INVALID_REQUEST for a table with encrypted columns, and as queries
-   * and writes do.
+   * Keeps all rows of these ids; durable in the log when it resolves, with what `forget` knows them by. Rejects, and keeps
+   * nothing that counts, with RESULT_TOO_LARGE for more than main takes at once, INVALID_REQUEST for a table with encrypted
+   * columns, and as queries and writes do.
    */
-  async keep(entry: TableEntry, ids: readonly string[]): Promise<void> {
+  async keep(entry: TableEntry, ids: readonly string[]): Promise<readonly string[]> {
     const { queries, tables } = this.#options;
     if (hasEncrypted(entry.schema.columns)) {
       const message = `Table ${entry.name} has encrypted columns, whose values would be kept as they are: delete without "soft"`;
@@ -88,10 +94,10 @@ export class RowKeeper {
       format: frameFormats.ndjson,
       flags: 0,
       durability: frameDurabilities.fsync,
-      text: kept.join("\n"),
+      text: kept.map((line) => JSON.stringify(line)).join("\n"),
     });
     failpoint("keep.rows.kept");
-    if (account.rejected === 0) return;
+    if (account.rejected === 0) return kept.map(({ id }) => id);
     const reason = account.errors[0]?.message ?? "";
     throw new MiniodbError("ROW_REJECTED", `Table ${deletedRowsTable} does not take the rows: ${reason}`);
   }
@@ -140,7 +146,7 @@ export class RowKeeper {
     // Not all errors are listed: what may have been refused is kept.
     const isListed = account.rejected === account.errors.length;
     const done = isListed ? lines.filter((line) => !refusedIds.has(line.row_id)) : [];
-    if (done.length > 0) await this.#forget(done);
+    if (done.length > 0) await this.forget(done.map(({ id }) => id));
     return { rows: account.accepted, sequence: account.sequence, refused };
   }
 
@@ -161,30 +167,31 @@ export class RowKeeper {
     return rows.filter(({ row_id: id, deletion }) => last.get(id) === deletion);
   }
 
-  async #forget(lines: readonly KeptLine[]): Promise<void> {
+  /** What is kept under these ids of its own is gone; durable when it resolves. */
+  async forget(keptIds: readonly string[]): Promise<void> {
     await writeOwn(this.#options, {
       table: deletedRowsTable,
       format: frameFormats.json,
       flags: deleteFlags,
       durability: frameDurabilities.fsync,
-      text: textOfIds(lines.map(({ id }) => id)),
+      text: textOfIds(keptIds),
     });
   }
 
-  #keptLine(entry: TableEntry, line: string, deletion: string): string {
+  #keptLine(entry: TableEntry, line: string, deletion: string): NewLine {
     const members = writableMembers(entry.schema, line);
     const system = new Set([timestampColumn, idColumn]);
     const timestamp = memberOf(members, timestampColumn);
     const id = memberOf(members, idColumn);
     assert(timestamp !== undefined && id !== undefined, "rows are found by their ids, and have a timestamp");
     const values = members.filter(([name]) => !system.has(nameKey(name)));
-    return JSON.stringify({
+    return {
       id: randomUUID(),
       table_name: entry.name,
       table_uuid: entry.identity.uuid,
       row_id: JSON.parse(id) as string,
       deletion,
       content: keptText(entry.schema, timestamp, values),
-    });
+    };
   }
 }

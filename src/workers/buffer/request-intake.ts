@@ -7,6 +7,7 @@ import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.j
 import { limits } from "../../shared/limits.js";
 import { deadLettersTable } from "../../shared/own-tables.js";
 import { frameEncodings, frameFlags } from "../../shared/ring/frame.js";
+import { readGuardedBody } from "../../shared/ring/guarded-body.js";
 import { hasEncrypted } from "../../shared/schema/column-encryption.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
 import { ownerOf } from "../../shared/table-placement.js";
@@ -17,6 +18,7 @@ import { readTableName } from "../decode/read-table-name.js";
 import type { RememberedBatch } from "./batch-ids.js";
 import { deadLetters } from "./dead-letters.js";
 import { appendIds, IdReader, textsOfIds } from "./id-reader.js";
+import { refuseNewer } from "./newer-rows.js";
 import type { Replies } from "./replies.js";
 import type { OperationsRound } from "./round-emitter.js";
 import type { TableOwner } from "./table-owner.js";
@@ -323,13 +325,15 @@ export class RequestIntake {
     request: IngestRequest,
     { body, batch }: { readonly body: Uint8Array; readonly batch: TableBatch | null },
   ): void {
-    const ids = this.#ids.read(body, { format: request.format, table: owner.identity.name });
+    const guard = (request.flags & frameFlags.unlessNewer) === 0 ? null : readGuardedBody(body);
+    const ids = this.#ids.read(guard?.body ?? body, { format: request.format, table: owner.identity.name });
     const { account } = ids;
     if ((request.flags & frameFlags.readsIds) !== 0) {
       this.#options.replies.ids({ requestId: request.requestId, account, tableSlot: owner.slot, ids: textsOfIds(ids) });
       return;
     }
-    if (owner.roundKind !== recordKinds.tombstones) this.#options.emitTable(owner);
+    if (guard !== null || owner.roundKind !== recordKinds.tombstones) this.#options.emitTable(owner);
+    if (guard !== null) refuseNewer(owner.buffer, ids, guard.sequence);
     owner.roundKind = recordKinds.tombstones;
     const rowStart = owner.builder.rowCount;
     appendIds(owner.builder, ids, { receivedMicros: request.receivedMicros, generateId: null, idRequired: true });
