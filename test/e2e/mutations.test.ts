@@ -287,18 +287,16 @@ describe("soft deletes", () => {
   });
 
   test("take no row that was not kept, whatever is written meanwhile", async () => {
-    await client.write("raced", [{ id: "a", n: 0, s: "x" }]);
-    await soft("raced", "a");
     const written = 40;
+    await client.write("raced", [{ id: "a", n: 0, s: "x" }]);
     let isWriting = true;
-    const writer = (async (): Promise<void> => {
-      for (let n = 1; n <= written; n++) {
-        await client.write("raced", [{ id: "a", n, s: "x" }]);
-        await delay(n % 20);
-      }
+    const writeAll = async (): Promise<void> => {
+      for (let n = 1; n <= written; n++)
+        await client.write("raced", [{ id: "a", n, s: "x" }]).then(() => delay(n % 20));
       isWriting = false;
-    })();
-    let deleted = 1;
+    };
+    const writer = writeAll();
+    let deleted = 0;
     for (let isLast = false; !isLast;) {
       isLast = !isWriting;
       const [status, done] = await send("DELETE", { table: "raced", ids: ["a"], soft: true });
@@ -306,12 +304,26 @@ describe("soft deletes", () => {
       else assert.equal(done.code, "COMMIT_CONFLICT", JSON.stringify(done));
     }
     await writer;
-    const kept = await client.count("miniodb_deleted WHERE table_name = 'raced'");
     // Copies of looks that came too late are gone.
-    assert.deepEqual(
-      { kept, deleted, left: await client.count("raced") },
-      { kept: written + 1, deleted: written + 1, left: 0 },
-    );
+    const kept = await client.count("miniodb_deleted WHERE table_name = 'raced'");
+    assert.deepEqual([kept, deleted, await client.count("raced")], [written + 1, written + 1, 0]);
+  });
+
+  test("are not restored beside a row that came before the restore", async () => {
+    for (let round = 0; round < 12; round++) {
+      const id = `r${round}`;
+      await client.write("late", [{ id, n: 1, s: "kept" }]);
+      assert.equal(await soft("late", id), 1);
+      const writing = delay(round % 8).then(() => client.write("late", [{ id, n: 2, s: "new" }]));
+      const [[status, { restored_count: count, sequence = "" }], written] = await Promise.all([
+        restore("late", id),
+        writing,
+      ]);
+      // Tokens of one stream: a longer number is a higher one.
+      const isAfter = sequence.length - written.sequence.length || (sequence > written.sequence ? 1 : -1);
+      assert.deepEqual([status, count === 1 && isAfter > 0], [200, false], `${sequence} ${written.sequence}`);
+      assert.equal(await client.count(`late WHERE id = '${id}'`), count + 1);
+    }
   });
 });
 

@@ -8,12 +8,17 @@ import type { WriteAccount } from "../write/write-request.js";
 import { IdLines } from "./id-lines.js";
 import { type IdThere, idsThere, memberOf, ownRows, quoteName, quoteText, writableMembers } from "./own-queries.js";
 import type { RowEnvelope } from "./row-envelope.js";
-import { deleteFlags, RowKeeper, textOfIds, type RestoredIds, type RowKeeperOptions } from "./row-keeper.js";
+import {
+  deleteFlags,
+  isConflict,
+  looksMax,
+  RowKeeper,
+  textOfIds,
+  type RestoredIds,
+  type RowKeeperOptions,
+} from "./row-keeper.js";
 
 export type MutationServiceOptions = RowKeeperOptions;
-
-/** Of a soft delete, beside rows of the same ids that are written all the time: one takes some ten milliseconds. */
-const looksMax = 10;
 
 export interface DeletedIds {
   readonly rows: number;
@@ -25,7 +30,7 @@ export interface DeletedIds {
  * Changes by id that must know the row that is there. The look at it is a query of this node, which sees everything that was
  * acknowledged before; what follows from it goes into the log like any write. Both are one step for all other such changes of
  * the same id (IdLines). Replaces and inserts do not wait here: one that comes between look and write has its row
- * replaced or deleted too; only a soft delete looks again then.
+ * replaced or deleted too; only soft deletes and restores look again then.
  */
 export class MutationService {
   readonly #options: MutationServiceOptions;
@@ -66,7 +71,7 @@ export class MutationService {
         return { rows: rowsOf(there), sequence: await this.#deleteNow(entry, there, seenSequence) };
       } catch (error) {
         // Of any other error nobody knows whether the rows are gone: they stay kept.
-        if (!(error instanceof MiniodbError && error.code === "COMMIT_CONFLICT")) throw error;
+        if (!isConflict(error)) throw error;
         await this.#keeper.forget(kept);
         if (look === looksMax) throw error;
       }

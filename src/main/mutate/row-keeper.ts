@@ -33,6 +33,14 @@ export interface RestoredIds {
   readonly refused: readonly string[];
 }
 
+/** Of a soft delete or a restore, beside rows of the same ids that are written all the time: one takes some ten milliseconds. */
+export const looksMax = 10;
+
+/** One of the ids was written since the look, and nothing was done. */
+export function isConflict(error: unknown): boolean {
+  return error instanceof MiniodbError && error.code === "COMMIT_CONFLICT";
+}
+
 /** Of a batch of deletes in the log. */
 export const deleteFlags = frameFlags.deletes | frameFlags.idRequired;
 
@@ -104,34 +112,40 @@ export class RowKeeper {
 
   /**
    * Puts back what the last soft delete of each id took; durable in the log when it resolves, and seen by every query that
-   * begins then. Rejects as queries and writes do.
+   * begins then. Rejects as queries and writes do, and with COMMIT_CONFLICT where rows of the ids come too fast.
    */
   async restore(entry: TableEntry, ids: readonly string[]): Promise<RestoredIds> {
-    const { queries } = this.#options;
-    const taken = new Set((await idsThere(queries, entry.name, ids)).map(({ id }) => id));
-    const lines = await this.#lastDeletions(
-      entry,
-      ids.filter((id) => !taken.has(id)),
-    );
-    const known = new Set(lines.map((line) => line.row_id));
-    const missing = ids.filter((id) => !taken.has(id) && !known.has(id));
-    const found = { there: [...taken], missing };
-    let rows = 0;
-    let sequence = "";
-    const refused: string[] = [];
-    for (const group of groupRows(lines, limits.restoredGroupBytesMax)) {
-      const restored = await this.#restoreGroup(entry, group);
-      rows += restored.rows;
-      sequence = restored.sequence === "" ? sequence : restored.sequence;
-      refused.push(...restored.refused);
+    const done = { rows: 0, sequence: "", refused: [] as string[] };
+    let left = ids;
+    for (let look = 1; ; look++) {
+      // The look below sees at least this: the writes hold only where nothing was written to their ids since.
+      const seenSequence = entry.ackedSequence;
+      const there = (await idsThere(this.#options.queries, entry.name, left)).map(({ id }) => id);
+      const taken = new Set(there);
+      const free = left.filter((id) => !taken.has(id));
+      const lines = await this.#lastDeletions(entry, free);
+      const known = new Set(lines.map((line) => line.row_id));
+      try {
+        for (const group of groupRows(lines, limits.restoredGroupBytesMax)) {
+          const restored = await this.#restoreGroup(entry, group, seenSequence);
+          done.rows += restored.rows;
+          done.sequence = restored.sequence === "" ? done.sequence : restored.sequence;
+          done.refused.push(...restored.refused);
+          const idsOfGroup = new Set(group.map((line) => line.row_id));
+          left = left.filter((id) => !idsOfGroup.has(id));
+        }
+        return { ...done, there, missing: free.filter((id) => !known.has(id)) };
+      } catch (error) {
+        if (!isConflict(error) || look === looksMax) throw error;
+      }
     }
-    return { ...found, rows, sequence, refused };
   }
 
   /** One write, and the end of what is kept of it. A crash between the two leaves rows that are there, and kept. */
   async #restoreGroup(
     entry: TableEntry,
     lines: readonly KeptLine[],
+    unlessAfter: number,
   ): Promise<Pick<RestoredIds, "rows" | "sequence" | "refused">> {
     const account = await writeOwn(this.#options, {
       table: entry.name,
@@ -139,6 +153,7 @@ export class RowKeeper {
       flags: frameFlags.idRequired,
       durability: frameDurabilities.fsync,
       text: lines.map(({ row_id: id, content }) => restoredLine(entry.schema, id, content)).join("\n"),
+      unlessAfter,
     });
     failpoint("keep.rows.restored");
     const refused = account.errors.map(({ row, message }) => `${lines[row]?.row_id ?? ""}: ${message}`);

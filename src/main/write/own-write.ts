@@ -29,7 +29,7 @@ export interface OwnWrite {
   readonly text: string;
   /** Absent: none. */
   readonly batchId?: string;
-  /** Of a batch of deletes: refused with COMMIT_CONFLICT where one of its ids was written after this sequence of the table. */
+  /** Where one of its ids was written after this sequence of the table, it is refused with COMMIT_CONFLICT, as a whole. */
   readonly unlessAfter?: number | undefined;
 }
 

@@ -59,7 +59,7 @@ export const frameFlags = {
   deadLetters: 128,
   /** Each row's field `_op` says what it does. */
   operations: 256,
-  /** Of deletes that the server itself makes: none is done where one of their ids was written since, see guarded-body.ts. */
+  /** Of writes that the server itself makes, whose rows have ids: none is done where one of these was written since, see guarded-body.ts. */
   unlessNewer: 512,
 } as const;
 

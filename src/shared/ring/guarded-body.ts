@@ -1,5 +1,5 @@
 /**
- * The body of a batch of deletes with frameFlags.unlessNewer: what main looked at, before the body as a client would send it.
+ * The body of a write with frameFlags.unlessNewer: what main looked at, before the body as a client would send it.
  *
  * ```
  * 0  f64  sequence   little-endian: the look saw everything up to here
@@ -18,8 +18,8 @@ export function guardBody(sequence: number, text: string): Uint8Array {
 }
 
 /** `body` is a view. */
-export function readGuardedBody(bytes: Uint8Array): { readonly sequence: number; readonly body: Uint8Array } {
+export function readGuardedBody(bytes: Uint8Array): { readonly unlessAfter: number; readonly body: Uint8Array } {
   assert(bytes.length >= guardBytes, "a guarded body has its guard");
-  const sequence = new DataView(bytes.buffer, bytes.byteOffset, guardBytes).getFloat64(0, true);
-  return { sequence, body: bytes.subarray(guardBytes) };
+  const unlessAfter = new DataView(bytes.buffer, bytes.byteOffset, guardBytes).getFloat64(0, true);
+  return { unlessAfter, body: bytes.subarray(guardBytes) };
 }

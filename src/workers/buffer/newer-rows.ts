@@ -8,15 +8,19 @@ import type { TableBuffer } from "./table-buffer.js";
 /**
  * Throws COMMIT_CONFLICT where a row of one of these ids was taken, replaced or deleted after `sequence`, or nobody knows any
  * more, as what came after it was flushed: then nothing may be done that rests on what was seen at that sequence. All rows of
- * the table must be in the buffer, the round's too.
+ * the table must be in the buffer, the round's too, but for those that ask.
  */
-export function refuseNewer(buffer: TableBuffer, ids: ReadIds, sequence: number): void {
+export function refuseNewer(buffer: TableBuffer, ids: Pick<ReadIds, "count" | "column">, sequence: number): void {
   if (buffer.lastSequence <= sequence) return;
   if (buffer.flushedSequence <= sequence && !isNamedAfter(buffer, ids, sequence)) return;
   throw new MiniodbError("COMMIT_CONFLICT", "Rows of these ids were written at the same time: nothing was changed");
 }
 
-function isNamedAfter(buffer: TableBuffer, { count, column }: ReadIds, sequence: number): boolean {
+function isNamedAfter(
+  buffer: TableBuffer,
+  { count, column }: Pick<ReadIds, "count" | "column">,
+  sequence: number,
+): boolean {
   const table = new IdTable(count);
   for (let id = 0; id < count; id++) {
     table.put(column.text, column.offsets[id] as number, column.offsets[id + 1] as number, 1);

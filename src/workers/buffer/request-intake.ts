@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { assert } from "../../shared/assert.js";
 import type { BatchBuilder } from "../../shared/columns/batch-builder.js";
+import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import { RowAccount } from "../../shared/columns/row-account.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.js";
@@ -17,7 +18,7 @@ import { inflate } from "../decode/inflate.js";
 import { readTableName } from "../decode/read-table-name.js";
 import type { RememberedBatch } from "./batch-ids.js";
 import { deadLetters } from "./dead-letters.js";
-import { appendIds, IdReader, textsOfIds } from "./id-reader.js";
+import { appendIds, IdReader, textsOfIds, type ReadIds } from "./id-reader.js";
 import { refuseNewer } from "./newer-rows.js";
 import type { Replies } from "./replies.js";
 import type { OperationsRound } from "./round-emitter.js";
@@ -58,6 +59,8 @@ interface LargeDecode {
   readonly builder: BatchBuilder;
   /** Its content encoding undone. */
   readonly body: Uint8Array;
+  /** See frameFlags.unlessNewer; null: it holds in any case. */
+  readonly unlessAfter: number | null;
   readonly batch: TableBatch | null;
   /** Memory of the body, where its Content-Encoding was undone; 0: it lies in the slab. */
   readonly inflatedBytes: number;
@@ -277,14 +280,10 @@ export class RequestIntake {
     const batch = request.batchId === "" ? null : batchOf(request);
     if (batch !== null && this.#isRepeat(owner, request, batch)) return;
     owner.sealer.check(owner.schema);
-    const { inflatedBytesMax } = this.#options;
-    const body =
-      request.encoding === frameEncodings.identity
-        ? request.body
-        : inflate(request.body, request.encoding, inflatedBytesMax);
+    const { body, unlessAfter } = this.#openBody(request);
     const kind = kindOf(owner, request.flags);
     if (kind === recordKinds.tombstones) {
-      this.#delete(owner, request, { body, batch });
+      this.#delete(owner, request, { body, unlessAfter, batch });
       return;
     }
     const account = new RowAccount(keepsLetters(owner, request.flags) ? limits.deadLettersMax : limits.rowErrorsMax);
@@ -292,7 +291,7 @@ export class RequestIntake {
     const isLarge = body.length > sliceBytes;
     const isMixed = hasOperations(request);
     // A large body starts a round of its own, so that undoing it undoes nobody else's rows; one of operations is one.
-    if (isLarge || isMixed || kind !== owner.roundKind) this.#options.emitTable(owner);
+    if (isLarge || isMixed || unlessAfter !== null || kind !== owner.roundKind) this.#options.emitTable(owner);
     owner.roundKind = kind;
     const target = isMixed
       ? owner.operationsTarget(account, request.receivedMicros)
@@ -306,10 +305,11 @@ export class RequestIntake {
         owner.busy = true;
         const inflatedBytes = body === request.body ? 0 : body.length;
         this.#inflatedBytes += inflatedBytes;
-        this.#large.push({ owner, request, account, decoding, builder, body, batch, inflatedBytes });
+        this.#large.push({ owner, request, account, decoding, builder, body, unlessAfter, batch, inflatedBytes });
         return;
       }
       while (!decoding.step(body.length + 1));
+      if (unlessAfter !== null) refuseNewer(owner.buffer, idsOf(builder), unlessAfter);
       if (isMixed) this.#finishOperations(owner, request, { account, body, batch });
       else if (account.rejected > 0) keepLetters(owner, request, account, body);
     } catch (error) {
@@ -319,21 +319,28 @@ export class RequestIntake {
     if (!isMixed) this.#finish(owner, request, { account, batch, rowStart });
   }
 
+  /** Its content encoding undone, and what guards it taken off. */
+  #openBody({ body, encoding, flags }: IngestRequest): Pick<LargeDecode, "body" | "unlessAfter"> {
+    if ((flags & frameFlags.unlessNewer) !== 0) return readGuardedBody(body);
+    const { inflatedBytesMax } = this.#options;
+    const plain = encoding === frameEncodings.identity ? body : inflate(body, encoding, inflatedBytesMax);
+    return { body: plain, unlessAfter: null };
+  }
+
   /** Rows of a batch of deletes are read apart: nothing but their ids comes into the table's builder. */
   #delete(
     owner: TableOwner,
     request: IngestRequest,
-    { body, batch }: { readonly body: Uint8Array; readonly batch: TableBatch | null },
+    { body, unlessAfter, batch }: Pick<LargeDecode, "body" | "unlessAfter" | "batch">,
   ): void {
-    const guard = (request.flags & frameFlags.unlessNewer) === 0 ? null : readGuardedBody(body);
-    const ids = this.#ids.read(guard?.body ?? body, { format: request.format, table: owner.identity.name });
+    const ids = this.#ids.read(body, { format: request.format, table: owner.identity.name });
     const { account } = ids;
     if ((request.flags & frameFlags.readsIds) !== 0) {
       this.#options.replies.ids({ requestId: request.requestId, account, tableSlot: owner.slot, ids: textsOfIds(ids) });
       return;
     }
-    if (guard !== null || owner.roundKind !== recordKinds.tombstones) this.#options.emitTable(owner);
-    if (guard !== null) refuseNewer(owner.buffer, ids, guard.sequence);
+    if (unlessAfter !== null || owner.roundKind !== recordKinds.tombstones) this.#options.emitTable(owner);
+    if (unlessAfter !== null) refuseNewer(owner.buffer, ids, unlessAfter);
     owner.roundKind = recordKinds.tombstones;
     const rowStart = owner.builder.rowCount;
     appendIds(owner.builder, ids, { receivedMicros: request.receivedMicros, generateId: null, idRequired: true });
@@ -342,9 +349,10 @@ export class RequestIntake {
 
   /** True when the body is done, well or not. */
   #step(large: LargeDecode): boolean {
-    const { owner, request, account, decoding, builder, body, batch } = large;
+    const { owner, request, account, decoding, builder, body, unlessAfter, batch } = large;
     try {
       if (!decoding.step(sliceBytes)) return false;
+      if (unlessAfter !== null) refuseNewer(owner.buffer, idsOf(builder), unlessAfter);
       owner.sealer.checkSize(builder.finish(), builder.schema);
       if (hasOperations(request)) {
         this.#finishOperations(owner, request, { account, body, batch });
@@ -423,6 +431,11 @@ export class RequestIntake {
     }
     return true;
   }
+}
+
+/** Of all its rows, which have one each. */
+function idsOf({ rowCount, columns }: BatchBuilder): Pick<ReadIds, "count" | "column"> {
+  return { count: rowCount, column: columns[1] as ColumnBuilder };
 }
 
 function hasOperations({ flags }: IngestRequest): boolean {

@@ -408,3 +408,35 @@ test("a delete that rests on a look is refused where one of its ids was written 
   assert.ok(guarded(owner.buffer.lastSequence, "q"));
   for (const failure of rig.failures) assert.match(failure, /written at the same time/);
 });
+
+test("rows that rest on a look are taken whole, or not at all where one of their ids was written since", () => {
+  const rig = new Intake();
+  const owner = rig.open("t");
+  const guarded = (requestId: number, sequence: number, lines: string): void => {
+    rig.take(requestId, "", frameFlags.unlessNewer | frameFlags.idRequired, { body: guardBody(sequence, lines) });
+  };
+  rig.take(1, `{"id":"a"}`);
+  guarded(2, 1, `{"id":"b","v":1}\n{"id":"c","v":2}`);
+  // Of the round in hand.
+  guarded(3, 1, `{"id":"d"}\n{"id":"c","late":1}`);
+  assert.deepEqual(
+    rig.failures.map((failure) => /written at the same time/.test(failure)),
+    [true],
+  );
+  rig.take(4, `{"id":"a"}`);
+  const large = `{"id":"e","text":"${"x".repeat(700_000)}"}\n`;
+  guarded(5, 3, large + large.replace("e", "f"));
+  while (rig.intake.hasLarge) rig.intake.stepLarge();
+  guarded(6, 3, large + large.replace('"e"', '"a"'));
+  while (rig.intake.hasLarge) rig.intake.stepLarge();
+  assert.equal(rig.failures.length, 2);
+  rig.endRound();
+  rig.log();
+  assert.deepEqual(rig.answers(), [
+    { requestId: 1, sequence: 1 },
+    { requestId: 2, sequence: 3 },
+    { requestId: 4, sequence: 4 },
+    { requestId: 5, sequence: 6 },
+  ]);
+  assert.equal(owner.buffer.rows, 6);
+});
