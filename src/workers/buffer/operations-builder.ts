@@ -24,6 +24,9 @@ import { operationColumn, splitOperations, type OperationRules } from "./split-o
 const operationFieldId = 0;
 /** A builder that has grown beyond this is not kept for the next batch: each table has one. */
 const keptBytesMax = 4 * 1024 * 1024;
+/** Values that are copied in one step, and ids that are made: some milliseconds. */
+const valuesPerStep = 256 * 1024;
+const madeIdsPerStep = 16 * 1024;
 /** Of a text in its column, beside its bytes. */
 const offsetBytes = 4;
 
@@ -86,25 +89,28 @@ export class OperationsBuilder {
   }
 
   /**
-   * The decoded rows, sorted out; those that make no sense are rejected in the account. Valid until the next `begin`. Throws
-   * BODY_TOO_LARGE where ids that are made for them are more than a batch has room for.
+   * The decoded rows, sorted out; those that make no sense are rejected in the account. Valid until the next `begin`, which comes
+   * after the last step. Throws BODY_TOO_LARGE where ids that are made for them are more than a batch has room for.
    */
-  take(options: TakeOptions): TakenOperations {
+  *take(options: TakeOptions): Generator<void, TakenOperations> {
     const builder = this.#current;
     assert(builder !== null, "a batch is taken after it was begun, and once");
     this.#current = null;
     const batch = builder.finish();
     const column = (fieldId: number): ColumnData | undefined => batch.columns.find((each) => each.fieldId === fieldId);
     const rows = { rowCount: batch.rowCount, ids: column(idFieldId), words: column(operationFieldId) };
-    const split = splitOperations(rows, options, options.account);
+    const split = yield* splitOperations(rows, options, options.account);
     const data = { ...batch, columns: batch.columns.filter(({ fieldId }) => fieldId !== operationFieldId) };
     const { generateId, receivedMicros } = options;
-    const inserts = takeRows(data, split.inserts, timestampFieldId);
+    const inserts = yield* takeInSteps(data, split.inserts, timestampFieldId);
     const ids = { ...data, columns: data.columns.filter(({ fieldId }) => fieldId === idFieldId) };
+    const deleted = yield* takeInSteps(ids, split.tombstones, idFieldId);
+    const replacing = yield* takeInSteps(data, split.replacing, timestampFieldId);
+    const rowsMore = generateId === null ? inserts : yield* withIds(inserts, generateId, builder.bytes());
     const all: OperationsPart[] = [
-      { kind: recordKinds.tombstones, batch: tombstonesOf(takeRows(ids, split.tombstones, idFieldId), receivedMicros) },
-      { kind: recordKinds.replacing, batch: takeRows(data, split.replacing, timestampFieldId) },
-      { kind: recordKinds.rows, batch: generateId === null ? inserts : withIds(inserts, generateId, builder.bytes()) },
+      { kind: recordKinds.tombstones, batch: tombstonesOf(deleted, receivedMicros) },
+      { kind: recordKinds.replacing, batch: replacing },
+      { kind: recordKinds.rows, batch: rowsMore },
     ];
     const parts = all.filter((part) => part.batch.rowCount > 0);
     if (builder.bytes() <= keptBytesMax) this.#kept = builder;
@@ -155,6 +161,21 @@ function evolve(
   return { parts: named, schema: after };
 }
 
+/** As takeRows. */
+function* takeInSteps(batch: ColumnBatch, rows: Uint32Array, kept: number): Generator<void, ColumnBatch> {
+  if (rows.length === batch.rowCount) return batch;
+  const columns: ColumnData[] = [];
+  let values = 0;
+  for (const column of batch.columns) {
+    columns.push(...takeRows({ ...batch, columns: [column] }, rows, kept).columns);
+    values += rows.length;
+    if (values < valuesPerStep) continue;
+    values = 0;
+    yield;
+  }
+  return { rowCount: rows.length, columns };
+}
+
 /** Ids that are deleted, and when the batch came. */
 function tombstonesOf({ rowCount, columns }: ColumnBatch, receivedMicros: number): ColumnBatch {
   const times = new ColumnBuilder(timestampFieldId, "timestamp");
@@ -166,7 +187,7 @@ function tombstonesOf({ rowCount, columns }: ColumnBatch, receivedMicros: number
  * The same rows, those without an id with a new one. The decoder has bounded the batch, at `bytes` with its other rows; a row
  * of two bytes may get an id of a hundred. So throws BODY_TOO_LARGE before any is made.
  */
-function withIds(batch: ColumnBatch, generateId: () => string, bytes: number): ColumnBatch {
+function* withIds(batch: ColumnBatch, generateId: () => string, bytes: number): Generator<void, ColumnBatch> {
   const { rowCount, columns } = batch;
   const ids = columns.find(({ fieldId }) => fieldId === idFieldId);
   const missing = ids?.nullCount ?? rowCount;
@@ -178,6 +199,7 @@ function withIds(batch: ColumnBatch, generateId: () => string, bytes: number): C
   }
   const made = new ColumnBuilder(idFieldId, "string");
   for (let row = 0; row < rowCount; row++) {
+    if (row % madeIdsPerStep === madeIdsPerStep - 1) yield;
     const start = ids?.offsets?.[row] ?? 0;
     const end = ids?.offsets?.[row + 1] ?? 0;
     if (ids !== undefined && end > start) made.setText(row, ids.values, start, end);

@@ -135,11 +135,16 @@ export class TableOwner {
 
   /**
    * The decoded rows of such a request as the parts of its record, under the schema that they need, which is the table's from
-   * now on. Only while no rows are in the round. Rows that make no sense are rejected in the account.
+   * now on. Only while no rows are in the round, and in steps, between which no other rows of the table may be taken. Rows that
+   * make no sense are rejected in the account.
    */
-  takeOperations(account: RowAccount, receivedMicros: number, idRequired: boolean): readonly OperationsPart[] {
+  *takeOperations(
+    account: RowAccount,
+    receivedMicros: number,
+    idRequired: boolean,
+  ): Generator<void, readonly OperationsPart[]> {
     const isUpsert = this.settings.mode === "upsert";
-    const { parts, schema } = this.#operations.take({
+    const { parts, schema } = yield* this.#operations.take({
       account,
       schema: this.schema,
       isCommitted: (fieldId) => this.#committedFieldIds.has(fieldId),
