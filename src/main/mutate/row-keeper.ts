@@ -12,7 +12,7 @@ import type { TableRegistry } from "../catalog/table-registry.js";
 import type { TableService } from "../catalog/table-service.js";
 import type { QueryService } from "../query/query-service.js";
 import { writeOwn, type OwnWriteParts } from "../write/own-write.js";
-import { groupRows, keptText, restoredLine } from "./kept-rows.js";
+import { keptText, restoredLine } from "./kept-rows.js";
 import { idsThere, memberOf, ownRows, quoteName, quoteText, whereIds, writableMembers } from "./own-queries.js";
 
 export interface RowKeeperOptions extends OwnWriteParts {
@@ -115,34 +115,29 @@ export class RowKeeper {
    * begins then. Rejects as queries and writes do, and with COMMIT_CONFLICT where rows of the ids come too fast.
    */
   async restore(entry: TableEntry, ids: readonly string[]): Promise<RestoredIds> {
-    const done = { rows: 0, sequence: "", refused: [] as string[] };
-    let left = ids;
     for (let look = 1; ; look++) {
-      // The look below sees at least this: the writes hold only where nothing was written to their ids since.
+      // The look below sees at least this: the write holds only where nothing was written to its ids since.
       const seenSequence = entry.ackedSequence;
-      const there = (await idsThere(this.#options.queries, entry.name, left)).map(({ id }) => id);
+      const there = (await idsThere(this.#options.queries, entry.name, ids)).map(({ id }) => id);
       const taken = new Set(there);
-      const free = left.filter((id) => !taken.has(id));
+      const free = ids.filter((id) => !taken.has(id));
       const lines = await this.#lastDeletions(entry, free);
       const known = new Set(lines.map((line) => line.row_id));
+      const missing = free.filter((id) => !known.has(id));
+      if (lines.length === 0) return { there, missing, rows: 0, sequence: "", refused: [] };
       try {
-        for (const group of groupRows(lines, limits.restoredGroupBytesMax)) {
-          const restored = await this.#restoreGroup(entry, group, seenSequence);
-          done.rows += restored.rows;
-          done.sequence = restored.sequence === "" ? done.sequence : restored.sequence;
-          done.refused.push(...restored.refused);
-          const idsOfGroup = new Set(group.map((line) => line.row_id));
-          left = left.filter((id) => !idsOfGroup.has(id));
-        }
-        return { ...done, there, missing: free.filter((id) => !known.has(id)) };
+        return { there, missing, ...(await this.#putBack(entry, lines, seenSequence)) };
       } catch (error) {
         if (!isConflict(error) || look === looksMax) throw error;
       }
     }
   }
 
-  /** One write, and the end of what is kept of it. A crash between the two leaves rows that are there, and kept. */
-  async #restoreGroup(
+  /**
+   * One write, which is one record of the log however large it is, and then the end of what is kept of it. A crash between the
+   * two leaves rows that are there, and kept.
+   */
+  async #putBack(
     entry: TableEntry,
     lines: readonly KeptLine[],
     unlessAfter: number,
