@@ -175,8 +175,6 @@ export const limits = {
   softDeleteRowsMax: 1_000,
   softDeleteBytesMax: 4 * 1024 * 1024,
   restoredBytesMax: 16 * 1024 * 1024,
-  /** Kept text of the ids that are restored by one write: with it, the write stays one record (half of what is decoded in one go). */
-  restoredGroupBytesMax: 512 * 1024,
   /** Ids of one batch of deletes whose rows are counted: main holds them as texts, a few ms of work. */
   deleteBatchIdsMax: 10_000,
   /** Body of a batch of deletes: it is decoded in one go, other requests of the worker wait meanwhile. */

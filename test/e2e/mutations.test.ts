@@ -1,6 +1,7 @@
 /** Replaces, merges and deletes by id, and tables of mode upsert, as clients meet them. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { LiveClient } from "../harness/live-client.js";
@@ -283,6 +284,45 @@ describe("soft deletes", () => {
     const { body } = await client.send("/v1/tables/miniodb_deleted");
     const { config } = (body as { table_info: { config: { retention_days: number } } }).table_info;
     assert.equal(config.retention_days, 30);
+  });
+
+  test("take no row that was not kept, whatever is written meanwhile", async () => {
+    await client.write("raced", [{ id: "a", n: 0, s: "x" }]);
+    let isWriting = true;
+    const writer = (async (): Promise<void> => {
+      for (let n = 1; n < 40; n++) {
+        await client.write("raced", [{ id: "a", n, s: "x" }]);
+        await delay(n % 20);
+      }
+      isWriting = false;
+    })();
+    let deleted = 0;
+    for (let isLast = false; !isLast;) {
+      isLast = !isWriting;
+      const [status, done] = await send("DELETE", { table: "raced", ids: ["a"], soft: true });
+      if (status === 200) deleted += done.deleted_count;
+      else assert.equal(done.code, "COMMIT_CONFLICT", JSON.stringify(done));
+    }
+    await writer;
+    // Copies of looks that came too late are gone.
+    const kept = await client.count("miniodb_deleted WHERE table_name = 'raced'");
+    assert.deepEqual([kept, deleted, await client.count("raced")], [40, 40, 0]);
+  });
+
+  test("are not restored beside a row that came before the restore", async () => {
+    // Tokens of one stream: a longer number is a higher one.
+    const isAfter = (one: string, other: string): boolean =>
+      one.length > other.length || (one.length === other.length && one > other);
+    for (let round = 0; round < 12; round++) {
+      const id = `r${round}`;
+      await client.write("late", [{ id, n: 1, s: "kept" }]);
+      assert.equal(await soft("late", id), 1);
+      const writing = delay(round % 8).then(() => client.write("late", [{ id, n: 2, s: "new" }]));
+      const [[, restored], { sequence }] = await Promise.all([restore("late", id), writing]);
+      const count = restored.restored_count;
+      assert.ok(count === 0 || isAfter(sequence, restored.sequence), `${restored.sequence} ${sequence}`);
+      assert.equal(await client.count(`late WHERE id = '${id}'`), count + 1);
+    }
   });
 });
 

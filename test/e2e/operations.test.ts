@@ -269,8 +269,8 @@ test("without the mode the field is a column, and a table with that column refus
   const refused = await operate("plain", [{ id: "a", _op: "delete" }]);
   assert.deepEqual([refused.status, refused.code], [400, "INVALID_REQUEST"]);
   assert.match(refused.message ?? "", /_op/);
-  for (const mode of ["operations", "delete"]) {
-    const soft = await post(`/v1/tables/soft/rows?mode=${mode}&soft=true`, `{"id":"a","_op":"d"}`);
+  for (const query of ["operations&soft=true", "delete&soft=true", "delete&soft=1", "operations&soft"]) {
+    const soft = await post(`/v1/tables/soft/rows?mode=${query}`, `{"id":"a","_op":"d"}`);
     assert.equal(soft.status, 400, JSON.stringify(soft.body));
   }
   const other = await post("/v1/tables/plain/rows?mode=operation", "{}");

@@ -38,31 +38,3 @@ export function restoredLine(schema: TableSchema, id: string, text: string): str
   });
   return `{${[`"id":${JSON.stringify(id)}`, `"timestamp":${timestamp}`, ...members].join(",")}}`;
 }
-
-/**
- * Puts rows together that are written at once: all rows of an id are in one group, and a group has several ids only up to
- * `bytesMax` of text. A write of one record is there as a whole after a crash, or not at all: so an id is.
- */
-export function groupRows<Row extends { readonly row_id: string; readonly content: string }>(
-  rows: readonly Row[],
-  bytesMax: number,
-): Row[][] {
-  const byId = new Map<string, Row[]>();
-  for (const row of rows) {
-    const known = byId.get(row.row_id);
-    if (known === undefined) byId.set(row.row_id, [row]);
-    else known.push(row);
-  }
-  const groups: Row[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const ofId of byId.values()) {
-    const more = ofId.reduce((sum, { row_id: id, content }) => sum + id.length + Buffer.byteLength(content), 0);
-    if (bytes + more > bytesMax) {
-      groups.push([]);
-      bytes = 0;
-    }
-    groups.at(-1)?.push(...ofId);
-    bytes += more;
-  }
-  return groups;
-}

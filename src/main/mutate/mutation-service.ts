@@ -6,9 +6,17 @@ import type { TableEntry } from "../catalog/table-entry.js";
 import { writeOwn } from "../write/own-write.js";
 import type { WriteAccount } from "../write/write-request.js";
 import { IdLines } from "./id-lines.js";
-import { idsThere, memberOf, ownRows, quoteName, quoteText, writableMembers } from "./own-queries.js";
+import { type IdThere, idsThere, memberOf, ownRows, quoteName, quoteText, writableMembers } from "./own-queries.js";
 import type { RowEnvelope } from "./row-envelope.js";
-import { deleteFlags, RowKeeper, textOfIds, type RestoredIds, type RowKeeperOptions } from "./row-keeper.js";
+import {
+  deleteFlags,
+  isConflict,
+  looksMax,
+  RowKeeper,
+  textOfIds,
+  type RestoredIds,
+  type RowKeeperOptions,
+} from "./row-keeper.js";
 
 export type MutationServiceOptions = RowKeeperOptions;
 
@@ -22,7 +30,7 @@ export interface DeletedIds {
  * Changes by id that must know the row that is there. The look at it is a query of this node, which sees everything that was
  * acknowledged before; what follows from it goes into the log like any write. Both are one step for all other such changes of
  * the same id (IdLines). Replaces and inserts do not wait here: one that comes between look and write has its row
- * replaced or deleted too.
+ * replaced or deleted too; only soft deletes and restores look again then.
  */
 export class MutationService {
   readonly #options: MutationServiceOptions;
@@ -37,21 +45,51 @@ export class MutationService {
   /**
    * Deletes all rows with one of the ids, and says how many there were. When it resolves that is durable in the log, and no
    * query that begins now sees them; other engines do until the next flush. `isSoft` keeps them aside for `restoreIds`,
-   * durably, before they go. Rejects with TABLE_NOT_FOUND, and as queries and writes do.
+   * durably, before they go, and takes none that it has not kept. Rejects with TABLE_NOT_FOUND, and as queries and writes do;
+   * a soft delete with COMMIT_CONFLICT, too, where rows of the ids come too fast: then nothing is deleted.
    */
   async deleteIds(table: string, ids: readonly string[], isSoft = false): Promise<DeletedIds> {
     const entry = this.#options.registry.get(table);
     const different = [...new Set(ids)];
     return this.#lines.inLine(entry.identity.uuid, different, async () => {
+      if (isSoft) return this.#deleteSoftly(entry, different);
       const there = await idsThere(this.#options.queries, entry.name, different);
-      const rows = there.reduce((sum, { rows: count }) => sum + count, 0);
-      if (rows === 0) return { rows, sequence: "" };
-      const idsOfRows = there.map(({ id }) => id);
-      if (isSoft) await this.#keeper.keep(entry, idsOfRows);
-      const text = textOfIds(idsOfRows);
-      const { sequence } = await this.#write(entry.name, text, deleteFlags, frameDurabilities.fsync);
-      return { rows, sequence };
+      return { rows: rowsOf(there), sequence: await this.#deleteNow(entry, there) };
     });
+  }
+
+  /** In rounds, until no row came between the look at the rows and their delete. */
+  async #deleteSoftly(entry: TableEntry, ids: readonly string[]): Promise<DeletedIds> {
+    for (let look = 1; ; look++) {
+      // The looks below see at least this: the delete holds only where nothing was written to the ids since.
+      const seenSequence = entry.ackedSequence;
+      const there = await idsThere(this.#options.queries, entry.name, ids);
+      if (there.length === 0) return { rows: 0, sequence: "" };
+      const idsOfRows = there.map(({ id }) => id);
+      const kept = await this.#keeper.keep(entry, idsOfRows);
+      try {
+        return { rows: rowsOf(there), sequence: await this.#deleteNow(entry, there, seenSequence) };
+      } catch (error) {
+        // Of any other error nobody knows whether the rows are gone: they stay kept.
+        if (!isConflict(error)) throw error;
+        await this.#keeper.forget(kept);
+        if (look === looksMax) throw error;
+      }
+    }
+  }
+
+  /** Durable in the log when it resolves, with the token; an empty one where there is nothing to delete. */
+  async #deleteNow(entry: TableEntry, there: readonly IdThere[], unlessAfter?: number): Promise<string> {
+    if (there.length === 0) return "";
+    const { sequence } = await writeOwn(this.#options, {
+      table: entry.name,
+      format: frameFormats.json,
+      flags: deleteFlags,
+      durability: frameDurabilities.fsync,
+      text: textOfIds(there.map(({ id }) => id)),
+      unlessAfter,
+    });
+    return sequence;
   }
 
   /** Puts rows back that were deleted softly; see RowKeeper.restore. Rejects as `deleteIds`. */
@@ -76,7 +114,7 @@ export class MutationService {
     if (ids.length === 0) return { ...read, deletedRows: 0 };
     return this.#lines.inLine(entry.identity.uuid, ids, async () => {
       const there = await idsThere(this.#options.queries, entry.name, ids);
-      const deletedRows = there.reduce((sum, { rows: count }) => sum + count, 0);
+      const deletedRows = rowsOf(there);
       const gone = batchId === "" ? there.map(({ id }) => id) : ids;
       if (gone.length === 0) return { ...read, deletedRows };
       const format = frameFormats.json;
@@ -140,6 +178,10 @@ export class MutationService {
   #write(table: string, text: string, flags: number, durability: FrameDurability): Promise<WriteAccount> {
     return writeOwn(this.#options, { table, format: frameFormats.json, flags, durability, text });
   }
+}
+
+function rowsOf(there: readonly IdThere[]): number {
+  return there.reduce((sum, { rows }) => sum + rows, 0);
 }
 
 /** One object of the members of two: `{"a":1}` and `{"b":2}`. */

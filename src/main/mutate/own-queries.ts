@@ -28,16 +28,18 @@ export async function ownRows(queries: QueryService, { sql, params, bytesMax }: 
   }
 }
 
+export interface IdThere {
+  readonly id: string;
+  /** One at least. */
+  readonly rows: number;
+}
+
 /** How many rows there are of each of these ids, where there are any. */
-export async function idsThere(
-  queries: QueryService,
-  table: string,
-  ids: readonly string[],
-): Promise<{ readonly id: string; readonly rows: number }[]> {
+export async function idsThere(queries: QueryService, table: string, ids: readonly string[]): Promise<IdThere[]> {
   const { where, params } = whereIds(idColumn, ids);
   const sql = `SELECT ${idColumn} AS id, count(*)::DOUBLE AS rows FROM ${quoteName(table)} WHERE ${where} GROUP BY 1`;
   const lines = await ownRows(queries, { sql, params });
-  return lines.map((line) => JSON.parse(line) as { readonly id: string; readonly rows: number });
+  return lines.map((line) => JSON.parse(line) as IdThere);
 }
 
 /**

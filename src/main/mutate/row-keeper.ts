@@ -12,7 +12,7 @@ import type { TableRegistry } from "../catalog/table-registry.js";
 import type { TableService } from "../catalog/table-service.js";
 import type { QueryService } from "../query/query-service.js";
 import { writeOwn, type OwnWriteParts } from "../write/own-write.js";
-import { groupRows, keptText, restoredLine } from "./kept-rows.js";
+import { keptText, restoredLine } from "./kept-rows.js";
 import { idsThere, memberOf, ownRows, quoteName, quoteText, whereIds, writableMembers } from "./own-queries.js";
 
 export interface RowKeeperOptions extends OwnWriteParts {
@@ -33,6 +33,14 @@ export interface RestoredIds {
   readonly refused: readonly string[];
 }
 
+/** Of a soft delete or a restore, beside rows of the same ids that are written all the time: one takes some ten milliseconds. */
+export const looksMax = 10;
+
+/** One of the ids was written since the look, and nothing was done. */
+export function isConflict(error: unknown): boolean {
+  return error instanceof MiniodbError && error.code === "COMMIT_CONFLICT";
+}
+
 /** Of a batch of deletes in the log. */
 export const deleteFlags = frameFlags.deletes | frameFlags.idRequired;
 
@@ -49,6 +57,12 @@ interface KeptLine {
   readonly content: string;
 }
 
+/** As it is written. */
+interface NewLine extends KeptLine {
+  readonly table_name: string;
+  readonly table_uuid: string;
+}
+
 /**
  * Rows that were deleted softly, in a table of the server's own: one row each, with the time of the deletion as its timestamp.
  * They are durable there before they leave their table, so that a crash between the two leaves them in both, and the delete
@@ -63,11 +77,11 @@ export class RowKeeper {
   }
 
   /**
-   * Keeps all rows of these ids; durable in the log when it resolves. Rejects, and keeps nothing that counts, with
-   * RESULT_TOO_LARGE for more than main takes at once, INVALID_REQUEST for a table with encrypted columns, and as queries
-   * and writes do.
+   * Keeps all rows of these ids; durable in the log when it resolves, with what `forget` knows them by. Rejects, and keeps
+   * nothing that counts, with RESULT_TOO_LARGE for more than main takes at once, INVALID_REQUEST for a table with encrypted
+   * columns, and as queries and writes do.
    */
-  async keep(entry: TableEntry, ids: readonly string[]): Promise<void> {
+  async keep(entry: TableEntry, ids: readonly string[]): Promise<readonly string[]> {
     const { queries, tables } = this.#options;
     if (hasEncrypted(entry.schema.columns)) {
       const message = `Table ${entry.name} has encrypted columns, whose values would be kept as they are: delete without "soft"`;
@@ -88,44 +102,45 @@ export class RowKeeper {
       format: frameFormats.ndjson,
       flags: 0,
       durability: frameDurabilities.fsync,
-      text: kept.join("\n"),
+      text: kept.map((line) => JSON.stringify(line)).join("\n"),
     });
     failpoint("keep.rows.kept");
-    if (account.rejected === 0) return;
+    if (account.rejected === 0) return kept.map(({ id }) => id);
     const reason = account.errors[0]?.message ?? "";
     throw new MiniodbError("ROW_REJECTED", `Table ${deletedRowsTable} does not take the rows: ${reason}`);
   }
 
   /**
    * Puts back what the last soft delete of each id took; durable in the log when it resolves, and seen by every query that
-   * begins then. Rejects as queries and writes do.
+   * begins then. Rejects as queries and writes do, and with COMMIT_CONFLICT where rows of the ids come too fast.
    */
   async restore(entry: TableEntry, ids: readonly string[]): Promise<RestoredIds> {
-    const { queries } = this.#options;
-    const taken = new Set((await idsThere(queries, entry.name, ids)).map(({ id }) => id));
-    const lines = await this.#lastDeletions(
-      entry,
-      ids.filter((id) => !taken.has(id)),
-    );
-    const known = new Set(lines.map((line) => line.row_id));
-    const missing = ids.filter((id) => !taken.has(id) && !known.has(id));
-    const found = { there: [...taken], missing };
-    let rows = 0;
-    let sequence = "";
-    const refused: string[] = [];
-    for (const group of groupRows(lines, limits.restoredGroupBytesMax)) {
-      const restored = await this.#restoreGroup(entry, group);
-      rows += restored.rows;
-      sequence = restored.sequence === "" ? sequence : restored.sequence;
-      refused.push(...restored.refused);
+    for (let look = 1; ; look++) {
+      // The look below sees at least this: the write holds only where nothing was written to its ids since.
+      const seenSequence = entry.ackedSequence;
+      const there = (await idsThere(this.#options.queries, entry.name, ids)).map(({ id }) => id);
+      const taken = new Set(there);
+      const free = ids.filter((id) => !taken.has(id));
+      const lines = await this.#lastDeletions(entry, free);
+      const known = new Set(lines.map((line) => line.row_id));
+      const missing = free.filter((id) => !known.has(id));
+      if (lines.length === 0) return { there, missing, rows: 0, sequence: "", refused: [] };
+      try {
+        return { there, missing, ...(await this.#putBack(entry, lines, seenSequence)) };
+      } catch (error) {
+        if (!isConflict(error) || look === looksMax) throw error;
+      }
     }
-    return { ...found, rows, sequence, refused };
   }
 
-  /** One write, and the end of what is kept of it. A crash between the two leaves rows that are there, and kept. */
-  async #restoreGroup(
+  /**
+   * One write, which is one record of the log however large it is, and then the end of what is kept of it. A crash between the
+   * two leaves rows that are there, and kept.
+   */
+  async #putBack(
     entry: TableEntry,
     lines: readonly KeptLine[],
+    unlessAfter: number,
   ): Promise<Pick<RestoredIds, "rows" | "sequence" | "refused">> {
     const account = await writeOwn(this.#options, {
       table: entry.name,
@@ -133,6 +148,7 @@ export class RowKeeper {
       flags: frameFlags.idRequired,
       durability: frameDurabilities.fsync,
       text: lines.map(({ row_id: id, content }) => restoredLine(entry.schema, id, content)).join("\n"),
+      unlessAfter,
     });
     failpoint("keep.rows.restored");
     const refused = account.errors.map(({ row, message }) => `${lines[row]?.row_id ?? ""}: ${message}`);
@@ -140,7 +156,7 @@ export class RowKeeper {
     // Not all errors are listed: what may have been refused is kept.
     const isListed = account.rejected === account.errors.length;
     const done = isListed ? lines.filter((line) => !refusedIds.has(line.row_id)) : [];
-    if (done.length > 0) await this.#forget(done);
+    if (done.length > 0) await this.forget(done.map(({ id }) => id));
     return { rows: account.accepted, sequence: account.sequence, refused };
   }
 
@@ -161,30 +177,31 @@ export class RowKeeper {
     return rows.filter(({ row_id: id, deletion }) => last.get(id) === deletion);
   }
 
-  async #forget(lines: readonly KeptLine[]): Promise<void> {
+  /** What is kept under these ids of its own is gone; durable when it resolves. */
+  async forget(keptIds: readonly string[]): Promise<void> {
     await writeOwn(this.#options, {
       table: deletedRowsTable,
       format: frameFormats.json,
       flags: deleteFlags,
       durability: frameDurabilities.fsync,
-      text: textOfIds(lines.map(({ id }) => id)),
+      text: textOfIds(keptIds),
     });
   }
 
-  #keptLine(entry: TableEntry, line: string, deletion: string): string {
+  #keptLine(entry: TableEntry, line: string, deletion: string): NewLine {
     const members = writableMembers(entry.schema, line);
     const system = new Set([timestampColumn, idColumn]);
     const timestamp = memberOf(members, timestampColumn);
     const id = memberOf(members, idColumn);
     assert(timestamp !== undefined && id !== undefined, "rows are found by their ids, and have a timestamp");
     const values = members.filter(([name]) => !system.has(nameKey(name)));
-    return JSON.stringify({
+    return {
       id: randomUUID(),
       table_name: entry.name,
       table_uuid: entry.identity.uuid,
       row_id: JSON.parse(id) as string,
       deletion,
       content: keptText(entry.schema, timestamp, values),
-    });
+    };
   }
 }

@@ -1,7 +1,8 @@
 import type { SlabAllocator } from "../../shared/ring/slab-allocator.js";
 import { MiniodbError } from "../../shared/errors.js";
 import { limits } from "../../shared/limits.js";
-import { frameEncodings, type FrameDurability, type FrameFormat } from "../../shared/ring/frame.js";
+import { frameEncodings, frameFlags, type FrameDurability, type FrameFormat } from "../../shared/ring/frame.js";
+import { guardBody } from "../../shared/ring/guarded-body.js";
 import type { WritePath } from "./write-path.js";
 import type { WriteAccount, WriteBody } from "./write-request.js";
 
@@ -28,16 +29,20 @@ export interface OwnWrite {
   readonly text: string;
   /** Absent: none. */
   readonly batchId?: string;
+  /** Where one of its ids was written after this sequence of the table, it is refused with COMMIT_CONFLICT, as a whole. */
+  readonly unlessAfter?: number | undefined;
 }
 
 /** Resolves with the account, as durable as it says. Rejects as writes fail; then nothing, or nobody knows what, is written. */
 export function writeOwn({ writes, slab }: OwnWriteParts, write: OwnWrite): Promise<WriteAccount> {
-  const { text, batchId = "", ...rest } = write;
+  const { text, batchId = "", flags, unlessAfter, ...rest } = write;
   return new Promise((resolve, reject) => {
-    const body = holdBody(slab, Buffer.from(text));
+    const isGuarded = unlessAfter !== undefined;
+    const body = holdBody(slab, isGuarded ? guardBody(unlessAfter, text) : Buffer.from(text));
     try {
       writes.submit({
         ...rest,
+        flags: isGuarded ? flags | frameFlags.unlessNewer : flags,
         batchId,
         encoding: frameEncodings.identity,
         principal: "",

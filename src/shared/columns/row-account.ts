@@ -29,6 +29,8 @@ export interface RowError {
 
 /** A key that cannot be a column name may be as long as the body, and errors go into replies and the log. */
 const columnCharsMax = 255;
+/** To begin with. */
+const rejectedBitsBytes = 64;
 
 /** The full account of one request: every row is in exactly one of the two counts. */
 export class RowAccount {
@@ -38,10 +40,10 @@ export class RowAccount {
   readonly errors: RowError[] = [];
   /** The rejected rows as NDJSON for the table of dead letters; null where nobody asked for them, or there are none. */
   letters: string | null = null;
-  /** The positions of all rejected rows, ascending, where somebody wants to know them; else null. */
-  rejectedRows: number[] | null = null;
   /** Errors that are kept. */
   readonly errorsMax: number;
+  /** Bit per row, where somebody wants to know which ones were rejected; else null. A body may have millions of such rows. */
+  #rejectedBits: Uint8Array | null = null;
 
   constructor(errorsMax: number) {
     this.errorsMax = errorsMax;
@@ -50,6 +52,16 @@ export class RowAccount {
   /** Number of rows seen so far, which is the position of the next. */
   get rows(): number {
     return this.accepted + this.rejected;
+  }
+
+  /** From now on it is known of each row whether it was rejected. */
+  noteRejected(): void {
+    this.#rejectedBits ??= new Uint8Array(rejectedBitsBytes);
+  }
+
+  /** Whether the row at this position was rejected by `reject`, since `noteRejected`. */
+  isRejected(row: number): boolean {
+    return ((this.#rejectedBits?.[row >> 3] ?? 0) & (1 << (row & 7))) !== 0;
   }
 
   /** Keeps the rejected rows, of which a reply then lists fewer. */
@@ -63,7 +75,7 @@ export class RowAccount {
       const name = column === null ? null : column.slice(0, columnCharsMax);
       this.errors.push({ row: this.rows, column: name, code, message: message ?? rowErrorCodes[code] });
     }
-    this.rejectedRows?.push(this.rows);
+    if (this.#rejectedBits !== null) this.#rejectedBits = withBit(this.#rejectedBits, this.rows);
     this.rejected++;
   }
 
@@ -77,4 +89,16 @@ export class RowAccount {
     const all = [...this.errors, ...late].toSorted((left, right) => left.row - right.row);
     this.errors.splice(0, this.errors.length, ...all.slice(0, this.errorsMax));
   }
+}
+
+/** Sets the bit, in more memory where there is none for it. */
+function withBit(bits: Uint8Array, bit: number): Uint8Array {
+  const index = bit >> 3;
+  let grown = bits;
+  if (index >= bits.length) {
+    grown = new Uint8Array(Math.max(index + 1, bits.length * 2));
+    grown.set(bits);
+  }
+  grown[index] = (grown[index] as number) | (1 << (bit & 7));
+  return grown;
 }

@@ -59,6 +59,8 @@ export const frameFlags = {
   deadLetters: 128,
   /** Each row's field `_op` says what it does. */
   operations: 256,
+  /** Of writes that the server itself makes, whose rows have ids: none is done where one of these was written since, see guarded-body.ts. */
+  unlessNewer: 512,
 } as const;
 
 /** Fields of a frame to be written. Main keeps one and refills it: nothing here is held after `pushFrame`. */

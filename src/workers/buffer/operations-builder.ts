@@ -7,6 +7,7 @@ import { takeRows } from "../../shared/columns/take-rows.js";
 import { MiniodbError } from "../../shared/errors.js";
 import type { OperationsPart } from "../../shared/formats/wal-operations-v1.js";
 import { recordKinds } from "../../shared/formats/wal-record-v1.js";
+import { limits } from "../../shared/limits.js";
 import {
   columnByName,
   idFieldId,
@@ -23,6 +24,11 @@ import { operationColumn, splitOperations, type OperationRules } from "./split-o
 const operationFieldId = 0;
 /** A builder that has grown beyond this is not kept for the next batch: each table has one. */
 const keptBytesMax = 4 * 1024 * 1024;
+/** Values that are copied in one step, and ids that are made: some milliseconds. */
+const valuesPerStep = 256 * 1024;
+const madeIdsPerStep = 16 * 1024;
+/** Of a text in its column, beside its bytes. */
+const offsetBytes = 4;
 
 /** How the rows that were decoded become those of a table. */
 export interface TakeOptions extends OperationRules {
@@ -82,23 +88,29 @@ export class OperationsBuilder {
     return builder;
   }
 
-  /** The decoded rows, sorted out; those that make no sense are rejected in the account. Valid until the next `begin`. */
-  take(options: TakeOptions): TakenOperations {
+  /**
+   * The decoded rows, sorted out; those that make no sense are rejected in the account. Valid until the next `begin`, which comes
+   * after the last step. Throws BODY_TOO_LARGE where ids that are made for them are more than a batch has room for.
+   */
+  *take(options: TakeOptions): Generator<void, TakenOperations> {
     const builder = this.#current;
     assert(builder !== null, "a batch is taken after it was begun, and once");
     this.#current = null;
     const batch = builder.finish();
     const column = (fieldId: number): ColumnData | undefined => batch.columns.find((each) => each.fieldId === fieldId);
     const rows = { rowCount: batch.rowCount, ids: column(idFieldId), words: column(operationFieldId) };
-    const split = splitOperations(rows, options, options.account);
+    const split = yield* splitOperations(rows, options, options.account);
     const data = { ...batch, columns: batch.columns.filter(({ fieldId }) => fieldId !== operationFieldId) };
     const { generateId, receivedMicros } = options;
-    const inserts = takeRows(data, split.inserts, timestampFieldId);
+    const inserts = yield* takeInSteps(data, split.inserts, timestampFieldId);
     const ids = { ...data, columns: data.columns.filter(({ fieldId }) => fieldId === idFieldId) };
+    const deleted = yield* takeInSteps(ids, split.tombstones, idFieldId);
+    const replacing = yield* takeInSteps(data, split.replacing, timestampFieldId);
+    const rowsMore = generateId === null ? inserts : yield* withIds(inserts, generateId, builder.bytes());
     const all: OperationsPart[] = [
-      { kind: recordKinds.tombstones, batch: tombstonesOf(takeRows(ids, split.tombstones, idFieldId), receivedMicros) },
-      { kind: recordKinds.replacing, batch: takeRows(data, split.replacing, timestampFieldId) },
-      { kind: recordKinds.rows, batch: generateId === null ? inserts : withIds(inserts, generateId) },
+      { kind: recordKinds.tombstones, batch: tombstonesOf(deleted, receivedMicros) },
+      { kind: recordKinds.replacing, batch: replacing },
+      { kind: recordKinds.rows, batch: rowsMore },
     ];
     const parts = all.filter((part) => part.batch.rowCount > 0);
     if (builder.bytes() <= keptBytesMax) this.#kept = builder;
@@ -149,6 +161,21 @@ function evolve(
   return { parts: named, schema: after };
 }
 
+/** As takeRows. */
+function* takeInSteps(batch: ColumnBatch, rows: Uint32Array, kept: number): Generator<void, ColumnBatch> {
+  if (rows.length === batch.rowCount) return batch;
+  const columns: ColumnData[] = [];
+  let values = 0;
+  for (const column of batch.columns) {
+    columns.push(...takeRows({ ...batch, columns: [column] }, rows, kept).columns);
+    values += rows.length;
+    if (values < valuesPerStep) continue;
+    values = 0;
+    yield;
+  }
+  return { rowCount: rows.length, columns };
+}
+
 /** Ids that are deleted, and when the batch came. */
 function tombstonesOf({ rowCount, columns }: ColumnBatch, receivedMicros: number): ColumnBatch {
   const times = new ColumnBuilder(timestampFieldId, "timestamp");
@@ -156,13 +183,23 @@ function tombstonesOf({ rowCount, columns }: ColumnBatch, receivedMicros: number
   return { rowCount, columns: [times.finish(rowCount), ...columns] };
 }
 
-/** The same rows, those without an id with a new one. */
-function withIds(batch: ColumnBatch, generateId: () => string): ColumnBatch {
+/**
+ * The same rows, those without an id with a new one. The decoder has bounded the batch, at `bytes` with its other rows; a row
+ * of two bytes may get an id of a hundred. So throws BODY_TOO_LARGE before any is made.
+ */
+function* withIds(batch: ColumnBatch, generateId: () => string, bytes: number): Generator<void, ColumnBatch> {
   const { rowCount, columns } = batch;
   const ids = columns.find(({ fieldId }) => fieldId === idFieldId);
-  if (ids?.nullCount === 0) return batch;
+  const missing = ids?.nullCount ?? rowCount;
+  if (missing === 0) return batch;
+  // All that a table makes are of one length, give or take a digit.
+  if (bytes + missing * (Buffer.byteLength(generateId()) + offsetBytes) > limits.batchBytesMax) {
+    const message = `The body's rows take more than ${limits.batchBytesMax} bytes as columns, with the ids that are made for them`;
+    throw new MiniodbError("BODY_TOO_LARGE", message, { limitBytes: limits.batchBytesMax });
+  }
   const made = new ColumnBuilder(idFieldId, "string");
   for (let row = 0; row < rowCount; row++) {
+    if (row % madeIdsPerStep === madeIdsPerStep - 1) yield;
     const start = ids?.offsets?.[row] ?? 0;
     const end = ids?.offsets?.[row + 1] ?? 0;
     if (ids !== undefined && end > start) made.setText(row, ids.values, start, end);

@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto";
 import { assert } from "../../shared/assert.js";
 import type { BatchBuilder } from "../../shared/columns/batch-builder.js";
+import type { ColumnBuilder } from "../../shared/columns/column-builder.js";
 import { RowAccount } from "../../shared/columns/row-account.js";
 import { MiniodbError } from "../../shared/errors.js";
+import type { OperationsPart } from "../../shared/formats/wal-operations-v1.js";
 import { recordKinds, type RowsKind } from "../../shared/formats/wal-record-v1.js";
 import { limits } from "../../shared/limits.js";
-import { deadLettersTable } from "../../shared/own-tables.js";
 import { frameEncodings, frameFlags } from "../../shared/ring/frame.js";
-import { hasEncrypted } from "../../shared/schema/column-encryption.js";
+import { readGuardedBody } from "../../shared/ring/guarded-body.js";
 import { nameKey, tableNamePattern } from "../../shared/schema/table-schema.js";
 import { ownerOf } from "../../shared/table-placement.js";
 import type { Decoding } from "../decode/decoder.js";
@@ -15,8 +16,9 @@ import { openDecode } from "../decode/formats.js";
 import { inflate } from "../decode/inflate.js";
 import { readTableName } from "../decode/read-table-name.js";
 import type { RememberedBatch } from "./batch-ids.js";
-import { deadLetters } from "./dead-letters.js";
-import { appendIds, IdReader, textsOfIds } from "./id-reader.js";
+import { appendIds, IdReader, textsOfIds, type ReadIds } from "./id-reader.js";
+import { keepLetters, keepsLetters } from "./keep-letters.js";
+import { refuseNewer } from "./newer-rows.js";
 import type { Replies } from "./replies.js";
 import type { OperationsRound } from "./round-emitter.js";
 import type { TableOwner } from "./table-owner.js";
@@ -47,15 +49,22 @@ export interface IngestRequest {
   readonly body: Uint8Array;
 }
 
+/** See TableOwner.takeOperations. */
+type Sorting = Generator<void, readonly OperationsPart[]>;
+
 interface LargeDecode {
   readonly owner: TableOwner;
   readonly request: IngestRequest;
   readonly account: RowAccount;
   readonly decoding: Decoding;
+  /** Of mixed operations, once they are decoded. */
+  sorting: Sorting | null;
   /** Where its rows go. */
   readonly builder: BatchBuilder;
   /** Its content encoding undone. */
   readonly body: Uint8Array;
+  /** See frameFlags.unlessNewer; null: it holds in any case. */
+  readonly unlessAfter: number | null;
   readonly batch: TableBatch | null;
   /** Memory of the body, where its Content-Encoding was undone; 0: it lies in the slab. */
   readonly inflatedBytes: number;
@@ -275,14 +284,12 @@ export class RequestIntake {
     const batch = request.batchId === "" ? null : batchOf(request);
     if (batch !== null && this.#isRepeat(owner, request, batch)) return;
     owner.sealer.check(owner.schema);
-    const { inflatedBytesMax } = this.#options;
-    const body =
-      request.encoding === frameEncodings.identity
-        ? request.body
-        : inflate(request.body, request.encoding, inflatedBytesMax);
+    const guarded = (request.flags & frameFlags.unlessNewer) === 0 ? null : readGuardedBody(request.body);
+    const body = guarded === null ? this.#plainBody(request) : guarded.body;
+    const unlessAfter = guarded === null ? null : guarded.unlessAfter;
     const kind = kindOf(owner, request.flags);
     if (kind === recordKinds.tombstones) {
-      this.#delete(owner, request, { body, batch });
+      this.#delete(owner, request, { body, unlessAfter, batch });
       return;
     }
     const account = new RowAccount(keepsLetters(owner, request.flags) ? limits.deadLettersMax : limits.rowErrorsMax);
@@ -290,7 +297,7 @@ export class RequestIntake {
     const isLarge = body.length > sliceBytes;
     const isMixed = hasOperations(request);
     // A large body starts a round of its own, so that undoing it undoes nobody else's rows; one of operations is one.
-    if (isLarge || isMixed || kind !== owner.roundKind) this.#options.emitTable(owner);
+    if (isLarge || isMixed || unlessAfter !== null || kind !== owner.roundKind) this.#options.emitTable(owner);
     owner.roundKind = kind;
     const target = isMixed
       ? owner.operationsTarget(account, request.receivedMicros)
@@ -304,12 +311,27 @@ export class RequestIntake {
         owner.busy = true;
         const inflatedBytes = body === request.body ? 0 : body.length;
         this.#inflatedBytes += inflatedBytes;
-        this.#large.push({ owner, request, account, decoding, builder, body, batch, inflatedBytes });
+        const sorting = null;
+        this.#large.push({
+          owner,
+          request,
+          account,
+          decoding,
+          sorting,
+          builder,
+          body,
+          unlessAfter,
+          batch,
+          inflatedBytes,
+        });
         return;
       }
       while (!decoding.step(body.length + 1));
-      if (isMixed) this.#finishOperations(owner, request, { account, body, batch });
-      else if (account.rejected > 0) keepLetters(owner, request, account, body);
+      if (unlessAfter !== null) refuseNewer(owner.buffer, idsOf(builder), unlessAfter);
+      if (isMixed) {
+        const parts = ended(sort(owner, request, account));
+        this.#finishOperations(owner, request, { account, body, batch, parts });
+      } else if (account.rejected > 0) keepLetters(owner, request, account, body);
     } catch (error) {
       builder.rollback(rowStart);
       throw error;
@@ -317,11 +339,17 @@ export class RequestIntake {
     if (!isMixed) this.#finish(owner, request, { account, batch, rowStart });
   }
 
+  /** Its content encoding undone. */
+  #plainBody({ body, encoding }: IngestRequest): Uint8Array {
+    const { inflatedBytesMax } = this.#options;
+    return encoding === frameEncodings.identity ? body : inflate(body, encoding, inflatedBytesMax);
+  }
+
   /** Rows of a batch of deletes are read apart: nothing but their ids comes into the table's builder. */
   #delete(
     owner: TableOwner,
     request: IngestRequest,
-    { body, batch }: { readonly body: Uint8Array; readonly batch: TableBatch | null },
+    { body, unlessAfter, batch }: Pick<LargeDecode, "body" | "unlessAfter" | "batch">,
   ): void {
     const ids = this.#ids.read(body, { format: request.format, table: owner.identity.name });
     const { account } = ids;
@@ -329,7 +357,8 @@ export class RequestIntake {
       this.#options.replies.ids({ requestId: request.requestId, account, tableSlot: owner.slot, ids: textsOfIds(ids) });
       return;
     }
-    if (owner.roundKind !== recordKinds.tombstones) this.#options.emitTable(owner);
+    if (unlessAfter !== null || owner.roundKind !== recordKinds.tombstones) this.#options.emitTable(owner);
+    if (unlessAfter !== null) refuseNewer(owner.buffer, ids, unlessAfter);
     owner.roundKind = recordKinds.tombstones;
     const rowStart = owner.builder.rowCount;
     appendIds(owner.builder, ids, { receivedMicros: request.receivedMicros, generateId: null, idRequired: true });
@@ -338,13 +367,20 @@ export class RequestIntake {
 
   /** True when the body is done, well or not. */
   #step(large: LargeDecode): boolean {
-    const { owner, request, account, decoding, builder, body, batch } = large;
+    const { owner, request, account, decoding, builder, body, unlessAfter, batch } = large;
     try {
+      if (large.sorting !== null) {
+        const step = large.sorting.next();
+        if (step.done !== true) return false;
+        this.#finishOperations(owner, request, { account, body, batch, parts: step.value });
+        return true;
+      }
       if (!decoding.step(sliceBytes)) return false;
+      if (unlessAfter !== null) refuseNewer(owner.buffer, idsOf(builder), unlessAfter);
       owner.sealer.checkSize(builder.finish(), builder.schema);
       if (hasOperations(request)) {
-        this.#finishOperations(owner, request, { account, body, batch });
-        return true;
+        large.sorting = sort(owner, request, account);
+        return false;
       }
       if (account.rejected > 0) keepLetters(owner, request, account, body);
       this.#finish(owner, request, { account, batch, rowStart: 0 });
@@ -383,15 +419,14 @@ export class RequestIntake {
     if (isRoundFull) this.#options.emitTable(owner);
   }
 
-  /** The rows of a request with mixed operations are decoded: they become a round of their own. */
+  /** The rows of a request with mixed operations are sorted: they become a round of their own. */
   #finishOperations(
     owner: TableOwner,
     request: IngestRequest,
-    decoded: { readonly account: RowAccount; readonly body: Uint8Array; readonly batch: TableBatch | null },
+    sorted: Pick<LargeDecode, "account" | "body" | "batch"> & { readonly parts: readonly OperationsPart[] },
   ): void {
-    const { account, body, batch } = decoded;
-    const { requestId, memory, receivedMicros, flags } = request;
-    const parts = owner.takeOperations(account, receivedMicros, (flags & frameFlags.idRequired) !== 0);
+    const { account, body, batch, parts } = sorted;
+    const { requestId, memory } = request;
     if (account.rejected > 0) keepLetters(owner, request, account, body);
     if (account.accepted === 0) {
       this.#options.replies.rejected(requestId, account, owner.slot);
@@ -421,6 +456,22 @@ export class RequestIntake {
   }
 }
 
+function sort(owner: TableOwner, { receivedMicros, flags }: IngestRequest, account: RowAccount): Sorting {
+  return owner.takeOperations(account, receivedMicros, (flags & frameFlags.idRequired) !== 0);
+}
+
+function ended<Result>(steps: Generator<void, Result>): Result {
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Of all its rows, which have one each. */
+function idsOf({ rowCount, columns }: BatchBuilder): Pick<ReadIds, "count" | "column"> {
+  return { count: rowCount, column: columns[1] as ColumnBuilder };
+}
+
 function hasOperations({ flags }: IngestRequest): boolean {
   return (flags & frameFlags.operations) !== 0;
 }
@@ -429,22 +480,6 @@ function hasOperations({ flags }: IngestRequest): boolean {
 function kindOf(owner: TableOwner, flags: number): RowsKind {
   if ((flags & frameFlags.deletes) !== 0) return recordKinds.tombstones;
   return (flags & frameFlags.replaces) === 0 ? owner.defaultKind : recordKinds.replacing;
-}
-
-/** Of dead letters that are rejected nothing is kept. */
-function keepsLetters({ settings, identity }: TableOwner, flags: number): boolean {
-  const isAsked = (flags & frameFlags.deadLetters) !== 0 || settings.deadLetters === true;
-  return isAsked && nameKey(identity.name) !== deadLettersTable;
-}
-
-/** Before the rows count: what goes wrong here undoes the request. */
-function keepLetters(owner: TableOwner, request: IngestRequest, account: RowAccount, bytes: Uint8Array): void {
-  if (!keepsLetters(owner, request.flags)) return;
-  const { batchId, format, flags } = request;
-  const originalShape = (flags & frameFlags.originalShape) !== 0;
-  const isSecret = hasEncrypted(owner.schema.columns);
-  const body = { table: owner.identity.name, batchId, format, originalShape, bytes: isSecret ? null : bytes };
-  account.keepLetters(deadLetters(body, account.errors), limits.rowErrorsMax);
 }
 
 const bodyHashBytes = 16;

@@ -1,7 +1,7 @@
 import type { ColumnData } from "../../shared/columns/column-batch.js";
+import { IdTable } from "../../shared/columns/id-table.js";
 import { rowErrorCodes, type RowAccount, type RowError, type RowErrorCode } from "../../shared/columns/row-account.js";
 import { idColumn } from "../../shared/schema/table-schema.js";
-import { IdTable } from "../persist/id-table.js";
 import type { AcceptsId } from "./id-rule.js";
 
 /** The field of a row that says what it does, in batches of mode `operations`. */
@@ -16,6 +16,8 @@ const words: readonly { readonly bytes: Uint8Array; readonly act: Act }[] = [
   ...wordsOf(acts.replace, ["replace", "upsert", "update", "u"]),
   ...wordsOf(acts.delete, ["delete", "d"]),
 ];
+/** So many rows are looked at in one step, which takes 10 to 20 ms. */
+const rowsPerStep = 32 * 1024;
 /** Of a wrong word, in its error. */
 const shownBytesMax = 40;
 
@@ -52,16 +54,22 @@ export interface SplitRows {
  * last cut of its id                a: 2                      b: 4                       c: 6
  *         undone       undone       tombstone    insert       replacing     undone       tombstone
  * ```
- * So all tombstones, then all replacing rows, then all inserts, do the same as the rows in their order.
+ * So all tombstones, then all replacing rows, then all inserts, do the same as the rows in their order. In steps, as a batch may
+ * have millions of rows, and its thread other tables.
  */
-export function splitOperations(rows: OperationRows, rules: OperationRules, account: RowAccount): SplitRows {
+export function* splitOperations(
+  rows: OperationRows,
+  rules: OperationRules,
+  account: RowAccount,
+): Generator<void, SplitRows> {
   const { rowCount, ids } = rows;
-  const actOf = readActs(rows, rules, account);
+  const actOf = yield* readActs(rows, rules, account);
   let cuts = 0;
   for (const act of actOf) if (act > acts.insert) cuts++;
   const lastCuts = new IdTable(cuts);
   const offsets = ids?.offsets ?? new Int32Array(0);
   for (let row = 0; ids !== undefined && row < rowCount; row++) {
+    if (row % rowsPerStep === 0) yield;
     if ((actOf[row] as number) <= acts.insert) continue;
     lastCuts.put(ids.values, offsets[row] as number, offsets[row + 1] as number, row + 1);
   }
@@ -72,6 +80,7 @@ export function splitOperations(rows: OperationRows, rules: OperationRules, acco
   };
   const counts = { [acts.insert]: 0, [acts.replace]: 0, [acts.delete]: 0 };
   for (let row = 0; row < rowCount; row++) {
+    if (row % rowsPerStep === 0) yield;
     const act = actOf[row] as Act;
     if (act === acts.rejected) continue;
     const lastCut =
@@ -88,15 +97,15 @@ export function splitOperations(rows: OperationRows, rules: OperationRules, acco
 }
 
 /** What each row does, and the rows that do nothing for their errors. */
-function readActs(rows: OperationRows, rules: OperationRules, account: RowAccount): Uint8Array {
+function* readActs(rows: OperationRows, rules: OperationRules, account: RowAccount): Generator<void, Uint8Array> {
   const { rowCount, words: column } = rows;
   const actOf = new Uint8Array(rowCount);
   const late: RowError[] = [];
   let count = 0;
-  const before = account.rejectedRows ?? [];
   let rejectedBefore = 0;
   for (let row = 0; row < rowCount; row++) {
-    while ((before[rejectedBefore] ?? Infinity) <= row + rejectedBefore) rejectedBefore++;
+    if (row % rowsPerStep === 0) yield;
+    while (account.isRejected(row + rejectedBefore)) rejectedBefore++;
     let act: Act = column !== undefined && isPresent(column, row) ? readWord(column, row) : acts.insert;
     if (act === acts.insert && rules.isUpsert) act = acts.replace;
     const fault = act === acts.rejected ? wrongWord(column, row) : faultOfId(rows.ids, row, act, rules);

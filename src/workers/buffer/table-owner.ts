@@ -127,7 +127,7 @@ export class TableOwner {
    * knows what each row does. Throws INVALID_REQUEST where the table has a column of the name that says it.
    */
   operationsTarget(account: RowAccount, receivedMicros: number): DecodeTarget {
-    account.rejectedRows = [];
+    account.noteRejected();
     const defaults: RowDefaults = { receivedMicros, generateId: null, idRequired: false };
     const builder = this.#operations.begin(this.schema, this.#rules());
     return this.#target(builder, account, defaults, acceptsAnyId);
@@ -135,11 +135,16 @@ export class TableOwner {
 
   /**
    * The decoded rows of such a request as the parts of its record, under the schema that they need, which is the table's from
-   * now on. Only while no rows are in the round. Rows that make no sense are rejected in the account.
+   * now on. Only while no rows are in the round, and in steps, between which no other rows of the table may be taken. Rows that
+   * make no sense are rejected in the account.
    */
-  takeOperations(account: RowAccount, receivedMicros: number, idRequired: boolean): readonly OperationsPart[] {
+  *takeOperations(
+    account: RowAccount,
+    receivedMicros: number,
+    idRequired: boolean,
+  ): Generator<void, readonly OperationsPart[]> {
     const isUpsert = this.settings.mode === "upsert";
-    const { parts, schema } = this.#operations.take({
+    const { parts, schema } = yield* this.#operations.take({
       account,
       schema: this.schema,
       isCommitted: (fieldId) => this.#committedFieldIds.has(fieldId),

@@ -14,6 +14,11 @@ import { ByteBuffer } from "./byte-buffer.js";
 const dictionaryBytesMax = 1024 * 1024;
 const dictionaryValuesMax = 65_536;
 const initialSlots = 1024;
+/**
+ * Slots that are passed by per value, on average, beyond which a dictionary is given up as one that is too large: with a good
+ * hash it is 0.5 to 1.5. These hashes have no key, so whoever chooses the values can make all of them meet in one slot.
+ */
+const passedPerValueMax = 16;
 
 /** Texts: u32 length and bytes each. */
 export class TextDictionary {
@@ -26,14 +31,17 @@ export class TextDictionary {
   #hashes = new Int32Array(initialSlots);
   /** Over the memory of `page`. */
   #known = new DataView(this.page.memory.buffer);
+  /** Slots that may still be passed by. */
+  #passesLeft = 0;
 
   /**
    * Writes the position of each text to `positions`: of the rows named, or of all. False when the dictionary would grow
-   * too large: it then keeps what it had, and whatever was added, which no page refers to, does no harm.
+   * too large, or its values collide: it then keeps what it had, and whatever was added, which no page refers to, does no harm.
    */
   encode(texts: Uint8Array, offsets: Int32Array, rows: Int32Array | null, positions: Int32Array): boolean {
     const view = new DataView(texts.buffer, texts.byteOffset, texts.byteLength);
     const count = rows === null ? offsets.length - 1 : rows.length;
+    this.#passesLeft += count * passedPerValueMax;
     for (let index = 0; index < count; index++) {
       const row = rows === null ? index : (rows[index] as number);
       const start = offsets[row] as number;
@@ -41,7 +49,7 @@ export class TextDictionary {
       const hash = hashText(view, start, end);
       let position = this.#find(view, start, end, hash);
       if (position < 0) position = this.#add(texts.subarray(start, end), ~position, hash);
-      if (position < 0) return false;
+      if (position < 0 || this.#passesLeft < 0) return false;
       positions[index] = position;
     }
     return true;
@@ -55,7 +63,7 @@ export class TextDictionary {
     const lengths = this.#lengths.values;
     const known = this.#known;
     const mask = slots.length - 1;
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask, this.#passesLeft--) {
       const position = (slots[slot] as number) - 1;
       if (position < 0) return ~slot;
       if (hashes[slot] !== hash || lengths[position] !== end - start) continue;
@@ -116,12 +124,14 @@ export class WordDictionary {
   readonly #low = new GrowingInts();
   readonly #high = new GrowingInts();
   #slots = new Int32Array(initialSlots);
+  #passesLeft = 0;
 
   /** As TextDictionary's. */
   encode(words: Int32Array, count: number, positions: Int32Array): boolean {
+    this.#passesLeft += count * passedPerValueMax;
     for (let index = 0; index < count; index++) {
       const position = this.#positionOf(words[index * 2] as number, words[index * 2 + 1] as number);
-      if (position < 0) return false;
+      if (position < 0 || this.#passesLeft < 0) return false;
       positions[index] = position;
     }
     return true;
@@ -142,7 +152,7 @@ export class WordDictionary {
     const lows = this.#low.values;
     const highs = this.#high.values;
     const mask = slots.length - 1;
-    for (let slot = hashWords(low, high) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hashWords(low, high) & mask; ; slot = (slot + 1) & mask, this.#passesLeft--) {
       const position = (slots[slot] as number) - 1;
       if (position < 0) return this.#add(low, high, slot);
       if (lows[position] === low && highs[position] === high) return position;

@@ -39,7 +39,7 @@ export class MirrorPools {
   readonly #target: CatalogContext;
   #state: PairState | undefined;
 
-  constructor(persist: PersistContext, options: PersistWorkerOptions) {
+  constructor(persist: PersistContext, options: Pick<PersistWorkerOptions, "mirror" | "catalog">) {
     const { mirror } = options;
     const { secondStore } = persist;
     assert(mirror !== undefined && secondStore !== null, "there is a second pool");
@@ -194,12 +194,13 @@ export class MirrorPools {
     if (other === undefined) throw notMirrored(second.place);
     // Its epoch is in the fence where the first pool could be reached.
     const fence = await ifReachable(readPoolState(first.store));
-    await ifReachable(this.#followBackups(other.record));
+    const isFenced = fence?.record.role === "second" && fence.record.epoch > other.record.epoch;
+    // As with tables: a pool that we have not fenced may be the older one, and another one by now.
+    if (isFenced) await ifReachable(this.#followBackups(other.record));
     const tables = await tablesIn(second.store, true);
     const promoted = Object.fromEntries(
       tables.map(({ location, version, commitId }) => [location, { version, commitId }]),
     );
-    const isFenced = fence?.record.role === "second" && fence.record.epoch > other.record.epoch;
     const record: PoolRecord = {
       ...other.record,
       epoch: isFenced ? fence.record.epoch : other.record.epoch + 1,

@@ -1,8 +1,8 @@
 import { assert } from "../../shared/assert.js";
 import type { ColumnBatch, ColumnData } from "../../shared/columns/column-batch.js";
+import { IdTable } from "../../shared/columns/id-table.js";
 import { recordKinds } from "../../shared/formats/wal-record-v1.js";
 import { idFieldId } from "../../shared/schema/table-schema.js";
-import { IdTable } from "./id-table.js";
 import { isOfRows, type RecordPart, type RowSource } from "./row-source.js";
 import { bitAt } from "./typed-rows.js";
 

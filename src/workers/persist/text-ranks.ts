@@ -1,4 +1,8 @@
+import { keyedHash, newHashKey } from "../../shared/bytes/keyed-hash.js";
 import type { ColumnView } from "./typed-rows.js";
+
+/** Texts are what clients choose. */
+const hashKey = newHashKey();
 
 /** Distinct texts in order of first appearance, as [start, end) in the column's bytes, with a hash table over them. */
 interface DistinctTexts {
@@ -10,7 +14,7 @@ interface DistinctTexts {
 }
 
 /** Writes to `ranks` for each row the rank of its text among the column's distinct texts, by unsigned bytes. */
-export function rankTexts({ bytes, offsets }: ColumnView, ranks: Uint32Array): void {
+export function rankTexts({ bytes, offsets }: Pick<ColumnView, "bytes" | "offsets">, ranks: Uint32Array): void {
   const distinct: DistinctTexts = { bytes, starts: [], ends: [], slots: new Int32Array(1024) };
   for (let row = 0; row < ranks.length; row++) {
     ranks[row] = ordinalOf(distinct, offsets[row] as number, offsets[row + 1] as number);
@@ -32,7 +36,7 @@ function rankByBytes({ bytes, starts, ends }: DistinctTexts): Uint32Array {
 function ordinalOf(distinct: DistinctTexts, start: number, end: number): number {
   const { bytes, starts, ends, slots } = distinct;
   const mask = slots.length - 1;
-  let slot = hashOf(bytes, start, end) & mask;
+  let slot = keyedHash(bytes, start, end, hashKey) & mask;
   for (;;) {
     const ordinal = (slots[slot] as number) - 1;
     if (ordinal < 0) break;
@@ -51,18 +55,11 @@ function growSlots(distinct: DistinctTexts): void {
   const slots = new Int32Array(distinct.slots.length * 2);
   const mask = slots.length - 1;
   for (const [ordinal, start] of distinct.starts.entries()) {
-    let slot = hashOf(distinct.bytes, start, distinct.ends[ordinal] as number) & mask;
+    let slot = keyedHash(distinct.bytes, start, distinct.ends[ordinal] as number, hashKey) & mask;
     while (slots[slot] !== 0) slot = (slot + 1) & mask;
     slots[slot] = ordinal + 1;
   }
   distinct.slots = slots;
-}
-
-/** FNV-1a, with its high bits folded in: the slot is taken from the low ones. */
-function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = 0x811c_9dc5;
-  for (let index = start; index < end; index++) hash = Math.imul(hash ^ (bytes[index] as number), 0x0100_0193);
-  return hash ^ (hash >>> 15);
 }
 
 /** Compares bytes [start, end) with as many at `other`. */

@@ -21,3 +21,16 @@ test("errors are listed to a bound and counted beyond", () => {
   assert.equal(account.errors.length, 3);
   assert.equal(account.rejected, 100);
 });
+
+test("it is known which rows were rejected, however many", () => {
+  const account = new RowAccount(3);
+  account.noteRejected();
+  const rejected = new Set<number>();
+  for (let row = 0; row < 10_000; row++) {
+    if (row % 7 === 0 || (row > 3000 && row < 5000)) {
+      rejected.add(row);
+      account.reject("INVALID_ROW", null);
+    } else account.accepted++;
+  }
+  for (let row = 0; row < 10_100; row++) assert.equal(account.isRejected(row), rejected.has(row), `row ${row}`);
+});

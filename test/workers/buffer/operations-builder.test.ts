@@ -5,6 +5,7 @@ import { RowAccount } from "../../../src/shared/columns/row-account.js";
 import { ColumnKeys } from "../../../src/shared/encryption/column-keys.js";
 import type { OperationsPart } from "../../../src/shared/formats/wal-operations-v1.js";
 import { recordKinds } from "../../../src/shared/formats/wal-record-v1.js";
+import { limits } from "../../../src/shared/limits.js";
 import { frameFormats } from "../../../src/shared/ring/frame.js";
 import { initialSchema, withColumn, type TableSchema } from "../../../src/shared/schema/table-schema.js";
 import type { TableSettings } from "../../../src/shared/schema/table-settings.js";
@@ -35,13 +36,21 @@ interface Taken {
   readonly account: RowAccount;
 }
 
+function sorted(owner: TableOwner, account: RowAccount, idRequired = false): readonly OperationsPart[] {
+  const steps = owner.takeOperations(account, receivedMicros, idRequired);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
 function take(owner: TableOwner, lines: readonly object[], idRequired = false): Taken {
   const account = new RowAccount(100);
   const target = owner.operationsTarget(account, receivedMicros);
   const body = Buffer.from(lines.map((line) => JSON.stringify(line)).join("\n"));
   const decoding = openDecode(frameFormats.ndjson, false, body, target);
   while (!decoding.step(body.length + 1));
-  return { parts: owner.takeOperations(account, receivedMicros, idRequired), account };
+  return { parts: sorted(owner, account, idRequired), account };
 }
 
 interface Row {
@@ -260,4 +269,18 @@ test("a long column widens for rows that are left alone, under a field id of its
 test("a table with a column of that name takes no such batch", () => {
   const owner = newOwner({}, withColumn(schema, "_Op", "string"));
   assert.throws(() => take(owner, [{ id: "a" }]), { code: "INVALID_REQUEST" });
+});
+
+test("rows of next to nothing whose made ids are more than a batch has room for are refused before these are made", () => {
+  const owner = newOwner({ idStrategy: "uuid", idPrefix: "p".repeat(64) }, schema);
+  const account = new RowAccount(100);
+  const target = owner.operationsTarget(account, receivedMicros);
+  // As rows 40 MB, as ids 104 bytes each.
+  const rows = Math.ceil(limits.batchBytesMax / 104);
+  const body = Buffer.from("{}\n".repeat(rows));
+  const decoding = openDecode(frameFormats.ndjson, false, body, target);
+  while (!decoding.step(body.length + 1));
+  assert.equal(account.accepted, rows);
+  assert.throws(() => sorted(owner, account), { code: "BODY_TOO_LARGE" });
+  assert.equal(take(owner, [{ v: 1 }]).account.accepted, 1);
 });

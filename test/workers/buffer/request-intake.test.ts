@@ -13,6 +13,7 @@ import {
 } from "../../../src/shared/ring/entry-ring.js";
 import { recordKinds } from "../../../src/shared/formats/wal-record-v1.js";
 import { frameEncodings, frameFlags, frameFormats } from "../../../src/shared/ring/frame.js";
+import { guardBody } from "../../../src/shared/ring/guarded-body.js";
 import { ringWords } from "../../../src/shared/ring/ring-layout.js";
 import { newWalDescriptor, takeWalDescriptor, walDescriptorBytes } from "../../../src/shared/ring/wal-descriptor.js";
 import { initialSchema } from "../../../src/shared/schema/table-schema.js";
@@ -322,7 +323,10 @@ test("a large batch of operations is decoded in slices, its table's other writes
   rig.take(4, `{"id":"x","v":1}`, 0, { table: "o" });
   assert.ok(rig.intake.hasLarge && owner.busy);
   assert.equal(owner.schema.columns.length, 3);
-  for (let round = 0; round < 100 && rig.intake.hasLarge; round++) rig.intake.stepLarge();
+  let steps = 0;
+  for (; steps < 100 && rig.intake.hasLarge; steps++) rig.intake.stepLarge();
+  // Four slices of the body; sorting it takes turns, too.
+  assert.ok(steps > 8, `${steps} steps`);
   rig.endRound();
   rig.log();
   const { rows, replacing, tombstones } = recordKinds;
@@ -364,4 +368,82 @@ test("what was durable once is so for ever, also after 2^31 more replies", () =>
   assert.deepEqual([replies.isDurable(last - 1), replies.isDurable(last)], [true, false]);
   log.open(1);
   assert.ok(replies.isDurable(0) && replies.isDurable(last));
+});
+
+test("a delete that rests on a look is refused where one of its ids was written since, in whatever way", () => {
+  const rig = new Intake();
+  const owner = rig.open("t");
+  let requestId = 0;
+  const guarded = (sequence: number, ...ids: readonly string[]): boolean => {
+    const before = rig.failures.length;
+    const body = guardBody(sequence, JSON.stringify(ids.map((id) => ({ id }))));
+    const flags = frameFlags.deletes | frameFlags.idRequired | frameFlags.unlessNewer;
+    rig.take(++requestId, "", flags, { format: frameFormats.json, body });
+    return rig.failures.length === before;
+  };
+  const write = (line: string, flags = 0): number => {
+    rig.take(++requestId, line, flags);
+    return owner.buffer.lastSequence + owner.builder.rowCount;
+  };
+  write(`{"id":"a"}\n{"v":1}`);
+  const seen = write(`{"id":"b"}`);
+  assert.ok(guarded(seen, "b"));
+  write(`{"id":"c"}\n{"v":2}`);
+  // The row is still in the round.
+  assert.equal(guarded(seen, "x", "c"), false);
+  assert.ok(guarded(seen, "a", "x"));
+  const replaced = write(`{"id":"r"}`, frameFlags.replaces) - 1;
+  assert.equal(guarded(replaced, "r"), false);
+  assert.ok(guarded(replaced + 1, "r"));
+  const deleted = owner.buffer.lastSequence + owner.builder.rowCount;
+  write(`{"id":"d"}`, frameFlags.deletes);
+  assert.equal(guarded(deleted, "d"), false);
+  const mixedFrom = owner.buffer.lastSequence + owner.builder.rowCount;
+  write(`{"id":"o","_op":"d"}\n{"id":"p"}`, frameFlags.operations);
+  assert.equal(guarded(mixedFrom, "o"), false);
+  assert.equal(guarded(mixedFrom, "p"), false);
+  assert.ok(guarded(mixedFrom, "q"));
+  rig.endRound();
+  rig.log();
+  // What was flushed can no longer be asked: that of before counts as written.
+  rig.flush(owner);
+  assert.equal(guarded(owner.buffer.lastSequence - 1, "q"), false);
+  assert.ok(guarded(owner.buffer.lastSequence, "q"));
+  for (const failure of rig.failures) assert.match(failure, /written at the same time/);
+});
+
+test("rows that rest on a look are taken whole, or not at all where one of their ids was written since", () => {
+  const rig = new Intake();
+  const owner = rig.open("t");
+  const guarded = (requestId: number, sequence: number, lines: string): void => {
+    rig.take(requestId, "", frameFlags.unlessNewer | frameFlags.idRequired, { body: guardBody(sequence, lines) });
+  };
+  rig.take(1, `{"id":"a"}`);
+  guarded(2, 1, `{"id":"b","v":1}\n{"id":"c","v":2}`);
+  // Of the round in hand.
+  guarded(3, 1, `{"id":"d"}\n{"id":"c","late":1}`);
+  assert.deepEqual(
+    rig.failures.map((failure) => /written at the same time/.test(failure)),
+    [true],
+  );
+  rig.take(4, `{"id":"a"}`);
+  const large = `{"id":"e","text":"${"x".repeat(700_000)}"}\n`;
+  guarded(5, 3, large + large.replace("e", "f"));
+  while (rig.intake.hasLarge) rig.intake.stepLarge();
+  guarded(6, 3, large + large.replace('"e"', '"a"'));
+  while (rig.intake.hasLarge) rig.intake.stepLarge();
+  assert.equal(rig.failures.length, 2);
+  rig.endRound();
+  rig.log();
+  assert.deepEqual(rig.answers(), [
+    { requestId: 1, sequence: 1 },
+    { requestId: 2, sequence: 3 },
+    { requestId: 4, sequence: 4 },
+    { requestId: 5, sequence: 6 },
+  ]);
+  // A large one, too, is one record: there as a whole after a crash, or not at all.
+  assert.deepEqual(
+    owner.buffer.records.map(({ rowCount }) => rowCount),
+    [1, 2, 1, 2],
+  );
 });

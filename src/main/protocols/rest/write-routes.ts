@@ -124,7 +124,7 @@ function readMode({ query }: HttpExchange): { readonly flags: number; readonly i
     throw new MiniodbError("INVALID_REQUEST", "count must be true or false", { field: "count" });
   }
   const flags = parseMode(parameters.get("mode") ?? "");
-  if (parameters.get("soft") === "true") refuseSoft(flags);
+  refuseSoft(parameters.get("soft"), flags);
   return { flags, isCounted };
 }
 

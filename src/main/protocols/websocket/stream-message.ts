@@ -70,7 +70,7 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
   const durability = readText(header, "durability", seq);
   const mode = readText(header, "mode", seq);
   const modeFlags = mode === undefined ? defaults.modeFlags : parseMode(mode, seq);
-  if (header["soft"] === true) refuseSoft(modeFlags, seq);
+  refuseSoft(header["soft"], modeFlags, seq);
   const batchId = readText(header, "batch_id", seq) ?? "";
   if (Buffer.byteLength(batchId) > limits.batchIdBytesMax) {
     throw invalid(`batch_id has at most ${limits.batchIdBytesMax} bytes`, seq);
@@ -90,7 +90,7 @@ export function parseStreamMessage(message: Uint8Array, defaults: StreamDefaults
 /** From the query string of the upgrade request. Throws INVALID_REQUEST. */
 export function parseStreamDefaults(query: URLSearchParams): StreamDefaults {
   const modeFlags = parseMode(query.get("mode") ?? "", null);
-  if (query.get("soft") === "true") refuseSoft(modeFlags);
+  refuseSoft(query.get("soft"), modeFlags);
   return {
     letterFlag: parseLetters(query.get("dead_letters") ?? false, null),
     table: query.get("table") ?? "",
@@ -125,8 +125,12 @@ export function parseMode(name: string, seq: StreamMessage["seq"] = null): numbe
   throw invalid("mode must be replace, delete or operations, or be left out", seq);
 }
 
-/** For a batch that asks for soft deletes: nobody shall take a hard one for it. Throws INVALID_REQUEST where it deletes. */
-export function refuseSoft(modeFlags: number, seq: StreamMessage["seq"] = null): void {
+/**
+ * For a batch that asks for soft deletes, in whatever words (`soft=1` too): nobody shall take a hard one for it. Throws
+ * INVALID_REQUEST where it deletes.
+ */
+export function refuseSoft(asked: unknown, modeFlags: number, seq: StreamMessage["seq"] = null): void {
+  if (asked === undefined || asked === null || asked === false || asked === "false") return;
   if ((modeFlags & (frameFlags.deletes | frameFlags.operations)) === 0) return;
   throw invalid("soft deletes are for DELETE /v1/data: batches delete for good", seq);
 }

@@ -1,4 +1,8 @@
-import { assert } from "../../shared/assert.js";
+import { assert } from "../assert.js";
+import { keyedHash, newHashKey } from "../bytes/keyed-hash.js";
+
+/** Ids are what clients choose. */
+const hashKey = newHashKey();
 
 /**
  * Ids and the last sequence that was put in for each: a hash table over UTF-8 bytes that stay where they are, as a million
@@ -40,7 +44,7 @@ export class IdTable {
 
   /** The ids at [start, end) of `text` from now on; many calls in a row name the same text. */
   put(text: Uint8Array, start: number, end: number, sequence: number): void {
-    const hash = hashOf(text, start, end);
+    const hash = keyedHash(text, start, end, hashKey);
     const slot = this.#find(text, start, end, hash);
     const known = (this.#slots[slot] as number) - 1;
     if (known >= 0) {
@@ -60,7 +64,7 @@ export class IdTable {
 
   /** The last one of this id; 0 where it is not in. */
   sequenceOf(text: Uint8Array, start: number, end: number): number {
-    const entry = (this.#slots[this.#find(text, start, end, hashOf(text, start, end))] as number) - 1;
+    const entry = (this.#slots[this.#find(text, start, end, keyedHash(text, start, end, hashKey))] as number) - 1;
     return entry < 0 ? 0 : (this.#sequences[entry] as number);
   }
 
@@ -100,11 +104,4 @@ export class IdTable {
     for (let at = start; at < end; at++) if (text[at] !== own[from + at - start]) return false;
     return true;
   }
-}
-
-/** FNV-1a, its halves folded: linear probing looks at the low bits, which FNV fills last. */
-function hashOf(text: Uint8Array, start: number, end: number): number {
-  let hash = 0x811c_9dc5;
-  for (let at = start; at < end; at++) hash = Math.imul(hash ^ (text[at] as number), 0x0100_0193);
-  return hash ^ (hash >>> 15);
 }
