@@ -1,9 +1,9 @@
 // Everything that must hold before a commit: types, lint, format, dead code, a line each; all tests (the tidy rules among
 // them) on the Node that runs this script; and on Node 24 from the npm registry, where it runs, those that may end differently
-// on another Node. Tests that need a peer (an S3 server, a Redis, Python's packages) come last: these are installed or built
+// on another Node. Tests that need a peer (an S3 server, a Redis, Python's packages) come later: these are installed or built
 // meanwhile where they are missing. The output ends with the closing lines of node:test.
 //
-//   npm test                 all of it, each test in a small size: about ten minutes on two idle processors
+//   npm test                 all of it, each test in a small size: less than ten minutes on two idle processors
 //   npm test -- wal ring     only tests whose path contains one of the words, on this Node only
 //   CI=true npm test         what CI runs: medium sizes (test/harness/test-size.ts), and more of the tests on Node 24
 //
@@ -98,13 +98,27 @@ const ofEveryNode =
 const onOneNode =
   /^dist\/test\/(?:tidy|docker\/|peers\/|crash\/(?:crash-|power-loss|s3-)|e2e\/(?:backup|compactions|deletes|mutations-model|plain-store|remote-store|retention|rollback|s3|schema-changes|second-pool|shared-room|snapshots|store-outage|table-))/;
 
-function isForNode24(file) {
-  return isCi ? !onOneNode.test(file) : ofEveryNode.test(file);
+/** A small run takes the whole servers and every second one of the others, other ones each time. */
+function forNode24(files) {
+  if (isCi) return files.filter((file) => !onOneNode.test(file));
+  const remainder = Math.floor(Math.random() * 2);
+  const found = files.filter((file) => ofEveryNode.test(file));
+  return found.filter((file, index) => file.includes("/e2e/") || index % 2 === remainder);
 }
 
-/** Needs something that may have to be installed or built first: test/harness/prepare-process.ts has the list. */
-function needsPeer(file) {
-  return /harness\/(?:s3-server|redis-server|peer)\.js/.test(readFileSync(join(root, file), "utf8"));
+/**
+ * Those that take long first, so that short ones fill the processors at the end: what starts servers, then what needs something
+ * that may have to be installed or built meanwhile (test/harness/prepare-process.ts has the list), then the others.
+ */
+function inOrder(files) {
+  const ranks = new Map(files.map((file) => [file, rankOf(file)]));
+  return files.toSorted((one, other) => ranks.get(one) - ranks.get(other));
+}
+
+function rankOf(file) {
+  const text = readFileSync(join(root, file), "utf8");
+  if (/harness\/(?:s3-server|redis-server|peer)\.js/.test(text)) return 1;
+  return /^dist\/test\/(?:crash|docker|e2e)\//.test(file) ? 0 : 2;
 }
 
 /** Begins to install what the last tests need; they find it, wait for it, or say why there is none. */
@@ -126,10 +140,11 @@ function skippedTests(lines) {
 /** Runs node:test, its output passed on. Resolves to what was skipped. */
 function runTests(node, version, files) {
   say(`---- ${files.length} test files on Node ${version}`);
-  const options = ["--enable-source-maps", "--test", `--test-timeout=${testTimeoutMs}`, "--test-reporter=spec"];
   // Tests wait for intervals, syncs and other processes between what they compute: on two cores one file more than cores.
-  options.push(`--test-concurrency=${Math.max(filesAtOnceMin, availableParallelism() - 1)}`);
-  const child = spawn(node, [...options, ...files], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+  const filesAtOnce = Math.max(filesAtOnceMin, availableParallelism() - 1);
+  const script = join(root, "tools", "run-tests.mjs");
+  const args = ["--enable-source-maps", script, String(filesAtOnce), String(testTimeoutMs), ...files];
+  const child = spawn(node, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
   const skipped = [];
   let tail = "";
   // By whole lines, as the checks write between them.
@@ -154,24 +169,22 @@ if (files.length === 0) {
   say(`no test file matches ${words.join(", ")}`);
   process.exit(1);
 }
-const late = files.filter(needsPeer);
-const early = files.filter((file) => !late.includes(file));
+const ordered = inOrder(files);
 const isWhole = words.length === 0;
 if (isWhole) prepareServers();
 const checks = isWhole ? runChecks() : Promise.resolve();
 const findingNode24 = isWhole ? findNode24() : Promise.resolve({});
 // Other Nodes may lack what this one has (a uWebSockets.js that loads, say): only here a skip hides something.
 const skipped = [];
-if (early.length > 0) skipped.push(...(await runTests(process.execPath, process.versions.node, early)));
+skipped.push(...(await runTests(process.execPath, process.versions.node, ordered)));
 await checks;
 const node24 = await findingNode24;
 if (node24.path !== undefined) {
-  await runTests(node24.path, node24.version.slice(1), [...early, ...late].filter(isForNode24));
+  await runTests(node24.path, node24.version.slice(1), forNode24(ordered));
 } else if (isWhole) {
   say(`skip tests on Node 24: ${node24.reason}`);
   if (isCi && node24.isSkip) failures.push("tests on Node 24 (CI allows no skip)");
 }
-if (late.length > 0) skipped.push(...(await runTests(process.execPath, process.versions.node, late)));
 if (isCi) failures.push(...skipped.map((line) => `skipped, which CI does not allow: ${line.trim()}`));
 for (const failure of failures) say(`FAILED: ${failure}`);
 process.exitCode = failures.length === 0 ? 0 : 1;

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
 import { S3FaultProxy } from "../../test/harness/s3-fault-proxy.js";
-import { listKeys, type S3TestServer, startS3Server, whyNoS3Server } from "../../test/harness/s3-server.js";
+import { listKeys, type S3TestServer } from "../../test/harness/s3-server.js";
 import { cpuTable } from "../generate/cpu.js";
 import { Generator } from "../generate/generator.js";
 import type { BenchContext, BenchServer, Suite } from "../harness/bench-context.js";
@@ -17,6 +17,7 @@ import { storeFlags } from "../harness/s3-flags.js";
 import { S3Loops } from "../harness/s3-loops.js";
 import { S3Transfers } from "../harness/s3-transfers.js";
 import { middleOf } from "../harness/take-turns.js";
+import { withS3Server } from "../harness/with-s3-server.js";
 
 const flushShareMin = 0.8;
 const coldRatioMax = 1.3;
@@ -32,18 +33,11 @@ const heldFlags = [
 export const s3Files: Suite = {
   name: "s3-files",
   async run(context) {
-    const missing = await whyNoS3Server();
-    if (missing !== false) throw new Error(missing);
-    const server = await startS3Server();
-    try {
-      return [
-        ...(await measureFiles(context, server)),
-        await measureCommits(context, server),
-        await measureRequests(context, server),
-      ];
-    } finally {
-      await server.stop();
-    }
+    return withS3Server(async (server) => [
+      ...(await measureFiles(context, server)),
+      await measureCommits(context, server),
+      await measureRequests(context, server),
+    ]);
   },
 };
 

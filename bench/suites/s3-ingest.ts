@@ -2,7 +2,7 @@
  * The same server with its tables in a local folder and on a real S3 server on loopback: both are up and take turns, flushes
  * and all, each into tables of its own. The S3 server is a process on the same cores and the same disk.
  */
-import { type S3TestServer, startS3Server, whyNoS3Server } from "../../test/harness/s3-server.js";
+import type { S3TestServer } from "../../test/harness/s3-server.js";
 import { type BenchContext, type BenchServer, requestsPerSecond, type Suite } from "../harness/bench-context.js";
 import { flushTable } from "../harness/load-table.js";
 import { formatCount, formatPercent, type Measurement, verdict } from "../harness/measurement.js";
@@ -10,6 +10,7 @@ import type { LoadRun } from "../harness/run-load.js";
 import { storeFlags } from "../harness/s3-flags.js";
 import { sampleProcess } from "../harness/sample-process.js";
 import { middleOf, takeTurns } from "../harness/take-turns.js";
+import { withS3Server } from "../harness/with-s3-server.js";
 
 const shareMin = 0.9;
 const rowsPerRequest = 1000;
@@ -18,14 +19,7 @@ const burstFlags = ["--ingest-buffered-bytes-max", "4GiB", "--wal-bytes-max", "8
 export const s3Ingest: Suite = {
   name: "s3-ingest",
   async run(context) {
-    const missing = await whyNoS3Server();
-    if (missing !== false) throw new Error(missing);
-    const server = await startS3Server();
-    try {
-      return [await measureIngest(context, server)];
-    } finally {
-      await server.stop();
-    }
+    return withS3Server(async (server) => [await measureIngest(context, server)]);
   },
 };
 

@@ -82,7 +82,7 @@ describe("kill -9 in a compaction", () => {
   for (const place of chosen) {
     test(`at ${place}`, async () => {
       const table = tableAt(place);
-      await server.dieAt(place, () => compact(table), 2);
+      await server.dieAt(place, () => compact(table), { count: 2 });
       assert.equal(await rowsOf(table), expected.get(table));
       const rest = await compact(table);
       const isMade = places.indexOf(place) >= madeFrom;

@@ -30,5 +30,5 @@ testKills({
     s3 = await startS3Server();
     return storeEnvironment(s3, await s3.createBucket());
   },
-  failpoints: isLong ? ofAnyStore : someOf(ofAnyStore, 2),
+  failpoints: isLong ? ofAnyStore : someOf(ofAnyStore, 1),
 });

@@ -54,6 +54,19 @@ describe("kill -9 between the steps of a soft delete", () => {
       rows.split(" ").map((row) => ({ timestamp, id: row.slice(0, 1), n: Number(row.slice(1)), ...more })),
     );
   const rowsBefore = "a1 a2 b3 c4";
+  /** Between the steps: each row that was to go is in the table, and kept, and a restore leaves it alone. */
+  const areInBoth = async (table: string): Promise<void> => {
+    assert.equal(await look(table), rowsBefore);
+    assert.equal(await kept(table), "a2 b1");
+    assert.deepEqual(await restore(table, ["a", "b"]), [200, 0, 2]);
+    assert.equal(await look(table), rowsBefore);
+  };
+  /** Before a flush and after it. */
+  const areBack = async (table: string): Promise<void> => {
+    assert.equal(await look(table), rowsBefore);
+    await flush(table);
+    assert.equal(await look(table), rowsBefore);
+  };
 
   // Two rows of an id in the store and in the log each; a first deletion, so that the table of kept rows is there.
   before(async () => {
@@ -72,32 +85,23 @@ describe("kill -9 between the steps of a soft delete", () => {
   test("rows are kept, and have not gone: a second delete takes them, a restore brings each back once", async () => {
     const table = "deleting";
     await server.dieIn(() => remove(table, ["a", "b"]), armed("keep.rows.restored", 2));
-    assert.equal(await look(table), rowsBefore);
-    assert.equal(await kept(table), "a2 b1");
     // Nothing was deleted: there is nothing to restore.
-    assert.deepEqual(await restore(table, ["a", "b"]), [200, 0, 2]);
-    assert.equal(await look(table), rowsBefore);
+    await areInBoth(table);
     assert.equal(await remove(table, ["a", "b"]), 3);
     assert.equal(await look(table), "c4");
     assert.deepEqual(await restore(table, ["a", "b"]), [200, 3, 0]);
-    assert.equal(await look(table), rowsBefore);
-    await flush(table);
-    assert.equal(await look(table), rowsBefore);
+    await areBack(table);
   });
 
   test("rows are back, and still kept: a second restore leaves them alone, as does one after another delete", async () => {
     const table = "restoring";
     await server.dieIn(() => restore(table, ["a", "b"]), armed("keep.rows.restored", 2));
-    assert.equal(await look(table), rowsBefore);
-    assert.equal(await kept(table), "a2 b1");
-    assert.deepEqual(await restore(table, ["a", "b"]), [200, 0, 2]);
-    await flush(table);
-    assert.equal(await look(table), rowsBefore);
+    await areInBoth(table);
+    await areBack(table);
     assert.equal(await remove(table, ["a"]), 2);
     assert.equal(await look(table), "b3 c4");
     assert.deepEqual(await restore(table, ["a", "b"]), [200, 2, 1]);
-    await flush(table);
-    assert.equal(await look(table), rowsBefore);
+    await areBack(table);
   });
 
   test("a large restore brings all rows back, or none", async () => {
@@ -116,7 +120,7 @@ describe("kill -9 between the steps of a soft delete", () => {
     async () => {
       const table = "deleting";
       // The first group has what is kept.
-      await server.dieAt("wal.group.synced", () => remove(table, ["a", "b"]), 2);
+      await server.dieAt("wal.group.synced", () => remove(table, ["a", "b"]), { count: 2 });
       assert.equal(await look(table), "c4");
       assert.equal(await remove(table, ["a", "b"]), 0);
       assert.deepEqual(await restore(table, ["a", "b"]), [200, 3, 0]);

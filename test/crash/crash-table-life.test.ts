@@ -10,7 +10,7 @@ import { after, before, describe, test } from "node:test";
 import type { FailpointName } from "../../src/shared/failpoints.js";
 import type { HttpClient, Reply, Sending } from "../harness/http-client.js";
 import { someOf } from "../harness/test-size.js";
-import { areAllPlaces, QuietServer } from "./quiet-server.js";
+import { areAllPlaces, armed, QuietServer } from "./quiet-server.js";
 
 const places: readonly FailpointName[] = [
   "commit.metadata.written",
@@ -201,7 +201,7 @@ const allKills = changes.flatMap((change, index) => {
   const chosen = areAllPlaces ? met : met.slice(index % met.length, (index % met.length) + 1);
   return chosen.map((place) => ({ change, place, table: `t${index}_${places.indexOf(place)}` }));
 });
-const kills = areAllPlaces ? allKills : someOf(allKills, 3);
+const kills = areAllPlaces ? allKills : someOf(allKills, 2);
 
 describe("kill -9 in a change of a table", () => {
   const server = new QuietServer({ MINIODB_ENCRYPTION_KEY: Buffer.alloc(32, 7).toString("base64") });
@@ -217,15 +217,24 @@ describe("kill -9 in a change of a table", () => {
   });
   after(() => server.dispose());
 
-  for (const { change, place, table } of kills) {
+  // Each life but the first ends in one of the changes. It commits nothing else: that would pass the place where it is to end.
+  for (const [index, { change, place, table }] of kills.entries()) {
     test(`${change.name}, at ${place}`, async () => {
       const { path, ...sending } = await change.request(client, table);
-      await server.dieAt(place, () => client.send(path, sending));
+      const following = kills[index + 1];
+      const next = following === undefined ? {} : armed(following.place, 1);
+      await server.dieAt(place, () => client.send(path, sending), { next });
       const seen = await change.look(client, table);
       assert.ok(seen === change.before || seen === change.after, `${seen} is neither before nor after`);
       if (place === "commit.begun") assert.equal(seen, change.before);
       if (place === "commit.metadata.written" || place === "commit.hint.written") assert.equal(seen, change.after);
-      if (seen === change.before) {
+    });
+  }
+
+  for (const { change, place, table } of kills) {
+    test(`${change.name}, at ${place}: the same request brings it about, and rows are flushed once`, async () => {
+      if ((await change.look(client, table)) === change.before) {
+        const { path, ...sending } = await change.request(client, table);
         const reply = await client.send(path, sending);
         assert.equal(reply.status, 200, JSON.stringify(reply.body));
       }

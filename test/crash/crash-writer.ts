@@ -3,8 +3,10 @@
  * send again under the same batch id. After a restart `verify` compares that with what SQL sees.
  */
 import assert from "node:assert/strict";
+import { setTimeout as delay } from "node:timers/promises";
 import { HttpClient } from "../harness/http-client.js";
 import type { SeededRandom } from "../harness/seeded-random.js";
+import { sized } from "../harness/test-size.js";
 
 interface SentBatch {
   readonly table: string;
@@ -34,6 +36,13 @@ const day = 24 * 60 * 60 * 1000;
 /** So that a short life fills several segments of the log. */
 const filler = "f".repeat(400);
 const startMs = Date.UTC(2026, 10, 20);
+/**
+ * Of each connection between two batches. A small run writes a megabyte or two a second, so that the processors are not busy
+ * with the writing alone; what asks for more kills or longer outages writes as fast as it can.
+ */
+const pauseMs = /^MINIODB_TEST_(?:.*KILLS|OUTAGE_MS|POWER_LOSSES)$/m.test(Object.keys(process.env).join("\n"))
+  ? 0
+  : sized(30, 0);
 
 export class CrashWriter {
   readonly #options: CrashWriterOptions;
@@ -106,6 +115,7 @@ export class CrashWriter {
       const batch = again.pop() ?? this.#newBatch();
       const isAlive = await this.#send(batch);
       if (!isAlive) return;
+      if (pauseMs > 0) await delay(pauseMs);
     }
   }
 
@@ -182,7 +192,7 @@ export class CrashWriter {
     }
     // Nothing was promised; a failpoint that makes an error is answered like this.
     assert.ok(reply.status >= 500, `${reply.status}: ${JSON.stringify(reply.body)}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await delay(20);
     return true;
   }
 }

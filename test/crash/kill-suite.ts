@@ -23,9 +23,12 @@ const kills = sizedBy("MINIODB_TEST_KILLS", 1, 4);
 const killsPerFailpoint = Number(process.env["MINIODB_TEST_FAILPOINT_KILLS"] ?? 1);
 const isLong = process.env["MINIODB_TEST_FAILPOINT_KILLS"] !== undefined;
 /** In a small run; each costs three seconds. */
-const failpointsSmall = 8;
+const failpointsSmall = 6;
 /** Up to so many times a life passes a place before it dies there. */
 const countMax = sized(2, 3);
+/** So long the first life writes, which makes files, hot segments and log for the others; and the last before the end. */
+const firstLifeMs = sized(1000, 1500);
+const lastLivesMs = sized([], [500]);
 /** Acknowledged by all lives together, the last one however long it takes. */
 const rowsMin = 1000;
 const takenMsMax = 60_000;
@@ -81,7 +84,11 @@ function registerKills({ store, failpoints: all }: KillSuite): void {
     ServerProcess.start({ folder, flags, env: { ...storeEnv, ...env } });
 
   /** One life: verify what is there, write, die; true when the failpoint was met. */
-  const live = async (env: Record<string, string>, writeMs: number): Promise<boolean> => {
+  const live = async (
+    env: Record<string, string>,
+    writeMs: number,
+    begin: (url: string) => Promise<void> = () => Promise.resolve(),
+  ): Promise<boolean> => {
     let server;
     try {
       server = await start(env);
@@ -91,6 +98,7 @@ function registerKills({ store, failpoints: all }: KillSuite): void {
       return true;
     }
     const gone = server.exit.then(() => "gone" as const);
+    await begin(server.url);
     try {
       await writer.verify(server.url);
     } catch (error) {
@@ -109,17 +117,12 @@ function registerKills({ store, failpoints: all }: KillSuite): void {
 
   before(async () => {
     storeEnv = await store();
-    // Flushed rarely, so that its records hold up the log and are copied forward.
-    const server = await start();
-    const config = { buffer_size: 3000, flush_interval_seconds: 3600 };
-    const reply = await new HttpClient(() => server.url).sendJson("/v1/tables", {
-      table_name: "slow",
-      config,
+    await live({}, firstLifeMs, async (url) => {
+      // Flushed rarely, so that its records hold up the log and are copied forward.
+      const config = { buffer_size: 3000, flush_interval_seconds: 3600 };
+      const reply = await new HttpClient(url).sendJson("/v1/tables", { table_name: "slow", config });
+      assert.equal(reply.status, 200, JSON.stringify(reply.body));
     });
-    assert.equal(reply.status, 200, JSON.stringify(reply.body));
-    await server.stop();
-    // A first life without kills, so that every table has files, hot segments and log.
-    await live({}, 1500);
   });
 
   after(() => rmSync(folder, { recursive: true, force: true }));
@@ -162,7 +165,7 @@ function registerKills({ store, failpoints: all }: KillSuite): void {
   }
 
   test("in the end everything is there, and another life without kills agrees", async () => {
-    await live({}, 500);
+    for (const writeMs of lastLivesMs) await live({}, writeMs);
     const server = await start();
     await writer.verify(server.url);
     // A server that takes nothing would pass all else; one on a busy machine takes its time.

@@ -14,7 +14,7 @@ import { ServerProcess } from "../harness/server-process.js";
 import { sizedBy } from "../harness/test-size.js";
 import { CrashWriter } from "./crash-writer.js";
 
-const losses = sizedBy("MINIODB_TEST_POWER_LOSSES", 3, 4);
+const losses = sizedBy("MINIODB_TEST_POWER_LOSSES", 2, 4);
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261122);
 const flags = [
   ["--flush-rows", "1000"],

@@ -20,12 +20,20 @@ export function armed(place: FailpointName, count: number): Readonly<Record<stri
   return { MINIODB_FAILPOINT: `${place}:${count}:kill` };
 }
 
+interface LifeEnd {
+  /** At which pass of the place, from 1. */
+  readonly count?: number;
+  readonly next?: Readonly<Record<string, string>>;
+}
+
 export class QuietServer {
   readonly folder = mkdtempSync(join(tmpdir(), "miniodb-crash-"));
   /** Of the life that is lived. */
   readonly client: HttpClient;
   readonly #env: Readonly<Record<string, string>>;
   #life: ServerProcess | undefined;
+  /** What the life that is lived was armed with. */
+  #armed = "";
 
   /** `env` is of every life. */
   constructor(env: Readonly<Record<string, string>> = {}) {
@@ -36,16 +44,22 @@ export class QuietServer {
   /** The next life, after the end of the one before. */
   async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.#life?.kill();
+    this.#armed = env["MINIODB_FAILPOINT"] ?? "";
     this.#life = await ServerProcess.start({ folder: this.folder, flags, env: { ...this.#env, ...env } });
   }
 
-  /** One life that ends where the request passes the place for the `count`-th time, and the start of the next. */
-  async dieAt(place: FailpointName, request: () => Promise<unknown>, count = 1): Promise<void> {
-    await this.start(armed(place, count));
-    await this.dieIn(request);
+  /**
+   * A life that ends where the request passes the place for the first time, or the `count`-th: the present one where it was
+   * started so, else a new one. Then the start of the next, which may be armed for the next end: a start less.
+   */
+  async dieAt(place: FailpointName, request: () => Promise<unknown>, end: LifeEnd = {}): Promise<void> {
+    const { count = 1, next = {} } = end;
+    const env = armed(place, count);
+    if (this.#armed !== env["MINIODB_FAILPOINT"]) await this.start(env);
+    await this.dieIn(request, next);
   }
 
-  /** The end of a life that began armed, in the request, and the start of the next, armed or not: a start less than `dieAt`. */
+  /** The end of a life that began armed, in the request, and the start of the next, armed or not. */
   async dieIn(request: () => Promise<unknown>, next: Readonly<Record<string, string>> = {}): Promise<void> {
     await assert.rejects(request(), "the server dies before it answers");
     assert.equal((await this.#life?.exit)?.signal, "SIGKILL");

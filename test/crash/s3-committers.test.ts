@@ -14,7 +14,7 @@ import { noFault, randomS3Faults, S3FaultProxy, type S3FaultOdds } from "../harn
 import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
-import { sized } from "../harness/test-size.js";
+import { sized, someOf } from "../harness/test-size.js";
 import { s3OptionsOf } from "../shared/store/s3-fixture.js";
 import type { CommitterJob, CommitterResult } from "./committer-process.js";
 
@@ -56,8 +56,10 @@ describe(`${processes * committers} committers over two processes on one table`,
     "losing answers": { odds: lossy, rounds: 2 },
     "leased and paused": { odds: lossy, rounds: 1, isLeased: true },
   };
-  for (const [name, { odds, rounds, isLeased = false }] of Object.entries(cases)) {
-    test(`${name}: every row is there once (seed ${seed})`, async (t) => {
+  /** Rows of each table, for the server that reads them all in the end. */
+  const expectedRows = new Map<string, number>();
+  for (const [name, { odds, rounds, isLeased = false }] of someOf(Object.entries(cases), 2)) {
+    test(`${name}: every commit is there once (seed ${seed})`, async (t) => {
       const commits = roundsAsked === 0 ? rounds : roundsAsked;
       const table = name.replaceAll(" ", "_");
       const options = s3OptionsOf(s3, bucket, { endpoint: proxy.endpoint, prefix: "" });
@@ -81,14 +83,20 @@ describe(`${processes * committers} committers over two processes on one table`,
       for (const { stream, position } of streams) assert.equal(state.positions[stream], position);
       assert.equal(state.files.length, streams.length * commits);
       assert.equal(new Set(state.files.map(({ key }) => key)).size, state.files.length);
-      const server = await ServerProcess.start({ env: storeEnvironment(s3, bucket) });
-      const sql = `select count(*) as n, count(distinct id) as ids from ${table}`;
-      const [row] = await new HttpClient(server.url).query<{ n: number; ids: number }>(sql);
-      await server.dispose();
-      const expected = streams.length * commits * rows;
-      assert.deepEqual([Number(row?.n), Number(row?.ids)], [expected, expected]);
+      expectedRows.set(table, streams.length * commits * rows);
     });
   }
+
+  test("a server finds every row once", async (t) => {
+    const server = await ServerProcess.start({ env: storeEnvironment(s3, bucket) });
+    t.after(() => server.dispose());
+    assert.ok(expectedRows.size > 0);
+    for (const [table, expected] of expectedRows) {
+      const sql = `select count(*) as n, count(distinct id) as ids from ${table}`;
+      const [row] = await new HttpClient(server.url).query<{ n: number; ids: number }>(sql);
+      assert.deepEqual([Number(row?.n), Number(row?.ids)], [expected, expected], table);
+    }
+  });
 });
 
 /** SIGSTOP and SIGCONT at random moments, with pauses longer than a lease. */

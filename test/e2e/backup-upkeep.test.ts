@@ -130,14 +130,31 @@ describe("kill -9", () => {
   const client = new HttpClient(() => server.url);
   const backups = new BackupClient(client);
 
-  const restartWith = async (failpoint: string): Promise<void> => {
-    await server.kill();
+  const ofBackup = isLong ? backupPlaces : someOf(["backup.manifest.next", "backup.manifest.written"], 1);
+  const ofRestore = isLong ? restorePlaces : someOf(["restore.object.copied", "restore.published"], 1);
+  const ofRemoval = "backup.manifest.removed";
+  /** Where the life that is lived is to end. */
+  let armed = "";
+
+  const startWith = async (failpoint: string): Promise<void> => {
+    armed = failpoint;
     const env: Record<string, string> = failpoint === "" ? {} : { MINIODB_FAILPOINT: `${failpoint}:1:kill` };
     server = await ServerProcess.start({ folder, flags, env });
   };
 
+  /** The server dies there in the request; the next life may be armed for the end that comes next, which is a start less. */
+  const dieAt = async (failpoint: string, request: () => Promise<unknown>, next = ""): Promise<void> => {
+    if (armed !== failpoint) {
+      await server.kill();
+      await startWith(failpoint);
+    }
+    await assert.rejects(request(), failpoint);
+    assert.equal((await server.exit).signal, "SIGKILL");
+    await startWith(next);
+  };
+
   before(async () => {
-    server = await ServerProcess.start({ folder, flags });
+    await startWith(isLong ? "" : (ofBackup[0] ?? ""));
     await client.write("a", [{ timestamp, id: "a" }]);
     await client.write("b", [
       { timestamp, id: "b" },
@@ -151,12 +168,10 @@ describe("kill -9", () => {
 
   test("while a backup is made leaves none, or a whole one; it is made again", async () => {
     for (const kind of isLong ? ["pointers", "full"] : ["full"]) {
-      for (const name of isLong ? backupPlaces : someOf(["backup.manifest.next", "backup.manifest.written"], 1)) {
+      for (const name of ofBackup) {
         if (kind === "pointers" && name === "backup.object.copied") continue;
         const known = await backups.ids();
-        await restartWith(name);
-        await assert.rejects(backups.create({ kind }), name);
-        await restartWith("");
+        await dieAt(name, () => backups.create({ kind }), name === ofBackup.at(-1) ? (ofRestore[0] ?? "") : "");
         const ids = (await backups.ids()) as readonly string[];
         assert.equal(ids.length, known.length + (name === "backup.manifest.written" ? 1 : 0), name);
         for (const id of ids) assert.deepEqual(await backups.verify(id), [], name);
@@ -171,10 +186,9 @@ describe("kill -9", () => {
     const [id] = await backups.ids();
     const before = await answersOf(client, ["a", "b"]);
     const rename = { a: "a2", b: "b2" };
-    for (const name of isLong ? restorePlaces : someOf(["restore.object.copied", "restore.published"], 1)) {
-      await restartWith(name);
-      await assert.rejects(backups.restore({ backup_file: id, rename }), name);
-      await restartWith("");
+    for (const name of ofRestore) {
+      const next = name === ofRestore.at(-1) ? ofRemoval : "";
+      await dieAt(name, () => backups.restore({ backup_file: id, rename }), next);
       const counts = [await client.count("a2"), await client.count("b2")];
       assert.deepEqual(counts, name === "restore.published" ? [1, 0] : [0, 0], name);
       const again = await backups.restore({ backup_file: id, rename });
@@ -191,9 +205,7 @@ describe("kill -9", () => {
     await backups.create({ kind: newest?.["kind"] });
     const [, id] = (await backups.ids()) as readonly string[];
     assert.ok(id !== undefined);
-    await restartWith("backup.manifest.removed");
-    await assert.rejects(backups.remove(id));
-    await restartWith("");
+    await dieAt(ofRemoval, () => backups.remove(id));
     const ids = (await backups.ids()) as readonly string[];
     assert.ok(!ids.includes(id));
     for (const each of ids) assert.deepEqual(await backups.verify(each), []);

@@ -9,6 +9,7 @@ import { answersOf, BackupClient } from "../harness/backup-client.js";
 import { HttpClient } from "../harness/http-client.js";
 import { runCommand } from "../harness/run-command.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { someOf } from "../harness/test-size.js";
 
 const quiet = ["--flush-interval-ms", "1h", "--compaction-interval-ms", "1d", "--snapshots-keep", "1"];
 const expiry = ["--snapshots-max-age-ms", "0", "--query-cursor-age-ms", "1000", "--garbage-grace-ms", "1100"];
@@ -145,40 +146,6 @@ describe("pointer backups", () => {
     assert.equal((await client.sendJson("/v1/metadata/restore", { backup_file: "x" })).status, 404);
     assert.equal((await client.sendJson("/v1/metadata/restore", {})).status, 400);
     assert.equal((await client.sendJson("/v1/metadata/backup", { kind: "full" })).status, 400);
-  });
-});
-
-describe("a point in time", () => {
-  let server: ServerProcess;
-  const client = new HttpClient(() => server.url);
-  const backups = new BackupClient(client);
-
-  before(async () => {
-    server = await ServerProcess.start({ flags: quiet });
-  });
-  after(() => server.dispose());
-
-  test("is that of the table's own history, else of the newest backup before", async () => {
-    await client.write("gone", [row("g")]);
-    await client.write("there", [row("one")]);
-    await backups.create();
-    await delay(20);
-    const time = new Date().toISOString();
-    await delay(20);
-    await client.write("there", [row("two")]);
-    await client.write("gone", [row("h")]);
-    await backups.create();
-    assert.equal((await client.send("/v1/tables/gone", { method: "DELETE" })).status, 200);
-    const rename = { gone: "gone_then", there: "there_then" };
-    const restored = await backups.restore({ time, rename });
-    assert.deepEqual(restored["details"], { gone_then: "restored", there_then: "restored" });
-    const ofBackup = (restored["tables"] as readonly Record<string, unknown>[]).map(
-      (table) => table["backup_id"] !== "",
-    );
-    assert.deepEqual(ofBackup, [true, false]);
-    assert.deepEqual([await client.count("gone_then"), await client.count("there_then")], [1, 1]);
-    const early = await backups.restore({ time: "2001-01-01T00:00:00Z" });
-    assert.equal(early["entries_total"], 0);
   });
 });
 
@@ -329,19 +296,43 @@ describe("full backups", () => {
     assert.deepEqual([listed?.["encrypted"], listed?.["rows"]], [true, 15]);
     const empty = join(root, "empty2");
     const args = ["restore", "--latest", "--data-folder", empty, "--backup-folder", target];
-    const without = await runCommand(args);
-    assert.deepEqual(
-      [without.code, /there is no key: see backup\.keyFile/.test(without.output)],
-      [1, true],
-      without.output,
-    );
-    const wrong = await runCommand([...args, "--backup-key", "8".repeat(64)]);
-    assert.deepEqual([wrong.code, /the key at hand is [0-9a-f]{16}/.test(wrong.output)], [1, true], wrong.output);
+    const refusals: readonly (readonly [readonly string[], RegExp])[] = [
+      [[], /there is no key: see backup\.keyFile/],
+      [["--backup-key", "8".repeat(64)], /the key at hand is [0-9a-f]{16}/],
+    ];
+    for (const [key, reason] of someOf(refusals, 1)) {
+      const refused = await runCommand([...args, ...key]);
+      assert.deepEqual([refused.code, reason.test(refused.output)], [1, true], refused.output);
+    }
     const now = await answersOf(client, tables);
     const done = await runCommand([...args, "--backup-key", "7".repeat(64)]);
     assert.equal(done.code, 0, done.output);
     const other = await ServerProcess.start({ folder: empty });
     assert.deepEqual(await answersOf(new HttpClient(other.url), tables), now);
     await other.dispose();
+  });
+
+  test("of pointers or not: a point in time is of the table's own history, else of the newest backup before", async () => {
+    const both = ["gone", "there"];
+    await client.write("gone", [row("g")]);
+    await client.write("there", [row("one")]);
+    await backups.create();
+    await delay(20);
+    const time = new Date().toISOString();
+    await delay(20);
+    await client.write("there", [row("two")]);
+    await client.write("gone", [row("h")]);
+    await backups.create();
+    assert.equal((await client.send("/v1/tables/gone", { method: "DELETE" })).status, 200);
+    const rename = { gone: "gone_then", there: "there_then" };
+    const restored = await backups.restore({ time, rename, tables: both });
+    assert.deepEqual(restored["details"], { gone_then: "restored", there_then: "restored" });
+    const ofBackup = (restored["tables"] as readonly Record<string, unknown>[]).map(
+      (table) => table["backup_id"] !== "",
+    );
+    assert.deepEqual(ofBackup, [true, false]);
+    assert.deepEqual([await client.count("gone_then"), await client.count("there_then")], [1, 1]);
+    const early = await backups.restore({ time: "2001-01-01T00:00:00Z" });
+    assert.equal(early["entries_total"], 0);
   });
 });

@@ -8,11 +8,12 @@ import { loadUws } from "../../src/main/sockets/uws-server.js";
 import { HttpClient } from "../harness/http-client.js";
 import { LiveClient } from "../harness/live-client.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { someOf } from "../harness/test-size.js";
 
 const numbers = (count: number, from = 0): { v: number }[] =>
   Array.from({ length: count }, (_, at) => ({ v: from + at }));
 
-for (const implementation of implementations()) {
+for (const implementation of someOf(implementations(), 1)) {
   describe(`/v1/subscribe (${implementation})`, () => {
     let server: ServerProcess;
     let client: HttpClient;

@@ -3,12 +3,15 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { WebSocket } from "ws";
+import { AfterKill } from "../harness/after-kill.js";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { LiveClient } from "../harness/live-client.js";
+import { watchCount } from "../harness/watch-count.js";
 import { ServerProcess } from "../harness/server-process.js";
 
 let server: ServerProcess;
 let client: HttpClient;
+const afterKill = new AfterKill();
 
 before(async () => {
   // Nothing is flushed but on demand, and hot segments are many.
@@ -76,19 +79,16 @@ describe("PUT /v1/data", () => {
     assert.deepEqual(await rows("put"), expected);
     assert.equal(await recordCount("put"), 2);
     await put("put", "c", { n: 6, s: "new" });
-    // Between what was acknowledged and the flush.
-    await server.kill();
-    await server.restart();
-    expected.push("c 6 new");
-    assert.deepEqual(await rows("put"), expected);
-    await put("put", "a", { n: 7, s: "again" });
-    expected[0] = "a 7 again";
-    await flush("put");
-    assert.deepEqual(await rows("put"), expected);
-    assert.equal(await recordCount("put"), 3);
-    await server.kill();
-    await server.restart();
-    assert.deepEqual(await rows("put"), expected);
+    afterKill.add("PUT: between what was acknowledged and the flush", async () => {
+      expected.push("c 6 new");
+      assert.deepEqual(await rows("put"), expected);
+      await put("put", "a", { n: 7, s: "again" });
+      expected[0] = "a 7 again";
+      await flush("put");
+      assert.deepEqual(await rows("put"), expected);
+      assert.equal(await recordCount("put"), 3);
+      afterKill.add("PUT: in the store", async () => assert.deepEqual(await rows("put"), expected));
+    });
   });
 
   test("a cached result is of the rows of before, and not given after", async () => {
@@ -105,20 +105,13 @@ describe("PUT /v1/data", () => {
 
   test("a reader beside replaces sees one row of the id at any moment, also while flushes commit", async () => {
     await client.write("steady", [{ id: "a", n: 0, s: "x" }]);
-    let isOver = false;
-    const look = async (): Promise<number> => {
-      let looks = 0;
-      for (; !isOver; looks++) assert.equal(await client.count("steady"), 1);
-      return looks;
-    };
-    const looking = look();
+    const watch = watchCount(client, "steady", 1);
     for (let n = 1; n <= 20; n++) {
       await put("steady", "a", { n, s: "x" });
       if (n % 5 === 0) await flush("steady");
       assert.deepEqual(await rows("steady"), [`a ${n} x`]);
     }
-    isOver = true;
-    assert.ok((await looking) > 0);
+    await watch.end();
   });
 
   test("refuses what is no row, and an unknown table", async () => {
@@ -187,19 +180,18 @@ describe("DELETE /v1/data", () => {
     assert.deepEqual([done.success, done.deleted_count], [true, 4]);
     assert.deepEqual(await rows("gone"), ["b 3 x"]);
     assert.deepEqual(await client.query("SELECT id FROM gone", { min_sequence: done.sequence }), [{ id: "b" }]);
-    await server.kill();
-    await server.restart();
-    assert.deepEqual(await rows("gone"), ["b 3 x"]);
-    const [, again] = await send("DELETE", { table: "gone", ids: ["a", "c"] });
-    assert.deepEqual([again.success, again.deleted_count], [false, 0]);
-    // An id that was deleted is free.
-    await client.write("gone", [{ id: "a", n: 6, s: "y" }]);
-    assert.deepEqual(await rows("gone"), ["a 6 y", "b 3 x"]);
-    await flush("gone");
-    assert.deepEqual(await rows("gone"), ["a 6 y", "b 3 x"]);
-    await send("DELETE", { table: "gone", ids: ["a", "b"] });
-    await flush("gone");
-    assert.equal(await recordCount("gone"), 0);
+    afterKill.add("DELETE: what was deleted is not there, and its id is free", async () => {
+      assert.deepEqual(await rows("gone"), ["b 3 x"]);
+      const [, again] = await send("DELETE", { table: "gone", ids: ["a", "c"] });
+      assert.deepEqual([again.success, again.deleted_count], [false, 0]);
+      await client.write("gone", [{ id: "a", n: 6, s: "y" }]);
+      assert.deepEqual(await rows("gone"), ["a 6 y", "b 3 x"]);
+      await flush("gone");
+      assert.deepEqual(await rows("gone"), ["a 6 y", "b 3 x"]);
+      await send("DELETE", { table: "gone", ids: ["a", "b"] });
+      await flush("gone");
+      assert.equal(await recordCount("gone"), 0);
+    });
   });
 
   test("requests for one id at once count each row once", async () => {
@@ -256,16 +248,17 @@ describe("soft deletes", () => {
       headers,
     });
     assert.equal(changed.status, 200, JSON.stringify(changed.body));
-    await server.kill();
-    await server.restart();
-    assert.equal(await client.count("soft"), 1);
-    const [status, done] = await restore("soft", "a", "b", "nobody");
-    assert.deepEqual([status, done.success, done.restored_count, done.errors?.length], [200, true, 2, 2]);
-    assert.deepEqual(await look("* RENAME (text AS s), big::VARCHAR AS digits"), before);
-    // What is back is not kept any more.
-    assert.equal(await client.count("miniodb_deleted"), 0);
-    const [again, refusal] = await restore("soft", "nobody");
-    assert.deepEqual([again, refusal.code], [404, "NOT_FOUND"]);
+    afterKill.add("soft deletes: rows come back as they were", async () => {
+      assert.equal(await client.count("soft"), 1);
+      const [status, done] = await restore("soft", "a", "b", "nobody");
+      assert.deepEqual([status, done.success, done.restored_count, done.errors?.length], [200, true, 2, 2]);
+      assert.deepEqual(await look("* RENAME (text AS s), big::VARCHAR AS digits"), before);
+      // What is back is not kept any more.
+      const keptRows = "SELECT row_id FROM miniodb_deleted WHERE table_name = 'soft'";
+      assert.deepEqual(await client.query(keptRows), []);
+      const [again, refusal] = await restore("soft", "nobody");
+      assert.deepEqual([again, refusal.code], [404, "NOT_FOUND"]);
+    });
   });
 
   test("the last deletion of an id comes back, and no row that is there is touched", async () => {
@@ -356,11 +349,11 @@ describe("batches of deletes", () => {
       columns.map((column) => column.column_name),
       ["timestamp", "id", "n", "s"],
     );
-    await server.kill();
-    await server.restart();
-    assert.equal(await client.count("bulk"), 1_199);
-    await flush("bulk");
-    assert.equal(await recordCount("bulk"), 1_199);
+    afterKill.add("batches of deletes", async () => {
+      assert.equal(await client.count("bulk"), 1_199);
+      await flush("bulk");
+      assert.equal(await recordCount("bulk"), 1_199);
+    });
   });
 
   test("are refused whole, or by row, and a repeat deletes nothing anew", async () => {
@@ -496,4 +489,9 @@ describe("batches and tables of mode upsert", () => {
     assert.equal(back.status, 200, JSON.stringify(back.body));
     assert.deepEqual(await rows("mixed"), ["i1 1 x", "i2 2 x", "i3 3 x", "i4 4 x"]);
   });
+});
+
+describe("all of that", () => {
+  test("after kill -9", (context) => afterKill.run(context, server));
+  test("after another one", (context) => afterKill.run(context, server));
 });

@@ -11,6 +11,7 @@ import { pack } from "msgpackr";
 import { WebSocket } from "ws";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { watchCount } from "../harness/watch-count.js";
 
 const keyFolder = mkdtempSync(join(tmpdir(), "miniodb-e2e-operations-"));
 let server: ServerProcess;
@@ -129,13 +130,7 @@ test("every format says it, and the rows of an id act in their order", async () 
 test("a reader beside batches that swap one row for another sees one row at any moment, also through flushes", async () => {
   await client.write("steady", [{ id: "r0", n: 0 }]);
   const durabilities: Readonly<Record<number, string>> = { 3: "&durability=memory", 6: "&durability=stored" };
-  let isOver = false;
-  const watch = async (): Promise<number> => {
-    let looks = 0;
-    for (; !isOver; looks++) assert.equal(await client.count("steady"), 1);
-    return looks;
-  };
-  const looking = watch();
+  const watch = watchCount(client, "steady", 1);
   for (let n = 1; n <= 25; n++) {
     const rows = [
       { _op: n % 2 === 0 ? "c" : "u", id: `r${n}`, n },
@@ -146,8 +141,7 @@ test("a reader beside batches that swap one row for another sees one row at any 
     assert.deepEqual(seen, [{ id: `r${n}`, n }]);
     if (n % 8 === 0) await flush("steady");
   }
-  isOver = true;
-  assert.ok((await looking) > 0);
+  await watch.end();
 });
 
 test("rows that make no sense are rejected alone, in the order of all errors, and kept as dead letters", async () => {

@@ -9,11 +9,14 @@ import { HttpClient } from "../harness/http-client.js";
 import { RemoteFolder } from "../harness/remote-store.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { sized } from "../harness/test-size.js";
 
 const dayMs = 86_400_000;
 const firstDayMs = Date.parse("2026-01-01T00:00:00Z");
 const rowsPerDay = 2_000;
 const days = 12;
+/** A stop alone leaves what a kill leaves: in a small run it is seen with the kill. */
+const isStoppedFirst = sized(false, true);
 
 describe("a warehouse that is not on this machine", () => {
   const root = mkdtempSync(join(tmpdir(), "miniodb-remote-"));
@@ -102,10 +105,12 @@ describe("a warehouse that is not on this machine", () => {
   });
 
   test("after a restart and after a kill the files are still there; damaged ones are fetched again", async () => {
-    await server.stop();
-    await server.restart();
-    assert.deepEqual(await total(), expected());
-    assert.deepEqual(fetches(), []);
+    if (isStoppedFirst) {
+      await server.stop();
+      await server.restart();
+      assert.deepEqual(await total(), expected());
+      assert.deepEqual(fetches(), []);
+    }
     await server.kill();
     const [cut, changed] = cachedNames().map((name) => join(cacheFolder, name)) as [string, string];
     truncateSync(cut, 100);

@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { AfterKill } from "../harness/after-kill.js";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { ServerProcess } from "../harness/server-process.js";
 
 let server: ServerProcess;
 let client: HttpClient;
+const afterKill = new AfterKill();
 
 const timestamp = "2026-11-20T00:00:00Z";
 
@@ -73,20 +75,19 @@ describe("rollback", () => {
     assert.equal(await idsOf("back"), "a");
     await write("back", "d");
     assert.equal(await idsOf("back"), "a d");
-    // The rows that were flushed are gone from the log, or passed by.
-    await server.kill();
-    await server.restart();
-    assert.equal(await idsOf("back"), "a d");
-    await flush("back");
-    assert.equal(await idsOf("back"), "a d");
-    // What was there before the rollback, the unflushed row included, is a snapshot like others.
-    const [, , before] = await snapshotsOf("back");
-    assert.equal(before?.operation, "append");
-    assert.equal((await rollback("back", { snapshot_id: before?.snapshot_id })).status, 200);
-    assert.equal(await idsOf("back"), "a b c");
-    await server.kill();
-    await server.restart();
-    assert.equal(await idsOf("back"), "a b c");
+    afterKill.add("the rows that were flushed are gone from the log, or passed by", async () => {
+      assert.equal(await idsOf("back"), "a d");
+      await flush("back");
+      assert.equal(await idsOf("back"), "a d");
+      // What was there before the rollback, the unflushed row included, is a snapshot like others.
+      const [, , before] = await snapshotsOf("back");
+      assert.equal(before?.operation, "append");
+      assert.equal((await rollback("back", { snapshot_id: before?.snapshot_id })).status, 200);
+      assert.equal(await idsOf("back"), "a b c");
+      afterKill.add("so are those of a rollback that was undone", async () => {
+        assert.equal(await idsOf("back"), "a b c");
+      });
+    });
   });
 
   test("by time", async () => {
@@ -162,7 +163,7 @@ describe("rollback", () => {
 });
 
 describe("tags", () => {
-  test("are set, listed, queried, moved and deleted, across restarts", async () => {
+  test("are set, listed, queried, moved and deleted, across restarts", async (context) => {
     await write("tagged", "a");
     const put = await send("/v1/tables/tagged/tags/v1.0", "PUT");
     assert.equal(put.status, 200, JSON.stringify(put.body));
@@ -171,8 +172,7 @@ describe("tags", () => {
     await flush("tagged");
     await send("/v1/tables/tagged/tags/latest", "PUT");
     await send("/v1/tables/tagged/tags/release", "PUT", { snapshot_id: first });
-    await server.kill();
-    await server.restart();
+    await afterKill.run(context, server);
     assert.equal(await idsOf("tagged", { tag: "v1.0" }), "a");
     assert.equal(await idsOf("tagged", { tag: "latest" }), "a b");
     const list = (await client.send("/v1/tables/tagged/tags")).body as {
@@ -215,3 +215,5 @@ describe("tags", () => {
     assert.deepEqual(await client.query(sql, { tag: "same" }), [{ l: 1, r: 1 }]);
   });
 });
+
+test("after another kill -9", (context) => afterKill.run(context, server));

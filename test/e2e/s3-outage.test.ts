@@ -15,7 +15,7 @@ import { noFault, randomS3Faults, S3FaultProxy } from "../harness/s3-fault-proxy
 import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
-import { sized, sizedBy } from "../harness/test-size.js";
+import { sized, sizedBy, someOf } from "../harness/test-size.js";
 
 const skip = await whyNoS3Server();
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261123);
@@ -26,6 +26,8 @@ const recoveryMsMax = 300_000;
 /** A commit and some of the next: so many meet each weather at least. */
 const requestsMin = 10;
 const tables = ["alpha", "beta"];
+/** In a small run the bucket is looked into once, at the end. */
+const isStoredBetween = sized(false, true);
 
 const flags = [
   ["--flush-rows", "2000", "--flush-interval-ms", "300"],
@@ -37,7 +39,7 @@ const flags = [
 describe(`an S3 server that fails (seed ${seed})`, { skip }, () => {
   const root = mkdtempSync(join(tmpdir(), "miniodb-e2e-outage-"));
   const random = seededRandom(seed);
-  const writer = new CrashWriter({ random, tables, connections: 4, isStoredAvoided: true });
+  const writer = new CrashWriter({ random, tables, connections: sized(2, 4), isStoredAvoided: true });
   const client = new HttpClient(() => server.url);
   let s3: S3TestServer;
   let proxy: S3FaultProxy;
@@ -128,7 +130,7 @@ describe(`an S3 server that fails (seed ${seed})`, { skip }, () => {
     );
     await writer.stop();
     await writer.verify(server.url);
-    await verifyStored();
+    if (isStoredBetween) await verifyStored();
   });
 
   test("a new table while it is down or silent: 503 soon, with Retry-After; known tables go on; then it comes to be", async () => {
@@ -208,7 +210,7 @@ describe(`an S3 server that fails (seed ${seed})`, { skip }, () => {
       waitMsMax: 50,
     },
   };
-  for (const [name, odds] of Object.entries(weathers)) {
+  for (const [name, odds] of someOf(Object.entries(weathers), 2)) {
     test(`it ${name}: acknowledged rows are stored once`, async (t) => {
       proxy.takeRequests();
       proxy.plan = randomS3Faults(random, odds);

@@ -1,12 +1,14 @@
 /** Columns that are renamed, dropped, added, moved and given other types, beside writes, flushes, merges and kill -9. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { AfterKill } from "../harness/after-kill.js";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { LiveClient } from "../harness/live-client.js";
 import { ServerProcess } from "../harness/server-process.js";
 
 let server: ServerProcess;
 let client: HttpClient;
+const afterKill = new AfterKill();
 
 const timestamp = "2026-11-20T00:00:00Z";
 
@@ -75,17 +77,16 @@ describe("columns", () => {
       ["r4", null, null, 4.5],
     ];
     assert.deepEqual(await rowsOf("life", "value, a, b"), expected);
-    // From the log: records of three schemas, one with a column that is gone.
-    await server.kill();
-    await server.restart();
-    assert.deepEqual(await rowsOf("life", "value, a, b"), expected);
-    await flush("life");
-    assert.deepEqual(await rowsOf("life", "value, a, b"), expected);
-    await server.kill();
-    await server.restart();
-    assert.deepEqual(await rowsOf("life", "value, a, b"), expected);
-    const reply = await client.send("/v1/tables/life/schema");
-    assert.equal(columnsIn(reply), "timestamp1 id2 value3 a5 b6");
+    afterKill.add("from the log: records of three schemas, one with a column that is gone", async () => {
+      assert.deepEqual(await rowsOf("life", "value, a, b"), expected);
+      await flush("life");
+      assert.deepEqual(await rowsOf("life", "value, a, b"), expected);
+      afterKill.add("from the store: files of several schemas", async () => {
+        assert.deepEqual(await rowsOf("life", "value, a, b"), expected);
+        const reply = await client.send("/v1/tables/life/schema");
+        assert.equal(columnsIn(reply), "timestamp1 id2 value3 a5 b6");
+      });
+    });
   });
 
   test("a change is durable when it is answered, without any row", async () => {
@@ -95,25 +96,26 @@ describe("columns", () => {
       { op: "add", name: "n", type: "double", comment: "a number" },
       { op: "add", name: "seen", type: "timestamp", after: null },
     );
-    await server.kill();
-    await server.restart();
-    const { columns } = (await client.send("/v1/tables/early/schema")).body as { readonly columns: readonly object[] };
-    assert.deepEqual(columns.slice(2), [
-      { id: 4, name: "seen", type: "timestamp", required: false },
-      { id: 3, name: "n", type: "double", required: false, comment: "a number" },
-    ]);
-    // Declared types are those that rows are read with.
-    await client.write("early", [{ timestamp, id: "r1", n: 1, seen: "2026-11-20T10:00:00Z" }]);
-    assert.deepEqual(await rowsOf("early", "typeof(n) AS t, seen"), [["r1", "DOUBLE", "2026-11-20T10:00:00.000Z"]]);
-    // A comment outlives columns that rows add.
-    await client.write("early", [{ timestamp, id: "r2", extra: true }]);
-    await flush("early");
-    await server.kill();
-    await server.restart();
-    const later = (await client.send("/v1/tables/early")).body as {
-      readonly table_info: { readonly columns: readonly { readonly comment?: string }[] };
-    };
-    assert.equal(later.table_info.columns[3]?.comment, "a number");
+    afterKill.add("a change without any row is there", async () => {
+      const { columns } = (await client.send("/v1/tables/early/schema")).body as {
+        readonly columns: readonly object[];
+      };
+      assert.deepEqual(columns.slice(2), [
+        { id: 4, name: "seen", type: "timestamp", required: false },
+        { id: 3, name: "n", type: "double", required: false, comment: "a number" },
+      ]);
+      // Declared types are those that rows are read with.
+      await client.write("early", [{ timestamp, id: "r1", n: 1, seen: "2026-11-20T10:00:00Z" }]);
+      assert.deepEqual(await rowsOf("early", "typeof(n) AS t, seen"), [["r1", "DOUBLE", "2026-11-20T10:00:00.000Z"]]);
+      await client.write("early", [{ timestamp, id: "r2", extra: true }]);
+      await flush("early");
+      afterKill.add("a comment outlives columns that rows add", async () => {
+        const later = (await client.send("/v1/tables/early")).body as {
+          readonly table_info: { readonly columns: readonly { readonly comment?: string }[] };
+        };
+        assert.equal(later.table_info.columns[3]?.comment, "a number");
+      });
+    });
   });
 
   test("types: free before there are values, long to double with them", async () => {
@@ -143,13 +145,13 @@ describe("columns", () => {
     await changed("whole", { op: "type", name: "n", type: "double" });
     await changed("whole", { op: "rename", name: "n", to: "m" });
     await client.write("whole", [{ timestamp, id: "r2", m: 7.5 }]);
-    await server.kill();
-    await server.restart();
-    const whole = [
-      ["r1", 7],
-      ["r2", 7.5],
-    ];
-    assert.deepEqual(await rowsOf("whole", "m"), whole);
+    afterKill.add("a column that has become double and was renamed", async () => {
+      const whole = [
+        ["r1", 7],
+        ["r2", 7.5],
+      ];
+      assert.deepEqual(await rowsOf("whole", "m"), whole);
+    });
   });
 
   test("a wrong list changes nothing", async () => {
@@ -241,10 +243,13 @@ describe("columns", () => {
     const sql = "SELECT count(*) AS c, count(DISTINCT keep) AS d, sum(keep) AS s FROM busy";
     const expected = [{ c: sent, d: sent, s: (sent * (sent - 1)) / 2 }];
     assert.deepEqual(await client.query(sql), expected);
-    await server.kill();
-    await server.restart();
-    assert.deepEqual(await client.query(sql), expected);
-    await flush("busy");
-    assert.deepEqual(await client.query(sql), expected);
+    afterKill.add("what came beside changes", async () => {
+      assert.deepEqual(await client.query(sql), expected);
+      await flush("busy");
+      assert.deepEqual(await client.query(sql), expected);
+    });
   });
+
+  test("after kill -9", (context) => afterKill.run(context, server));
+  test("after another one", (context) => afterKill.run(context, server));
 });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { AfterKill } from "../harness/after-kill.js";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { ServerProcess } from "../harness/server-process.js";
 
@@ -13,6 +14,7 @@ interface TableInfo {
 
 let server: ServerProcess;
 let client: HttpClient;
+const afterKill = new AfterKill();
 
 before(async () => {
   server = await ServerProcess.start({ flags: ["--flush-interval-ms", "3600000"] });
@@ -147,19 +149,19 @@ describe("settings", () => {
     assert.deepEqual([large["rejected"], (large["errors"] as unknown[]).length], [1_500, 100]);
     const kept = Number(large["dead_letters"]);
     assert.ok(kept > 500 && kept <= 1_000, `${kept} letters`);
-    await server.kill();
-    await server.restart();
-    const counts = await client.query(
-      "SELECT batch_id, count(*)::INTEGER AS n FROM miniodb_rejected GROUP BY 1 ORDER BY 1 NULLS FIRST",
-    );
-    assert.deepEqual(counts, [
-      { batch_id: null, n: 2 },
-      { batch_id: "b1", n: 2 },
-      { batch_id: "b2", n: kept },
-    ]);
+    afterKill.add("dead letters", async () => {
+      const counts = await client.query(
+        "SELECT batch_id, count(*)::INTEGER AS n FROM miniodb_rejected GROUP BY 1 ORDER BY 1 NULLS FIRST",
+      );
+      assert.deepEqual(counts, [
+        { batch_id: null, n: 2 },
+        { batch_id: "b1", n: 2 },
+        { batch_id: "b2", n: kept },
+      ]);
+    });
   });
 
-  test("a change names what it changes; all is there after kill -9", async () => {
+  test("a change names what it changes; all is there after kill -9", async (context) => {
     await create("kept", { buffer_size: 77, properties: { owner: "ops" }, sort_order: ["host"], backup_enabled: true });
     const reply = await change("kept", { retention_days: 9, properties: { owner: "dev", team: "a" } });
     const expected = {
@@ -172,10 +174,11 @@ describe("settings", () => {
     };
     assert.deepEqual((reply.body as { readonly config: object }).config, expected);
     await Promise.all([change("kept", { flush_bytes: 5000 }), change("kept", { id_prefix: "k" })]);
-    await server.kill();
-    await server.restart();
-    const { config } = await infoOf("kept");
-    assert.deepEqual(config, { ...expected, flush_bytes: 5000, id_prefix: "k" });
+    afterKill.add("settings", async () => {
+      const { config } = await infoOf("kept");
+      assert.deepEqual(config, { ...expected, flush_bytes: 5000, id_prefix: "k" });
+    });
+    await afterKill.run(context, server);
   });
 
   test("create with if_not_exists leaves a table as it is", async () => {

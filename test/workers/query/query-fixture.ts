@@ -49,6 +49,10 @@ export interface ExecuteOptions {
   readonly instance?: QueryInstance;
 }
 
+/** A statement that runs until it is stopped. */
+export const endless =
+  "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c WHERE a.range + b.range = c.range + 7";
+
 let fixtureNumber = 0;
 
 export async function openFixture(options: Partial<QueryWorkerOptions> = {}): Promise<QueryFixture> {
@@ -127,6 +131,15 @@ export async function writeParquet(
   const ids = Object.entries(fieldIds).map(([name, id]) => `"${name.replaceAll('"', '""')}": ${id}`);
   await writer.run(`COPY (${select}) TO '${path}' (FORMAT parquet, FIELD_IDS {${ids.join(", ")}})`);
   return path;
+}
+
+/** Of a query that has to fail. */
+export async function errorOf(
+  result: Promise<QueryResult>,
+): Promise<Extract<QueryResult, { kind: "failed" }>["error"]> {
+  const found = await result;
+  assert.ok(found.kind === "failed", JSON.stringify({ ...found, body: null }));
+  return found.error;
 }
 
 export function rowsOf(result: QueryResult): Record<string, unknown>[] {

@@ -15,6 +15,8 @@ import type { QueryInstance, QueryResult, QueryTable, SelectStatement } from "..
 import type { ResultFormat } from "../../../src/shared/result-format.js";
 import {
   bytesOf,
+  endless,
+  errorOf,
   type ExecuteOptions,
   openFixture,
   type QueryFixture,
@@ -39,18 +41,8 @@ before(async () => {
 });
 after(async () => fixture.close());
 
-/** Runs until it is stopped. */
-const endless =
-  "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c WHERE a.range + b.range = c.range + 7";
-
 function onEvents(sql: string, options: ExecuteOptions = {}): Promise<QueryResult> {
   return fixture.execute(sql, { tables: [events], ...options });
-}
-
-async function errorOf(result: Promise<QueryResult>): Promise<Extract<QueryResult, { kind: "failed" }>["error"]> {
-  const found = await result;
-  assert.ok(found.kind === "failed", JSON.stringify({ ...found, body: null }));
-  return found.error;
 }
 
 type UncheckedOptions = Pick<ExecuteOptions, "instance" | "slot" | "timeoutMs">;

@@ -8,6 +8,8 @@ import { limits } from "../../../src/shared/limits.js";
 import type { QueryResult, QueryTable, SelectStatement } from "../../../src/shared/query-messages.js";
 import {
   bytesOf,
+  endless,
+  errorOf,
   type ExecuteOptions,
   openFixture,
   type QueryFixture,
@@ -38,16 +40,6 @@ after(async () => fixture.close());
 function onEvents(sql: string, options: ExecuteOptions = {}): Promise<QueryResult> {
   return fixture.execute(sql, { tables: [events], ...options });
 }
-
-async function errorOf(result: Promise<QueryResult>): Promise<Extract<QueryResult, { kind: "failed" }>["error"]> {
-  const found = await result;
-  assert.ok(found.kind === "failed", JSON.stringify({ ...found, body: null }));
-  return found.error;
-}
-
-/** A statement that runs until it is stopped. */
-const endless =
-  "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c WHERE a.range + b.range = c.range + 7";
 
 describe("rows and pages", () => {
   test("aggregates, joins, windows, CTEs, in any case of the table's name", async () => {
