@@ -35,7 +35,7 @@ const places: Readonly<Record<string, (request: S3Request) => boolean>> = {
 /** Each of them happens in one life and does not in another; a small run has some. */
 const cases = someOf(
   Object.entries(places).flatMap(([name, isPlace]) => [false, true].map((happens) => ({ name, isPlace, happens }))),
-  3,
+  2,
 );
 
 describe(`kill -9 while a request is under way (seed ${seed})`, { skip }, () => {

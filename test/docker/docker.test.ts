@@ -11,6 +11,7 @@ import { parse } from "yaml";
 import { describeOptions } from "../../src/shared/config.js";
 import { findPython, needPeer, type Peer } from "../harness/peer.js";
 import { repositoryRoot } from "../harness/repository-root.js";
+import { someOf, whyLeftOut } from "../harness/test-size.js";
 
 interface Service {
   readonly image?: string;
@@ -33,7 +34,10 @@ const serverVariables = new Set(describeOptions().flatMap(({ env }) => env));
 /** The image's own options, which the server reads from the environment. */
 const imageVariables = dockerfile.match(/\bMINIODB_\w+(?==)/g) ?? [];
 
-test("hadolint finds nothing in the Dockerfile", (context) => {
+/** Seconds each; a small run has one of them. */
+const linters = someOf(["hadolint", "dclint"], 1);
+
+test("hadolint finds nothing in the Dockerfile", { skip: whyLeftOut(linters, "hadolint") }, (context) => {
   const python = needPeer(context, findPython("test/docker/hadolint-requirements.txt"));
   if (python === undefined) return;
   const { status, stdout } = spawnSync(join(dirname(python), "hadolint"), [join(folder, "Dockerfile")], {
@@ -42,13 +46,17 @@ test("hadolint finds nothing in the Dockerfile", (context) => {
   assert.equal(status, 0, stdout);
 });
 
-test("compose.yml keeps to the Compose schema and dclint's rules", (context) => {
-  const script = needPeer(context, findDclint());
-  if (script === undefined) return;
-  const args = [script, "-c", join(folder, ".dclintrc.yaml"), "--max-warnings", "0", join(folder, "compose.yml")];
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
-  assert.equal(status, 0, stdout + stderr);
-});
+test(
+  "compose.yml keeps to the Compose schema and dclint's rules",
+  { skip: whyLeftOut(linters, "dclint") },
+  (context) => {
+    const script = needPeer(context, findDclint());
+    if (script === undefined) return;
+    const args = [script, "-c", join(folder, ".dclintrc.yaml"), "--max-warnings", "0", join(folder, "compose.yml")];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    assert.equal(status, 0, stdout + stderr);
+  },
+);
 
 test("what the Dockerfile copies is there, and passes its ignore file", () => {
   const lines = readFileSync(join(folder, "Dockerfile.dockerignore"), "utf8").split("\n");

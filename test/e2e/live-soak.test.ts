@@ -10,7 +10,7 @@ import { HttpClient, type Reply, type WriteReply } from "../harness/http-client.
 import { LiveClient, type LiveReply } from "../harness/live-client.js";
 import { seededRandom, type SeededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
-import { someOf } from "../harness/test-size.js";
+import { sized, someOf } from "../harness/test-size.js";
 
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 /** Times as much as by default, for long runs. */
@@ -173,7 +173,7 @@ test("rows of durability memory are sent once the log holds them, and never othe
   t.after(() => server.dispose());
   const client = new HttpClient(() => server.url);
   const { sequence: start } = await client.write("soak", [{ value: "first" }]);
-  for (let life = 0; life < 2; life++) {
+  for (let life = 0; life < (scale > 1 ? 2 : sized(1, 2)); life++) {
     const follower = new Follower(() => server.url, start);
     const following = follower.run();
     let written = 0;

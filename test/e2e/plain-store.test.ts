@@ -19,7 +19,7 @@ import {
   whyNoS3Server,
 } from "../harness/s3-server.js";
 import { ServerProcess } from "../harness/server-process.js";
-import { someOf } from "../harness/test-size.js";
+import { someOf, whyLeftOut } from "../harness/test-size.js";
 
 const skip = (await whyNoS3Server()) || whyNoRedis();
 /** Long, so that no busy machine keeps a server from renewing it. */
@@ -28,8 +28,7 @@ const claimMs = 120_000;
 const staleMs = 4_000;
 /** Several servers each; a small run has one of the two. */
 const chosen = someOf(["with Redis", "without Redis"], 1);
-const whyNot = (name: string): string | false =>
-  chosen.includes(name) ? false : "the other one was drawn for this small run; CI has both";
+const whyNot = (name: string): string | false => whyLeftOut(chosen, name);
 
 describe("a store without conditional puts", { skip }, () => {
   const root = mkdtempSync(join(tmpdir(), "miniodb-e2e-plain-"));

@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HttpClient, type Reply } from "../harness/http-client.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { sized } from "../harness/test-size.js";
 
 const dayMs = 86_400_000;
 
@@ -120,7 +121,7 @@ describe("retention by the server", () => {
     await client.write("busy", [{ timestamp: daysAgo(0), id: "r0", n: 0 }]);
     await setDays("busy", 3);
     let young = 1;
-    for (let round = 0; round < 40; round++) {
+    for (let round = 0; round < sized(20, 40); round++) {
       await client.write("busy", [
         { timestamp: daysAgo(round % 4), id: `y${round}`, n: 1 },
         { timestamp: daysAgo(4 + (round % 5)), id: `o${round}`, n: 2 },

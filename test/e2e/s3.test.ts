@@ -11,12 +11,15 @@ import { findPython, needPeer } from "../harness/peer.js";
 import { repositoryRoot } from "../harness/repository-root.js";
 import { listKeys, type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { someOf, whyLeftOut } from "../harness/test-size.js";
 
 const skip = await whyNoS3Server();
 const firstDayMs = Date.parse("2026-01-01T00:00:00Z");
 const dayMs = 86_400_000;
 const days = 3;
 const rowsPerDay = 500;
+/** What a node goes through after the first tests; a small run has one of the two. */
+const chosen = someOf(["kills", "merges"], 1);
 const quietFlags = ["--flush-interval-ms", "1h", "--compaction-interval-ms", "1d"];
 
 type Node = Readonly<{ server: ServerProcess; client: HttpClient }>;
@@ -125,56 +128,68 @@ describe("a server on S3", { skip }, () => {
     );
   });
 
-  test("acknowledged rows that are not flushed survive a kill; without the local disk, the stored ones do", async () => {
-    await node.client.write("partly", [{ id: "stored", v: 1 }]);
-    await flush(node.client, "partly");
-    await node.client.write("partly", [{ id: "local", v: 2 }]);
-    await node.server.kill();
-    await node.server.restart();
-    assert.deepEqual(await total(node.client, "partly"), [2, 3]);
-    await node.server.kill();
+  test(
+    "acknowledged rows that are not flushed survive a kill; without the local disk, the stored ones do",
+    {
+      skip: whyLeftOut(chosen, "kills"),
+    },
+    async () => {
+      await node.client.write("partly", [{ id: "stored", v: 1 }]);
+      await flush(node.client, "partly");
+      await node.client.write("partly", [{ id: "local", v: 2 }]);
+      await node.server.kill();
+      await node.server.restart();
+      assert.deepEqual(await total(node.client, "partly"), [2, 3]);
+      await node.server.kill();
 
-    const other = await start("third");
-    assert.match(other.server.output, /this node's log is new to tables that have rows of another log/);
-    assert.match(other.server.output, /"tables":\[[^\]]*"partly"/);
-    assert.deepEqual(await total(other.client, "partly"), [1, 1]);
-    await other.client.write("partly", [{ id: "new", v: 4 }]);
-    await flush(other.client, "partly");
-    await other.server.stop();
+      const other = await start("other");
+      assert.match(other.server.output, /this node's log is new to tables that have rows of another log/);
+      assert.match(other.server.output, /"tables":\[[^\]]*"partly"/);
+      assert.deepEqual(await total(other.client, "partly"), [1, 1]);
+      await other.client.write("partly", [{ id: "new", v: 4 }]);
+      await flush(other.client, "partly");
+      await other.server.stop();
 
-    // The disk was only elsewhere: what it holds joins, once.
-    await node.server.restart();
-    assert.deepEqual(await total(node.client, "partly"), [3, 7]);
-    await flush(node.client, "partly");
-    assert.deepEqual(await total(node.client, "partly"), [3, 7]);
-  });
+      // The disk was only elsewhere: what it holds joins, once.
+      await node.server.restart();
+      assert.deepEqual(await total(node.client, "partly"), [3, 7]);
+      await flush(node.client, "partly");
+      assert.deepEqual(await total(node.client, "partly"), [3, 7]);
+    },
+  );
 
-  test("what merges and expiry leave behind is removed from the bucket", async () => {
-    for (let round = 0; round < 5; round++) {
-      await node.client.write("merged", [
-        { timestamp: new Date(firstDayMs).toISOString(), id: String(round), v: round },
-      ]);
-      await flush(node.client, "merged");
-    }
-    const dataKeys = async () => (await listKeys(s3, bucket, "merged-")).filter((key) => key.endsWith(".parquet"));
-    assert.equal((await dataKeys()).length, 5);
-    await node.server.stop();
-    const flags = [
-      ["--compaction-interval-ms", "100", "--compaction-small-files-min", "2"],
-      ["--snapshots-keep", "1", "--snapshots-max-age-ms", "0"],
-      ["--garbage-interval-ms", "1000", "--garbage-grace-ms", "1500", "--query-cursor-age-ms", "1000"],
-    ].flat();
-    await node.server.restart(flags);
-    const deadline = Date.now() + 240_000;
-    while ((await dataKeys()).length > 1) {
-      assert.ok(Date.now() < deadline, `one file is left of ${(await dataKeys()).join(", ")}`);
-      await delay(200);
-    }
-    assert.deepEqual(await total(node.client, "merged"), [5, 10]);
-    await node.server.stop();
-    const last = await start("fourth");
-    assert.deepEqual(await total(last.client, "merged"), [5, 10]);
-    assert.deepEqual(await total(last.client, "cpu"), [rows + 1, expected[1]]);
-    await last.server.stop();
-  });
+  test(
+    "what merges and expiry leave behind is removed from the bucket",
+    {
+      skip: whyLeftOut(chosen, "merges"),
+    },
+    async () => {
+      for (let round = 0; round < 5; round++) {
+        await node.client.write("merged", [
+          { timestamp: new Date(firstDayMs).toISOString(), id: String(round), v: round },
+        ]);
+        await flush(node.client, "merged");
+      }
+      const dataKeys = async () => (await listKeys(s3, bucket, "merged-")).filter((key) => key.endsWith(".parquet"));
+      assert.equal((await dataKeys()).length, 5);
+      await node.server.stop();
+      const flags = [
+        ["--compaction-interval-ms", "100", "--compaction-small-files-min", "2"],
+        ["--snapshots-keep", "1", "--snapshots-max-age-ms", "0"],
+        ["--garbage-interval-ms", "1000", "--garbage-grace-ms", "1500", "--query-cursor-age-ms", "1000"],
+      ].flat();
+      await node.server.restart(flags);
+      const deadline = Date.now() + 240_000;
+      while ((await dataKeys()).length > 1) {
+        assert.ok(Date.now() < deadline, `one file is left of ${(await dataKeys()).join(", ")}`);
+        await delay(200);
+      }
+      assert.deepEqual(await total(node.client, "merged"), [5, 10]);
+      await node.server.stop();
+      const last = await start("last");
+      assert.deepEqual(await total(last.client, "merged"), [5, 10]);
+      assert.deepEqual(await total(last.client, "cpu"), [rows + 1, expected[1]]);
+      await last.server.stop();
+    },
+  );
 });

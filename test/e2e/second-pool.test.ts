@@ -15,7 +15,7 @@ import { S3FaultProxy } from "../harness/s3-fault-proxy.js";
 import { listKeys, type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
 import { seededRandom } from "../harness/seeded-random.js";
 import { ServerProcess } from "../harness/server-process.js";
-import { sized, someOf } from "../harness/test-size.js";
+import { sized, someOf, whyLeftOut } from "../harness/test-size.js";
 
 const skip = await whyNoS3Server();
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? 20261125);
@@ -25,8 +25,7 @@ const tables = ["alpha", "beta"];
 const [writeMs, outageMs] = sized([500, 500], [1000, 1500]);
 /** The way back to the first pool, and the suites after the first; a small run has one of them. */
 const chosen = someOf(["back", "behind", "folder", "copied"], 1);
-const whyNot = (suite: string): string | false =>
-  chosen.includes(suite) ? false : "another one was drawn for this small run; CI has them all";
+const whyNot = (name: string): string | false => whyLeftOut(chosen, name);
 
 const flags = [
   ["--flush-rows", "2000", "--flush-interval-ms", sized("800", "300"), "--wal-segment-bytes", "1048576"],

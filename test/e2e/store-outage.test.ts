@@ -12,6 +12,7 @@ import { HttpClient } from "../harness/http-client.js";
 import { S3FaultProxy } from "../harness/s3-fault-proxy.js";
 import { type S3TestServer, startS3Server, storeEnvironment, whyNoS3Server } from "../harness/s3-server.js";
 import { ServerProcess } from "../harness/server-process.js";
+import { sized } from "../harness/test-size.js";
 
 const skip = await whyNoS3Server();
 const outageMs = 2_000;
@@ -126,14 +127,20 @@ describe("an outage of the store", { skip }, () => {
     assert.match(server.output, /the object store does not answer.*[^]*the object store answers again/);
   });
 
-  test("a kill during an outage loses nothing: the log has it, and the start waits for the store", async () => {
-    await proxy.down();
-    await writeFor(500);
-    await server.kill();
-    const restarted = server.restart();
-    await delay(1_500);
-    await proxy.up();
-    await restarted;
-    await assertCatchesUp();
-  });
+  test(
+    "a kill during an outage loses nothing: the log has it, and the start waits for the store",
+    {
+      skip: sized<string | false>("a small run has that in s3-outage.test.ts", false),
+    },
+    async () => {
+      await proxy.down();
+      await writeFor(500);
+      await server.kill();
+      const restarted = server.restart();
+      await delay(1_500);
+      await proxy.up();
+      await restarted;
+      await assertCatchesUp();
+    },
+  );
 });

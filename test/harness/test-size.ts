@@ -27,6 +27,11 @@ export function sizedBy(variable: `MINIODB_TEST_${string}`, small: number, mediu
   return Number(process.env[variable] ?? sized(small, medium));
 }
 
+/** For the `skip` of what `someOf` may have left out: false where it was chosen. */
+export function whyLeftOut(chosen: readonly string[], name: string): string | false {
+  return chosen.includes(name) ? false : `this small run has ${chosen.join(" and ")} instead`;
+}
+
 /**
  * So many of the like cases in a small run, in their order and others each time, unless MINIODB_TEST_SEED names them; all in
  * a medium one. Which they were is to be seen in the names of the tests.

@@ -13,11 +13,12 @@ import { sortRows } from "../../../src/workers/persist/sort-rows.js";
 import { typeRows } from "../../../src/workers/persist/typed-rows.js";
 import { writeRowsWithWasm } from "../../../src/workers/persist/wasm-parquet.js";
 import { seededRandom, type SeededRandom } from "../../harness/seeded-random.js";
+import { sizedBy } from "../../harness/test-size.js";
 import { plainRow, readBack, runSql, sortPlain } from "./read-back.js";
 import { TableModel, type ModelValue } from "./table-model.js";
 
 const seed = Number(process.env["MINIODB_TEST_SEED"] ?? Date.now() % 1_000_000);
-const rounds = Number(process.env["MINIODB_TEST_ROUNDS"] ?? 10);
+const rounds = sizedBy("MINIODB_TEST_ROUNDS", 5, 10);
 const folder = mkdtempSync(join(tmpdir(), "miniodb-parquet-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 let files = 0;
