@@ -1,7 +1,7 @@
 /** The list of pointer backups, which goes from the first pool to the second one, and with a promotion. */
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
-import { defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-context.js";
+import { defaultCatalogOptions } from "../../../src/shared/iceberg/catalog-options.js";
 import type { ObjectStore } from "../../../src/shared/store/object-store.js";
 import { backupId, backupManifestKey, backupManifestPrefix } from "../../../src/shared/store/store-paths.js";
 import { MirrorPools } from "../../../src/workers/persist/mirror-pools.js";
