@@ -259,6 +259,7 @@ test("what is kept on disk is bounded in bytes and in time", { timeout: 60_000 }
   const server = await ServerProcess.start({ flags: bounds });
   t.after(() => server.dispose());
   const client = new HttpClient(() => server.url);
+  const toldOfTime = await untilTime(server, client);
   const { sequence } = await client.write("bounded", [{ v: -1 }]);
   const live = await LiveClient.open(server.url);
   await live.subscribe({ table: "bounded", credits: 1 });
@@ -291,7 +292,23 @@ test("what is kept on disk is bounded in bytes and in time", { timeout: 60_000 }
   const late = await LiveClient.open(server.url);
   assert.equal((await late.subscribe({ table: "bounded", from: sequence })).code, "SEQUENCE_EXPIRED");
   await late.cut();
+  await toldOfTime.ended;
 });
+
+/** A client without credits has a row before it that no other follows. `ended`: it was told when the row went. */
+async function untilTime(server: ServerProcess, client: HttpClient): Promise<{ readonly ended: Promise<void> }> {
+  await client.write("quiet", [{ v: 0 }]);
+  const live = await LiveClient.open(server.url);
+  await live.subscribe({ table: "quiet", credits: 1 });
+  await client.write("quiet", numbers(1));
+  await live.rows(1);
+  await client.write("quiet", numbers(1));
+  const ended = live.next().then(async (told) => {
+    assert.deepEqual([told.type, told.code], ["error", "SEQUENCE_EXPIRED"]);
+    await live.cut();
+  });
+  return { ended };
+}
 
 async function untilNobodySubscribes(client: HttpClient): Promise<void> {
   for (;;) {

@@ -22,7 +22,7 @@ export interface LiveTailOptions {
   readonly onBroken: (tail: LiveTail, error: MiniodbError) => void;
 }
 
-/** Who is told of new deltas. */
+/** Who is told of new deltas, and of those that went before it had read them. */
 export interface TailReader {
   /** Everything up to here has been read. */
   readonly position: number;
@@ -191,13 +191,14 @@ export class LiveTail {
     this.#oldest = after;
   }
 
-  /** Lets the oldest delta go. */
+  /** Lets the oldest delta go. Who had not read it is told at once, as nothing else may happen that would wake it. */
   dropOldest(): void {
     const delta = this.#deltas.shift();
     if (delta === undefined) return;
     this.#oldest = delta.segment.lastSequence;
     this.#bytes -= delta.segment.bytes;
     delta.segment.release();
+    for (const reader of this.readers) if (reader.position < this.#oldest) reader.wake();
   }
 
   /** Ends the tail and removes its deltas, but for those that are being read. */
