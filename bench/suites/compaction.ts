@@ -21,11 +21,14 @@ import {
   verdict,
 } from "../harness/measurement.js";
 import { queryFlags, queryMemoryBytes, queryThreads } from "../harness/query-flags.js";
+import type { Latency } from "../load/job.js";
 
 const mib = 1024 ** 2;
 const rateShareMin = 0.6;
 const sizeFactorMax = 1.05;
 const p99FactorMax = 2;
+/** Odd: one is the middle one. */
+const besideTurns = 3;
 const rowsPerSecond = 1_000;
 const rowsPerBody = 100_000;
 /** Enough to tell how many bytes a row has in a file. */
@@ -183,7 +186,7 @@ function ratesRows({ shape, merge, copyMs, copyBytes }: Rates): Measurement[] {
   ];
 }
 
-/** Open loop, so that a write that waits counts for those behind it. The merges begin again from the state of before. */
+/** Open loop, so that a write that waits counts for those behind it. Each turn's merges begin again from the state of before. */
 async function beside(context: BenchContext, server: BenchServer): Promise<Measurement> {
   const job = {
     payload: "row-json",
@@ -191,7 +194,6 @@ async function beside(context: BenchContext, server: BenchServer): Promise<Measu
     requestsPerSecond: rowsPerSecond,
     durationMs: context.pick(20_000, 4000),
   } as const;
-  const quiet = await context.load(server, { ...job, table: "quiet_rows" });
   let rounds = 0;
   let mergedMs = 0;
   const merges = async ({ durationMs }: { readonly durationMs: number }): Promise<void> => {
@@ -203,14 +205,28 @@ async function beside(context: BenchContext, server: BenchServer): Promise<Measu
       rounds++;
     }
   };
-  const busy = await context.load(server, { ...job, table: "busy_rows" }, { beside: merges });
-  const factor = busy.latency.p99 / quiet.latency.p99;
+  const turns: Turn[] = [];
+  for (let turn = 1; turn <= besideTurns; turn++) {
+    const quiet = await context.load(server, { ...job, table: `quiet_rows_${turn}` });
+    const busy = await context.load(server, { ...job, table: `busy_rows_${turn}` }, { beside: merges });
+    turns.push({ quiet: quiet.latency, busy: busy.latency, factor: busy.latency.p99 / quiet.latency.p99 });
+  }
+  const { quiet, busy, factor } = turns.toSorted((left, right) => left.factor - right.factor)[besideTurns >> 1] as Turn;
+  const factors = turns.map((turn) => turn.factor.toFixed(1)).join(", ");
   return {
     measure: "p99 of one-row writes beside a compaction",
     target: `≤ ${p99FactorMax} × without`,
-    reached: `${formatMicros(busy.latency.p99)} = ${factor.toFixed(1)} ×`,
-    reference: `${formatMicros(quiet.latency.p99)} without`,
+    reached: `${formatMicros(busy.p99)} = ${factor.toFixed(1)} ×`,
+    reference: `${formatMicros(quiet.p99)} without`,
     verdict: verdict(factor <= p99FactorMax),
-    note: `open loop, ${formatCount(rowsPerSecond)} rows/s; ${rounds} compactions, ${(mergedMs / 1000).toFixed(1)} of ${job.durationMs / 1000} s; p50 ${formatMicros(busy.latency.p50)} and ${formatMicros(quiet.latency.p50)}; slowest write ${formatMicros(busy.latency.max)}`,
+    note: `the middle one of these turns: ${factors}; open loop, ${formatCount(rowsPerSecond)} rows/s; ${rounds} compactions, ${(mergedMs / 1000).toFixed(1)} of ${(besideTurns * job.durationMs) / 1000} s; p50 ${formatMicros(busy.p50)} and ${formatMicros(quiet.p50)}; slowest write ${formatMicros(Math.max(...turns.map((turn) => turn.busy.max)))}`,
   };
+}
+
+/** Writes without merges, and then beside them. */
+interface Turn {
+  readonly quiet: Latency;
+  readonly busy: Latency;
+  /** Of the p99. */
+  readonly factor: number;
 }

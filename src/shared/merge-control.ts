@@ -4,13 +4,14 @@
  * ```
  * word 0   1: end before anything is committed      main writes
  * word 1   how much is done, per mille              the worker writes
+ * word 2   1: writes come in                        main writes
  * ```
  */
 export class MergeControl {
   readonly memory: SharedArrayBuffer;
   readonly #words: Int32Array;
 
-  constructor(memory = new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT)) {
+  constructor(memory = new SharedArrayBuffer(3 * Int32Array.BYTES_PER_ELEMENT)) {
     this.memory = memory;
     this.#words = new Int32Array(memory);
   }
@@ -22,6 +23,15 @@ export class MergeControl {
 
   get isCancelled(): boolean {
     return Atomics.load(this.#words, 0) === 1;
+  }
+
+  /** What the merge begins from now on leaves a processor to them. */
+  set areWritesComing(areComing: boolean) {
+    Atomics.store(this.#words, 2, areComing ? 1 : 0);
+  }
+
+  get areWritesComing(): boolean {
+    return Atomics.load(this.#words, 2) === 1;
   }
 
   /** Per mille. Progress does not go back: an estimate that does is passed by. */

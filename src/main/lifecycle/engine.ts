@@ -323,6 +323,7 @@ export class Engine {
     this.#second.mirror?.tick(nowMs);
     this.#second.logHold.tick(() => this.registry.all());
     this.backups.tick(nowMs);
+    this.compactions.tick(this.writes.completed, nowMs);
     for (const entry of this.registry.all()) this.flushes.consider(entry, nowMs);
     this.#relieve(nowMs);
     const { stall } = this.#parts.wal;

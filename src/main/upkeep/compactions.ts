@@ -4,6 +4,7 @@ import { MiniodbError } from "../../shared/errors.js";
 import type { CommitResult } from "../../shared/iceberg/commit-result.js";
 import { deleteKeysOf } from "../../shared/iceberg/live-rows.js";
 import { limits } from "../../shared/limits.js";
+import type { MergeControl } from "../../shared/merge-control.js";
 import type { DataFile } from "../../shared/messages.js";
 import { nameKey, timestampColumn } from "../../shared/schema/table-schema.js";
 import type { TableEntry } from "../catalog/table-entry.js";
@@ -33,6 +34,8 @@ const passesMax = 10;
 /** Conflicts without a merge between them. */
 const conflictsMax = 5;
 const deleteLookMs = 50;
+/** Writes that came so long ago are followed by none. */
+const writesPauseMs = 1_000;
 /** The upkeep leaves a table alone for so long where a merge did not keep its rows: it would fail again and again. */
 const unverifiedPauseMs = 60 * 60 * 1000;
 
@@ -57,10 +60,21 @@ export class Compactions {
   readonly #pausedUntilMs = new Map<TableEntry, number>();
   /** The job that runs; never rejects. */
   #running: Promise<void> | null = null;
+  /** Its control, to which is said whether writes come in. */
+  #control: MergeControl | null = null;
+  #writes = 0;
+  #writtenMs = -Infinity;
   #isStopped = false;
 
   constructor(options: CompactionsOptions) {
     this.#options = options;
+  }
+
+  /** To be called several times a second, with the number of writes until now: merges leave them a processor. */
+  tick(writes: number, nowMs: number): void {
+    if (writes !== this.#writes) this.#writtenMs = nowMs;
+    this.#writes = writes;
+    if (this.#control !== null) this.#control.areWritesComing = nowMs - this.#writtenMs < writesPauseMs;
   }
 
   /** The merges that a request would make now. */
@@ -160,6 +174,8 @@ export class Compactions {
   async #run(entry: TableEntry, job: CompactionJob): Promise<void> {
     const { nowMs, onError, onEnded } = this.#options;
     job.start(nowMs());
+    this.#control = job.control;
+    this.tick(this.#writes, nowMs());
     try {
       await this.#mergeAll(entry, job);
       job.end(job.control.isCancelled ? "cancelled" : "done", nowMs());
@@ -178,6 +194,8 @@ export class Compactions {
       onEnded(isUnverified ? "unverified" : "failed");
       // Others were faster: the next round plans anew.
       if (!isConflict(error) && !entry.isDropped) onError(`compacting ${entry.name}`, error);
+    } finally {
+      this.#control = null;
     }
   }
 
@@ -241,7 +259,7 @@ export class Compactions {
       settings,
       files,
       targetBytes,
-      // Somebody waits for those that were asked for; the others leave processors to the writes.
+      // Somebody waits for those that were asked for.
       threads: job.scope === null ? 1 : threads,
       control: job.control.memory,
     });

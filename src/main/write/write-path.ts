@@ -58,10 +58,16 @@ export class WritePath {
   readonly #ringing = new Set<IngestLink>();
   #ringScheduled = false;
   #pendingCount = 0;
+  #completed = 0;
   readonly #onCompletion = (completion: Completion): void => this.#complete(completion);
 
   constructor(options: WritePathOptions) {
     this.#options = options;
+  }
+
+  /** Batches that a worker has answered, whatever the answer. */
+  get completed(): number {
+    return this.#completed;
   }
 
   get pendingCount(): number {
@@ -188,6 +194,7 @@ export class WritePath {
 
   #complete(completion: Completion): void {
     if (completion.requestId === 0) return;
+    this.#completed++;
     const isDetailed = (completion.flags & completionFlags.detail) !== 0;
     const waiting = this.#pending[completion.requestId - 1];
     if (isDetailed && waiting?.detail === null) waiting.link.pull();

@@ -6,6 +6,7 @@ import { assert } from "../../shared/assert.js";
 import type { FileDeletes } from "../../shared/query-messages.js";
 import type { TableColumn, TableSchema } from "../../shared/schema/table-schema.js";
 import { quoteName, quoteText, viewSql } from "../query/table-view.js";
+import { GrowthSync } from "./growth-sync.js";
 import type { MergeRun } from "./merge-run.js";
 import type { PersistContext } from "./persist-context.js";
 import { readParquetFooter } from "./parquet-footer.js";
@@ -26,6 +27,8 @@ export interface FileCopy {
   /** Other than the usual. */
   readonly rowGroupRows?: number;
   readonly path: string;
+  /** It is gone before anybody needs it on the disk. */
+  readonly isPassing?: boolean;
 }
 
 /** A multiple of the 2,048 that DuckDB works on at once. */
@@ -40,7 +43,13 @@ export async function copyFiles(
   const copyAll = async (connection: DuckDBConnection): Promise<number[]> => {
     const rows: number[] = [];
     for (const copy of copies) {
-      await connection.run(copySql(copy));
+      // What goes to another machine is never synced here.
+      const sync = context.store.isLocal && copy.isPassing !== true ? new GrowthSync(copy.path) : null;
+      try {
+        await connection.run(copySql(copy));
+      } finally {
+        await sync?.stop();
+      }
       rows.push(readParquetFooter(copy.path).footer.rows);
     }
     return rows;

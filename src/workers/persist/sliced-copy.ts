@@ -87,7 +87,7 @@ export async function copySlices(
       onSlice?.();
       const path = temporaryPath(context);
       try {
-        const slice = { ...copy, where, path, rowGroupRows: groupRowsOf(sliceRows) };
+        const slice = { ...copy, where, path, rowGroupRows: groupRowsOf(sliceRows), isPassing: true };
         const [sliceCount] = await copyFiles(context, [slice], merge);
         rows += sliceCount ?? 0;
         join.append(path);

@@ -94,3 +94,24 @@ test("a full line is refused, and a stop cancels all that is in it", async () =>
   await stopped;
   assert.throws(() => compactions.ask(entry, everything), { code: "SHUTTING_DOWN" });
 });
+
+test("a job knows whether writes come in, from its beginning on", async () => {
+  const { compactions, entry, over } = waitingCompactions();
+  compactions.tick(0, 1);
+  const first = compactions.ask(entry, everything);
+  assert.equal(first.control.areWritesComing, false);
+  compactions.tick(5, 1);
+  assert.equal(first.control.areWritesComing, true);
+  compactions.tick(5, 900);
+  assert.equal(first.control.areWritesComing, true, "the next write may be on its way");
+  compactions.tick(5, 1_100);
+  assert.equal(first.control.areWritesComing, false);
+  compactions.tick(6, 1_200);
+  entry.adopt(stateOf(2, []), 0);
+  compactions.cancel(first);
+  await over(first);
+  const second = compactions.ask(entry, everything);
+  assert.equal(second.control.areWritesComing, true);
+  compactions.cancel(second);
+  await over(second);
+});
